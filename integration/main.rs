@@ -1,0 +1,1 @@
+//! Everything against real servers.

@@ -1,0 +1,3 @@
+//! argv → cli → exit code; the only place that prints an error or exits.
+
+fn main() {}

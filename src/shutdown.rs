@@ -1,0 +1,52 @@
+//! The wish to stop, in two degrees, shared by every thread of a job.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// How urgent the stop is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Urgency {
+    /// Nobody asked.
+    None,
+    /// First Ctrl-C or SIGTERM: seal, commit what is in hand, leave.
+    Finish,
+    /// Second: drop it, leave.
+    Abort,
+}
+
+/// A flag that only rises. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown(Arc<AtomicU8>);
+
+impl Shutdown {
+    /// One degree more urgent: the first call asks to finish, every later one to abort.
+    pub fn escalate(&self) -> Urgency {
+        let before = self.0.fetch_add(1, Ordering::SeqCst);
+        self.0.fetch_min(2, Ordering::SeqCst);
+        if before == 0 { Urgency::Finish } else { Urgency::Abort }
+    }
+
+    /// The degree by now.
+    pub fn urgency(&self) -> Urgency {
+        match self.0.load(Ordering::SeqCst) {
+            0 => Urgency::None,
+            1 => Urgency::Finish,
+            _ => Urgency::Abort,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_rises_and_stays() {
+        let shutdown = Shutdown::default();
+        assert_eq!(shutdown.urgency(), Urgency::None);
+        assert_eq!(shutdown.escalate(), Urgency::Finish);
+        assert_eq!(shutdown.escalate(), Urgency::Abort);
+        assert_eq!(shutdown.escalate(), Urgency::Abort);
+        assert_eq!(shutdown.urgency(), Urgency::Abort);
+    }
+}
