@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::budget::Permit;
 use crate::offset::{Generation, Span};
+use crate::record::Record;
 
 /// A record that could not become a row. A value, not an error: it costs one row, never the batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,14 +20,40 @@ pub struct Reject {
 impl Reject {
     /// Enough to recognise a record in a log line, too little to flood it.
     pub const PAYLOAD_BYTES_MAX: usize = 200;
+
+    /// The reject of a record.
+    pub fn new(record: &Record<'_>, reason: impl Into<String>) -> Self {
+        let payload = record.payload.unwrap_or_default();
+        let cut = payload.len().min(Self::PAYLOAD_BYTES_MAX);
+        Self {
+            partition: record.partition,
+            offset: record.offset,
+            reason: reason.into(),
+            payload: payload[..cut].to_vec(),
+        }
+    }
+
+    /// Bytes of memory it takes.
+    pub fn bytes_held(&self) -> usize {
+        size_of::<Self>() + self.reason.capacity() + self.payload.capacity()
+    }
 }
 
-/// From `row` of a block on, rows carry `offset`, `offset + 1`, … until the next run begins.
+/// From `row` of a block on, each `record_rows` rows carry `offset`, `offset + 1`, … until the next run begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
     /// Index of the row inside its block, from 0.
     pub row: u32,
+    /// How many rows each record of the run became: 1, but for formats with many rows in a record. Never 0.
+    pub record_rows: u32,
     pub offset: i64,
+}
+
+impl Run {
+    /// The offset that this run gives to a row of its block.
+    pub fn offset_of(&self, row: u32) -> i64 {
+        self.offset + i64::from((row - self.row) / self.record_rows)
+    }
 }
 
 /// What stays of a block when its bytes are gone: enough to name the record of any of its rows.
@@ -47,7 +74,7 @@ impl BlockIndex {
             return None;
         }
         let run = self.runs[..self.runs.partition_point(|run| run.row <= row)].last()?;
-        Some(run.offset + i64::from(row - run.row))
+        Some(run.offset_of(row))
     }
 }
 
@@ -93,11 +120,27 @@ mod tests {
         let index = BlockIndex {
             partition: 2,
             span: Span::new(10, 40).unwrap(),
-            rows: 5,
-            runs: vec![Run { row: 0, offset: 11 }, Run { row: 3, offset: 30 }],
+            rows: 7,
+            runs: vec![Run { row: 0, record_rows: 1, offset: 11 }, Run { row: 3, record_rows: 2, offset: 30 }],
         };
-        let offsets: Vec<_> = (0..6).map(|row| index.offset_of(row)).collect();
-        assert_eq!(offsets, [Some(11), Some(12), Some(13), Some(30), Some(31), None]);
+        let offsets: Vec<_> = (0..8).map_while(|row| index.offset_of(row)).collect();
+        assert_eq!(offsets, [11, 12, 13, 30, 30, 31, 31]);
+    }
+
+    #[test]
+    fn a_reject_keeps_the_beginning_of_its_payload() {
+        let payload = [b'x'; 300];
+        let record = Record {
+            partition: 1,
+            offset: 7,
+            timestamp_ms: None,
+            key: None,
+            payload: Some(&payload),
+            leader_epoch: None,
+        };
+        let reject = Reject::new(&record, "why");
+        assert_eq!((reject.partition, reject.offset, reject.payload.len()), (1, 7, 200));
+        assert!(reject.bytes_held() > 203);
     }
 
     #[test]

@@ -37,9 +37,20 @@ impl Rows {
         self.end_field();
     }
 
-    /// Adds a NULL field.
+    /// Closes the open field as NULL, whatever was added to it.
     pub fn null(&mut self) {
+        self.drop_field();
         self.fields.push((self.bytes.len(), true));
+    }
+
+    /// Forgets what was added to the open field.
+    pub fn drop_field(&mut self) {
+        self.bytes.truncate(self.open_from());
+    }
+
+    /// What was added to the open field so far.
+    pub fn open_field(&self) -> &[u8] {
+        &self.bytes[self.open_from()..]
     }
 
     /// Closes the row.
@@ -62,20 +73,73 @@ impl Rows {
         self.fields.len() - self.rows.last().copied().unwrap_or(0)
     }
 
+    /// Where the rows end now, for [`Rows::rewind`].
+    pub fn mark(&self) -> Mark {
+        Mark { bytes: self.bytes.len(), fields: self.fields.len(), rows: self.rows.len() }
+    }
+
+    /// Forgets everything that was added since the mark, the row that is open too.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.bytes.truncate(mark.bytes);
+        self.fields.truncate(mark.fields);
+        self.rows.truncate(mark.rows);
+    }
+
     /// The rows, each an iterator over its fields; `None` is NULL.
-    pub fn iter(&self) -> impl Iterator<Item = impl Iterator<Item = Option<&[u8]>>> {
+    pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
         (0..self.rows.len()).map(|row| {
             let first = if row == 0 { 0 } else { self.rows[row - 1] };
-            (first..self.rows[row]).map(|field| self.at(field))
+            let from = if first == 0 { 0 } else { self.fields[first - 1].0 };
+            Row { bytes: &self.bytes, from, fields: &self.fields[first..self.rows[row]] }
         })
     }
 
-    fn at(&self, field: usize) -> Option<&[u8]> {
-        let from = if field == 0 { 0 } else { self.fields[field - 1].0 };
-        let (to, is_null) = self.fields[field];
-        (!is_null).then(|| &self.bytes[from..to])
+    fn open_from(&self) -> usize {
+        self.fields.last().map_or(0, |&(end, _)| end)
     }
 }
+
+/// A place in [`Rows`] to go back to.
+#[derive(Debug, Clone, Copy)]
+pub struct Mark {
+    bytes: usize,
+    fields: usize,
+    rows: usize,
+}
+
+/// One row: an iterator over its fields.
+#[derive(Debug, Clone)]
+pub struct Row<'a> {
+    bytes: &'a [u8],
+    from: usize,
+    fields: &'a [(usize, bool)],
+}
+
+impl<'a> Row<'a> {
+    /// All fields that are still to come, joined: one slice to search instead of many small ones.
+    pub fn joined(&self) -> &'a [u8] {
+        let to = self.fields.last().map_or(self.from, |&(end, _)| end);
+        &self.bytes[self.from..to]
+    }
+}
+
+impl<'a> Iterator for Row<'a> {
+    type Item = Option<&'a [u8]>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (&(to, is_null), fields) = self.fields.split_first()?;
+        let field = &self.bytes[self.from..to];
+        self.from = to;
+        self.fields = fields;
+        Some((!is_null).then_some(field))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.fields.len(), Some(self.fields.len()))
+    }
+}
+
+impl ExactSizeIterator for Row<'_> {}
 
 #[cfg(test)]
 mod tests {
@@ -94,5 +158,35 @@ mod tests {
         rows.end_row();
         let seen: Vec<Vec<Option<&[u8]>>> = rows.iter().map(Iterator::collect).collect();
         assert_eq!(seen, [vec![Some(&b"a"[..]), None], vec![Some(&b""[..]), Some(&b"bc"[..])]]);
+    }
+
+    #[test]
+    fn a_field_that_is_null_or_dropped_leaves_no_bytes() {
+        let mut rows = Rows::default();
+        rows.extend(b"dropped");
+        assert_eq!(rows.open_field(), b"dropped");
+        rows.drop_field();
+        rows.field(b"a");
+        rows.extend(b"none");
+        rows.null();
+        rows.field(b"b");
+        rows.end_row();
+        assert_eq!(rows.iter().next().unwrap().joined(), b"ab");
+        assert_eq!(rows.iter().next().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_rewind_forgets_rows_and_the_open_row() {
+        let mut rows = Rows::default();
+        rows.field(b"kept");
+        rows.end_row();
+        let mark = rows.mark();
+        rows.field(b"gone");
+        rows.end_row();
+        rows.field(b"gone");
+        rows.extend(b"too");
+        rows.rewind(mark);
+        assert_eq!((rows.len(), rows.open_fields(), rows.open_field()), (1, 0, &b""[..]));
+        assert_eq!(rows.iter().next().unwrap().joined(), b"kept");
     }
 }

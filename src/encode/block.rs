@@ -1,0 +1,171 @@
+//! Builds one block: rows of one partition with the offsets that they came from, what was rejected and what was read
+//! past. Leaves to its caller when a block is full enough, and which records belong to the partition and generation.
+
+use crate::block::{BlockIndex, Reject, RowBlock, Run, under_permit};
+use crate::budget::Permit;
+use crate::offset::{Generation, Span};
+use crate::record::Record;
+use crate::row::Rows;
+
+use super::text;
+
+/// The longest line that Greenplum and PostgreSQL read, LF included: their line buffer ends one byte and a NUL below
+/// 1 GiB (`MaxAllocSize`).
+const LINE_BYTES_MAX: usize = (1 << 30) - 2;
+
+/// A block is full when less than this part of its room is left: growing copies it, and takes twice the room.
+const ROOM_LEFT: usize = 16;
+
+/// One block in the making.
+#[derive(Debug)]
+pub struct BlockBuilder {
+    partition: i32,
+    generation: Generation,
+    first: i64,
+    next: i64,
+    leader_epoch: Option<i32>,
+    permit: Permit,
+    /// What the permit stood for at first.
+    bytes_wanted: usize,
+    line_bytes_max: usize,
+    bytes: Vec<u8>,
+    rows: u32,
+    runs: Vec<Run>,
+    records: u32,
+    source_bytes: u64,
+    rejects: Vec<Reject>,
+    reject_bytes: usize,
+}
+
+impl BlockBuilder {
+    /// A block that begins to read at offset `first`, for as many bytes as the permit stands for.
+    pub fn new(partition: i32, first: i64, generation: Generation, permit: Permit) -> Self {
+        Self {
+            partition,
+            generation,
+            first,
+            next: first,
+            leader_epoch: None,
+            bytes: Vec::with_capacity(permit.bytes()),
+            bytes_wanted: permit.bytes(),
+            permit,
+            line_bytes_max: LINE_BYTES_MAX,
+            rows: 0,
+            runs: Vec::new(),
+            records: 0,
+            source_bytes: 0,
+            rejects: Vec::new(),
+            reject_bytes: 0,
+        }
+    }
+
+    /// Adds a record's rows: all of them, or the record as rejected where one is too long for the database.
+    ///
+    /// Records come in the order of their offsets; what is missing between them counts as read past. A row is never
+    /// refused for want of room: the block grows, and its permit with it.
+    pub fn push(&mut self, record: &Record<'_>, rows: &Rows) {
+        let before = self.bytes.len();
+        for row in rows.iter() {
+            let begin = self.bytes.len();
+            text::encode(row, &mut self.bytes);
+            let length = self.bytes.len() - begin;
+            if length > self.line_bytes_max {
+                self.bytes.truncate(before);
+                self.reject(record, format!("row of {length} bytes is larger than the database's 1 GiB line"));
+                return;
+            }
+        }
+        self.name(record.offset, rows.len());
+        self.count(record);
+    }
+
+    /// Adds a record that has no row.
+    pub fn reject(&mut self, record: &Record<'_>, reason: impl Into<String>) {
+        let reject = Reject::new(record, reason);
+        self.reject_bytes += reject.bytes_held();
+        self.rejects.push(reject);
+        self.count(record);
+    }
+
+    /// Says that there is no record before offset `next` that is still to come.
+    pub fn read_past(&mut self, next: i64) {
+        self.next = self.next.max(next);
+    }
+
+    /// The partition that it reads.
+    pub fn partition(&self) -> i32 {
+        self.partition
+    }
+
+    /// The offset that it reads next.
+    pub fn next(&self) -> i64 {
+        self.next
+    }
+
+    /// Rows so far.
+    pub fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// Whether nothing was read past.
+    pub fn is_empty(&self) -> bool {
+        self.next == self.first
+    }
+
+    /// Bytes in use: rows, and what is kept of rejects.
+    pub fn bytes_len(&self) -> usize {
+        self.bytes.len() + self.reject_bytes + self.runs.len() * size_of::<Run>()
+    }
+
+    /// Whether it is time to seal: what is left of the permit's room is so little that another record may make the
+    /// block grow.
+    pub fn is_full(&self) -> bool {
+        self.bytes_len() >= self.bytes_wanted - self.bytes_wanted / ROOM_LEFT
+    }
+
+    /// The finished block, its permit cut to what it takes; `None` where nothing was read past.
+    pub fn seal(mut self) -> Option<RowBlock> {
+        let span = Span::new(self.first, self.next)?;
+        self.bytes.shrink_to_fit();
+        self.settle();
+        Some(RowBlock {
+            index: BlockIndex { partition: self.partition, span, rows: self.rows, runs: self.runs },
+            generation: self.generation,
+            leader_epoch: self.leader_epoch,
+            bytes: under_permit(self.bytes, self.permit),
+            source_bytes: self.source_bytes,
+            records: self.records,
+            rejects: self.rejects,
+        })
+    }
+
+    /// Notes that the next rows are of the record at `offset`.
+    fn name(&mut self, offset: i64, rows: usize) {
+        let record_rows = u32::try_from(rows).expect("a record has at most 2^31 bytes, and a row at least one");
+        if record_rows == 0 {
+            return;
+        }
+        let goes_on = |run: &Run| run.record_rows == record_rows && run.offset_of(self.rows) == offset;
+        if !self.runs.last().is_some_and(goes_on) {
+            self.runs.push(Run { row: self.rows, record_rows, offset });
+        }
+        self.rows += record_rows;
+    }
+
+    fn count(&mut self, record: &Record<'_>) {
+        debug_assert!(record.partition == self.partition && record.offset >= self.next, "records come in order");
+        self.next = record.offset + 1;
+        self.leader_epoch = record.leader_epoch.or(self.leader_epoch);
+        self.records += 1;
+        let part = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len) as u64;
+        self.source_bytes += part(record.key) + part(record.payload);
+        if self.bytes.capacity() > self.permit.bytes() {
+            self.settle();
+        }
+    }
+
+    /// Sets the permit to what the block takes.
+    fn settle(&mut self) {
+        self.permit.resize(self.bytes.capacity() + self.reject_bytes + self.runs.capacity() * size_of::<Run>());
+    }
+}
