@@ -41,3 +41,19 @@ const fn digits() -> [[u8; 2]; 256] {
     }
     digits
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Format;
+    use super::super::tests::{decoded, settings};
+
+    #[test]
+    fn any_bytes_become_hex() {
+        let settings = settings(Format::Binary, "image");
+        assert_eq!(decoded(&settings, Some(b"")), r"\\x");
+        assert_eq!(decoded(&settings, Some(b"\x00\xff\n0")), r"\\x00ff0a30");
+        let all: Vec<u8> = (0..=u8::MAX).cycle().take(1000).collect();
+        let hex: String = all.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(decoded(&settings, Some(&all)), format!(r"\\x{hex}"));
+    }
+}

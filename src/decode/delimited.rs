@@ -47,3 +47,46 @@ impl Parse for Delimited {
         self.lines.of(payload).try_for_each(|line| self.line(line, is_clean, rows))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Format;
+    use super::super::tests::{decoded, settings};
+
+    #[test]
+    fn a_row_a_line_without_any_quoting() {
+        let settings = settings(Format::Delimited { delimiter: b'|' }, "a b c");
+        for (payload, expected) in [
+            (&b"1|2|3"[..], "1|2|3"),
+            (b"1|2|3\n", "1|2|3"),
+            (b"1|2|3\r\n4|5|6\r\n", "1|2|3 / 4|5|6"),
+            (b"||\n", "''|''|''"),
+            (b"\"1|2\"|\\N", r#"\"1|2\"|\\N"#),
+            (b" 1 |\t|\r", r" 1 |\t|''"),
+            (b"1|2", r#"delimited  missing data for column "c""#),
+            (b"1|2|3\n\n", r#"delimited  missing data for column "b""#),
+            (b"", r#"delimited  missing data for column "b""#),
+            (b"1|2|3|", "delimited  extra data after last expected column"),
+            (b"1|2|3\n4|5|\xff", r#"delimited  column "c": invalid UTF-8 at byte 1"#),
+            (b"1|2|3\n4|\0|6", r#"delimited  column "b": a NUL byte at byte 1, which text cannot hold"#),
+        ] {
+            assert_eq!(decoded(&settings, Some(payload)), expected, "{}", payload.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn one_column_takes_whole_lines() {
+        let settings = settings(Format::Delimited { delimiter: b'\t' }, "a");
+        assert_eq!(decoded(&settings, Some(b"")), "''");
+        assert_eq!(decoded(&settings, Some(b"x,y\n\nz")), "x,y / '' / z");
+    }
+
+    #[test]
+    fn ignored_columns_and_delimiters_that_are_no_ascii() {
+        let ignores = settings(Format::Delimited { delimiter: b',' }, "- a -");
+        assert_eq!(decoded(&ignores, Some(b"\xff,1,2\n3,4,\0")), "1 / 4");
+        let latin1 = settings(Format::Delimited { delimiter: 0xa9 }, "a b");
+        assert_eq!(decoded(&latin1, Some(b"1\xa92")), "1|2");
+        assert_eq!(decoded(&latin1, Some("é".as_bytes())), r#"delimited  column "a": invalid UTF-8 at byte 1"#);
+    }
+}

@@ -68,3 +68,47 @@ fn document(bytes: &[u8], column: &Arc<str>, rows: &mut Rows) -> Result<(), Caus
 fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Format;
+    use super::super::tests::{decoded, settings};
+
+    #[test]
+    fn a_document_is_one_field() {
+        let settings = settings(Format::Json, "doc");
+        for (payload, expected) in [
+            (&b"{\"a\":\"\\n\"}"[..], r#"{\"a\":\"\\n\"}"#),
+            (b"{\n}\r\n", r"{\n}\r\n"),
+            (b"not json", "not json"),
+            (b"", "json  the value is empty"),
+            (b" \r\n\t", "json  the value is empty"),
+            (b"\"\0\"", r#"json  column "doc": a NUL byte at byte 2, which text cannot hold"#),
+            (b"\"\xff\"", r#"json  column "doc": invalid UTF-8 at byte 2"#),
+        ] {
+            assert_eq!(decoded(&settings, Some(payload)), expected);
+        }
+        let unnamed = super::super::Settings { format: Format::Json, columns: vec![] };
+        assert_eq!(
+            decoded(&unnamed, Some(b"\0")),
+            r#"json  column "value": a NUL byte at byte 1, which text cannot hold"#
+        );
+    }
+
+    #[test]
+    fn a_document_a_line_all_or_none() {
+        let lines = settings(Format::Jsonl { newline: "\n".to_owned() }, "doc");
+        for (payload, expected) in [
+            (&b"1\n2\n3"[..], "1 / 2 / 3"),
+            (b"1\r\n2\r\n", "1 / 2"),
+            (b"\n1\n \n2\n\n", "1 / 2"),
+            (b"", "jsonl  the value is empty"),
+            (b"\n", "jsonl  the value is empty"),
+            (b"1\n\xff\n3", r#"jsonl  column "doc": invalid UTF-8 at byte 1"#),
+        ] {
+            assert_eq!(decoded(&lines, Some(payload)), expected);
+        }
+        let parted = settings(Format::Jsonl { newline: "--".to_owned() }, "doc");
+        assert_eq!(decoded(&parted, Some(b"{\n}--[]--\r\n--")), r"{\n} / []");
+    }
+}

@@ -24,7 +24,7 @@ pub enum Cause {
     EmptyLine { column: Arc<str> },
     #[error("extra data after last expected column")]
     ExtraData,
-    #[error("column \"{column}\": unterminated quoted field")]
+    #[error("column \"{column}\": unterminated CSV quoted field")]
     UnterminatedQuote { column: Arc<str> },
     #[error("column \"{column}\": a line break outside quotes; a message holds one row")]
     LineBreak { column: Arc<str> },

@@ -169,3 +169,141 @@ impl BlockBuilder {
         self.permit.resize(self.bytes.capacity() + self.reject_bytes + self.runs.capacity() * size_of::<Run>());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::budget::Budget;
+
+    fn builder(budget: &Budget, room: usize) -> BlockBuilder {
+        BlockBuilder::new(3, 10, Generation(1), budget.try_acquire(room).unwrap())
+    }
+
+    fn record(offset: i64) -> Record<'static> {
+        Record {
+            partition: 3,
+            offset,
+            timestamp_ms: None,
+            key: Some(b"key"),
+            payload: Some(b"payload"),
+            leader_epoch: None,
+        }
+    }
+
+    fn rows(fields: &[&str]) -> Rows {
+        let mut rows = Rows::default();
+        for field in fields {
+            rows.field(field.as_bytes());
+            rows.end_row();
+        }
+        rows
+    }
+
+    #[test]
+    fn a_block_reads_past_rows_rejects_and_holes() {
+        let budget = Budget::new(10_000);
+        let mut block = builder(&budget, 1000);
+        assert!(block.is_empty());
+        block.push(&record(12), &rows(&["a"]));
+        block.push(&Record { leader_epoch: Some(7), ..record(13) }, &rows(&["b"]));
+        block.reject(&record(15), "why");
+        block.push(&record(16), &rows(&["c", "d"]));
+        block.push(&record(17), &rows(&[]));
+        block.read_past(20);
+        block.read_past(19);
+        assert_eq!((block.partition(), block.next(), block.rows(), block.is_empty()), (3, 20, 4, false));
+        let block = block.seal().unwrap();
+        assert_eq!(block.index.span, Span::new(10, 20).unwrap());
+        assert_eq!(block.bytes, "a\nb\nc\nd\n");
+        let offsets: Vec<_> = (0..5).map_while(|row| block.index.offset_of(row)).collect();
+        assert_eq!(offsets, [12, 13, 16, 16]);
+        assert_eq!((block.records, block.source_bytes, block.leader_epoch), (5, 50, Some(7)));
+        assert_eq!((block.rejects.len(), block.rejects[0].offset, &*block.rejects[0].reason), (1, 15, "why"));
+    }
+
+    #[test]
+    fn nothing_read_is_no_block_and_a_hole_is_one() {
+        let budget = Budget::new(10_000);
+        assert!(builder(&budget, 1000).seal().is_none());
+        assert_eq!(budget.used(), 0);
+        let mut hole = builder(&budget, 1000);
+        hole.read_past(11);
+        let hole = hole.seal().unwrap();
+        assert_eq!((hole.index.rows, hole.records, hole.bytes.len(), budget.used()), (0, 0, 0, 0));
+    }
+
+    #[test]
+    fn the_permit_is_cut_to_the_block_and_grows_with_a_giant() {
+        let budget = Budget::new(10_000);
+        let mut small = builder(&budget, 1000);
+        small.push(&record(10), &rows(&["abc"]));
+        let small = small.seal().unwrap();
+        assert!(budget.used() < 200, "{}", budget.used());
+        drop(small);
+        let mut giant = builder(&budget, 1000);
+        giant.push(&record(10), &rows(&[&"x".repeat(5000)]));
+        assert!(giant.is_full());
+        assert!(budget.used() >= 5001);
+        let giant = giant.seal().unwrap();
+        assert_eq!(giant.bytes.len(), 5001);
+        assert!((5001..6000).contains(&budget.used()));
+    }
+
+    #[test]
+    fn rejects_alone_fill_a_block() {
+        let budget = Budget::new(10_000);
+        let mut block = builder(&budget, 1000);
+        let mut offset = 10;
+        while !block.is_full() {
+            block.reject(&record(offset), "why");
+            offset += 1;
+        }
+        assert!((5..30).contains(&block.seal().unwrap().rejects.len()));
+    }
+
+    #[test]
+    fn a_record_with_a_row_too_long_is_rejected_whole() {
+        let budget = Budget::new(10_000);
+        let mut block = builder(&budget, 1000);
+        block.line_bytes_max = 8;
+        block.push(&record(10), &rows(&["1234567"]));
+        block.push(&record(11), &rows(&["short", "12345678"]));
+        block.push(&record(12), &rows(&["next"]));
+        let block = block.seal().unwrap();
+        assert_eq!(block.bytes, "1234567\nnext\n");
+        assert_eq!((block.index.offset_of(1), block.records), (Some(12), 3));
+        assert_eq!(block.rejects[0].reason, "row of 9 bytes is larger than the database's 1 GiB line");
+    }
+
+    proptest! {
+        #[test]
+        fn every_row_is_named_by_its_record(
+            records in prop::collection::vec((0..3i64, prop_oneof![5 => Just(1usize), 1 => Just(0), 2 => 2..5usize], 0..8u8), 0..60),
+            behind in 0..3i64,
+        ) {
+            let budget = Budget::new(1 << 20);
+            let mut block = builder(&budget, 1 << 16);
+            let mut named = Vec::new();
+            for (hole, count, chance) in records {
+                let offset = block.next() + hole;
+                if chance == 0 {
+                    block.reject(&record(offset), "why");
+                } else {
+                    block.push(&record(offset), &rows(&vec!["x"; count]));
+                    named.extend(std::iter::repeat_n(offset, count));
+                }
+            }
+            let next = block.next() + behind;
+            block.read_past(next);
+            let Some(block) = block.seal() else {
+                prop_assert_eq!(next, 10);
+                return Ok(());
+            };
+            prop_assert_eq!(block.index.span.next(), next);
+            let offsets: Vec<_> = (0..=block.index.rows).map_while(|row| block.index.offset_of(row)).collect();
+            prop_assert_eq!(offsets, named);
+        }
+    }
+}

@@ -68,3 +68,105 @@ const fn letters() -> [u8; 256] {
     letters[b'\\' as usize] = b'\\';
     letters
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::row::Rows;
+
+    type Fields = Vec<Option<Vec<u8>>>;
+
+    fn encoded<F: AsRef<[u8]>>(fields: &[Option<F>]) -> Vec<u8> {
+        let mut rows = Rows::default();
+        for field in fields {
+            match field {
+                Some(field) => rows.field(field.as_ref()),
+                None => rows.null(),
+            }
+        }
+        rows.end_row();
+        let mut out = Vec::new();
+        encode(rows.iter().next().unwrap(), &mut out);
+        out
+    }
+
+    /// Reads a line as a segment does: split at raw TABs, NULL before unescaping, then escapes.
+    fn read(line: &[u8]) -> Fields {
+        line.split(|&byte| byte == b'\t').map(|raw| (raw != b"\\N").then(|| unescaped(raw))).collect()
+    }
+
+    fn unescaped(raw: &[u8]) -> Vec<u8> {
+        let mut field = Vec::new();
+        let mut bytes = raw.iter();
+        while let Some(&byte) = bytes.next() {
+            field.push(match byte {
+                b'\\' => match bytes.next().unwrap() {
+                    b'b' => 8,
+                    b't' => 9,
+                    b'n' => 10,
+                    b'v' => 11,
+                    b'f' => 12,
+                    b'r' => 13,
+                    b'0'..=b'7' | b'x' => panic!("a number: {}", raw.escape_ascii()),
+                    &other => other,
+                },
+                byte => byte,
+            });
+        }
+        field
+    }
+
+    #[test]
+    fn fields_that_look_like_something_else() {
+        for (fields, expected) in [
+            (vec![Some(r"\N"), None, Some("")], "\\\\N\t\\N\t\n"),
+            (vec![Some(r"\.")], "\\\\.\n"),
+            (vec![Some(r"a\.")], "a\\\\.\n"),
+            (vec![Some(r"\"), Some(".")], "\\\\\t.\n"),
+            (vec![Some("a\tb\nc\rd")], "a\\tb\\nc\\rd\n"),
+            (vec![Some("\r\n")], "\\r\\n\n"),
+            (vec![Some("\u{8}\u{b}\u{c}\u{7f}é")], "\u{8}\\v\\f\u{7f}é\n"),
+            (vec![Some(r"\x41\101")], "\\\\x41\\\\101\n"),
+            (vec![Some("")], "\n"),
+            (vec![], "\n"),
+        ] {
+            assert_eq!(encoded(&fields).escape_ascii().to_string(), expected.as_bytes().escape_ascii().to_string());
+        }
+    }
+
+    #[test]
+    fn every_byte_at_every_place_of_a_chunk() {
+        for length in [0, 1, 31, 32, 33, 255, 256, 257, 300] {
+            for special in [b'\\', b'\t', b'\n', b'\r', b'\x0b', b'\x0c', b'N', b'.', 8, 14] {
+                for place in 0..length {
+                    let mut field = vec![b'x'; length];
+                    field[place] = special;
+                    let line = encoded(&[Some(&field)]);
+                    assert_eq!(read(line.strip_suffix(b"\n").unwrap()), [Some(field)]);
+                }
+            }
+        }
+    }
+
+    /// Text that is full of what must be escaped, some of it long.
+    fn field() -> impl Strategy<Value = Vec<u8>> {
+        let hurting = "[\\\\.N\t\n\r\u{8}\u{b}\u{c}x0a,\"\u{e9}\u{20ac}]{0,20}";
+        prop_oneof![hurting, "\\PC{0,20}", "[a-z]{0,400}[\\\\\n]?[a-z]{0,400}"].prop_map(String::into_bytes)
+    }
+
+    proptest! {
+        #[test]
+        fn a_segment_reads_what_was_encoded(rows in prop::collection::vec(prop::collection::vec(prop::option::of(field()), 1..6), 1..6)) {
+            let out: Vec<u8> = rows.iter().flat_map(|fields| encoded(fields)).collect();
+            prop_assert!(!out.contains(&b'\r'));
+            let lines: Vec<&[u8]> = out.strip_suffix(b"\n").unwrap().split(|&byte| byte == b'\n').collect();
+            prop_assert_eq!(lines.len(), rows.len());
+            for (line, fields) in lines.into_iter().zip(rows) {
+                prop_assert_ne!(line, b"\\.");
+                prop_assert_eq!(read(line), fields);
+            }
+        }
+    }
+}
