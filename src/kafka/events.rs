@@ -1,0 +1,221 @@
+//! What librdkafka says beside records: errors and log lines, kept in a bounded list until somebody asks.
+//!
+//! It never prints. Each saying is judged here once: does it pass by itself, or can the job not go on?
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode as Code};
+use rdkafka::{ClientContext, TopicPartitionList};
+
+/// Something that happened on the main queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// No broker can be reached at the moment. librdkafka goes on trying; so should the job.
+    AllBrokersDown { text: String },
+    /// Trouble that passes by itself: a connection lost, a leader moved, a name not resolved.
+    Trouble { text: String },
+    /// Worth a line in a verbose log, no more.
+    Note { text: String },
+    /// The job cannot go on: rights taken away, or the client itself broken.
+    Final { text: String },
+}
+
+impl Event {
+    /// False for what the job cannot outwait.
+    pub fn is_passing(&self) -> bool {
+        !matches!(self, Self::Final { .. })
+    }
+
+    /// What librdkafka said.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::AllBrokersDown { text } | Self::Trouble { text } | Self::Note { text } | Self::Final { text } => text,
+        }
+    }
+}
+
+/// Sayings kept while nobody polls. Older ones go first: the newest say how things are.
+const KEPT: usize = 64;
+
+#[derive(Default)]
+struct Kept {
+    events: VecDeque<Event>,
+    /// Why brokers could not be reached, newest last, for the error of whoever waits for them.
+    causes: VecDeque<String>,
+    /// The last refusal: wrong password, no right.
+    refusal: Option<String>,
+    /// Brokers have answered us before, so a failed login may pass (a broker that restarts knows no users yet).
+    connected: bool,
+}
+
+/// The callbacks of one client.
+pub(super) struct Events {
+    kept: Mutex<Kept>,
+    /// Without a group of the user's, what group coordinators complain about concerns nobody.
+    names_group: bool,
+}
+
+impl Events {
+    pub fn new(names_group: bool) -> Self {
+        Self { kept: Mutex::default(), names_group }
+    }
+
+    /// The oldest event that nobody has seen.
+    pub fn next(&self) -> Option<Event> {
+        self.kept().events.pop_front()
+    }
+
+    /// Brokers have answered: what was said before is history.
+    pub fn connected(&self) {
+        let mut kept = self.kept();
+        kept.connected = true;
+        kept.causes.clear();
+        kept.refusal = None;
+    }
+
+    /// Why no broker answers, as far as librdkafka has said.
+    pub fn causes(&self) -> Option<String> {
+        let kept = self.kept();
+        (!kept.causes.is_empty()).then(|| kept.causes.iter().cloned().collect::<Vec<_>>().join("; "))
+    }
+
+    /// The last refusal since brokers answered.
+    pub fn refusal(&self) -> Option<String> {
+        self.kept().refusal.clone()
+    }
+
+    pub fn push(&self, event: Event) {
+        keep(&mut self.kept().events, event);
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn judge(&self, code: Code, text: String) {
+        let mut kept = self.kept();
+        let event = match code {
+            Code::AllBrokersDown => Event::AllBrokersDown { text },
+            Code::Authentication | Code::SaslAuthenticationFailed => {
+                kept.refusal = Some(text.clone());
+                if kept.connected { Event::Trouble { text } } else { Event::Final { text } }
+            }
+            Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
+                kept.refusal = Some(text.clone());
+                Event::Final { text }
+            }
+            Code::Fatal => Event::Final { text },
+            code if concerns_group(code) => {
+                if !self.names_group {
+                    return;
+                }
+                Event::Note { text }
+            }
+            _ => {
+                let cause = without_state(&text).to_owned();
+                if !kept.causes.contains(&cause) {
+                    /// Enough for three brokers, each with two addresses.
+                    const CAUSES: usize = 6;
+                    if kept.causes.len() == CAUSES {
+                        kept.causes.pop_front();
+                    }
+                    kept.causes.push_back(cause);
+                }
+                Event::Trouble { text }
+            }
+        };
+        keep(&mut kept.events, event);
+    }
+}
+
+fn keep(events: &mut VecDeque<Event>, event: Event) {
+    if events.len() == KEPT {
+        events.pop_front();
+    }
+    events.push_back(event);
+}
+
+/// What is between us and a group's coordinator: the group is for lag tools only.
+fn concerns_group(code: Code) -> bool {
+    matches!(
+        code,
+        Code::GroupAuthorizationFailed
+            | Code::CoordinatorNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::NotCoordinator
+            | Code::WaitingForCoordinator
+            | Code::InvalidGroupId
+    )
+}
+
+/// `host:port/1: Connect to … failed: Connection refused (after 0ms in state CONNECT)` without its parenthesis, which
+/// would make one cause many.
+fn without_state(text: &str) -> &str {
+    text.find(" (after ").map_or(text, |at| &text[..at])
+}
+
+impl ClientContext for Events {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        // errors come as events, too, with a code; the log has them as FAIL and ERROR
+        if (level as i32) > (RDKafkaLogLevel::Warning as i32) || matches!(facility, "FAIL" | "ERROR") {
+            return;
+        }
+        self.push(Event::Note { text: text.to_owned() });
+    }
+
+    fn stats_raw(&self, _: &[u8]) {}
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.judge(error.rdkafka_error_code().unwrap_or(Code::Fail), reason.to_owned());
+    }
+}
+
+impl ConsumerContext for Events {
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            self.push(Event::Note { text: format!("publishing positions to the consumer group: {error}") });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outages_pass_and_refusals_do_not() {
+        let events = Events::new(false);
+        events.judge(Code::AllBrokersDown, "1/1 brokers are down".to_owned());
+        events.judge(Code::GroupAuthorizationFailed, "no".to_owned());
+        for after in [1, 2] {
+            events.judge(Code::BrokerTransportFailure, format!("a:1: refused (after {after}ms in state CONNECT)"));
+        }
+        events.judge(Code::TopicAuthorizationFailed, "no right".to_owned());
+        let seen: Vec<_> = std::iter::from_fn(|| events.next()).map(|event| event.is_passing()).collect();
+        assert_eq!(seen, [true, true, true, false]);
+        assert_eq!(events.causes().unwrap(), "a:1: refused");
+        assert_eq!(events.refusal().unwrap(), "no right");
+    }
+
+    #[test]
+    fn a_failed_login_ends_a_start_but_not_a_run() {
+        let events = Events::new(false);
+        events.judge(Code::Authentication, "wrong password".to_owned());
+        assert!(!events.next().unwrap().is_passing());
+        events.connected();
+        events.judge(Code::Authentication, "no users yet".to_owned());
+        assert!(events.next().unwrap().is_passing());
+    }
+
+    #[test]
+    fn the_list_is_bounded() {
+        let events = Events::new(false);
+        for n in 0..1000 {
+            events.push(Event::Note { text: n.to_string() });
+        }
+        assert_eq!(events.next().unwrap().text(), (1000 - KEPT).to_string());
+    }
+}

@@ -1,0 +1,1 @@
+//! A mock cluster in the process, for the tests of this module.

@@ -1,0 +1,148 @@
+//! Offsets that the brokers know: log start, last stable offset, first record at or after a time.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::{Consumer, Error, ffi};
+
+/// The readable part of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watermarks {
+    /// The first offset that has not expired.
+    pub low: i64,
+    /// The last stable offset: where a reader of committed records stands when it has read everything. Below the high
+    /// watermark while a transaction is open.
+    pub high: i64,
+}
+
+/// How long one round of requests may take before it is tried anew: a leader may have moved meanwhile.
+const SLICE: Duration = Duration::from_secs(5);
+
+impl Consumer {
+    /// Log start and last stable offset of each partition, in two rounds of requests however many they are.
+    ///
+    /// # Errors
+    /// A partition does not exist; we have no right; or no answer within `wait`.
+    ///
+    /// # Blocks
+    /// Up to `wait`.
+    pub fn watermarks(&self, partitions: &[i32], wait: Duration) -> Result<BTreeMap<i32, Watermarks>, Error> {
+        let until = Instant::now() + wait;
+        let lows = self.list_offsets(Offset::Beginning, partitions, until)?;
+        let highs = self.list_offsets(Offset::End, partitions, until)?;
+        Ok(lows
+            .into_iter()
+            .filter_map(|(partition, low)| Some((partition, Watermarks { low, high: *highs.get(&partition)? })))
+            .collect())
+    }
+
+    /// The last stable offset of each partition, in one round of requests.
+    ///
+    /// # Errors
+    /// As [`Self::watermarks`].
+    ///
+    /// # Blocks
+    /// Up to `wait`.
+    pub fn ends(&self, partitions: &[i32], wait: Duration) -> Result<BTreeMap<i32, i64>, Error> {
+        self.list_offsets(Offset::End, partitions, Instant::now() + wait)
+    }
+
+    /// The ends of the partitions as their last fetches told, without asking anybody. They are high watermarks, so
+    /// they may be above [`Self::ends`] while a transaction is open. Partitions never fetched are absent.
+    pub fn cached_ends(&self, partitions: &[i32]) -> BTreeMap<i32, i64> {
+        partitions
+            .iter()
+            .filter_map(|&partition| Some((partition, ffi::cached_end(&self.client, &self.topic_c, partition)?)))
+            .collect()
+    }
+
+    /// The first record at or after a time, in milliseconds since 1970; the end where there is none.
+    ///
+    /// # Errors
+    /// As [`Self::watermarks`]; brokers before 0.10.1 cannot look up times.
+    ///
+    /// # Blocks
+    /// Up to `wait`.
+    pub fn offsets_at(
+        &self,
+        timestamp_ms: i64,
+        partitions: &[i32],
+        wait: Duration,
+    ) -> Result<BTreeMap<i32, i64>, Error> {
+        if self.lists_first {
+            return Err(Error::Unsupported {
+                what: "finding offsets by time".to_owned(),
+                instead: "start from the earliest or the latest record".to_owned(),
+            });
+        }
+        let until = Instant::now() + wait;
+        let mut found = self.list_offsets(Offset::Offset(timestamp_ms.max(0)), partitions, until)?;
+        let late: Vec<_> = found.iter().filter(|&(_, &offset)| offset < 0).map(|(&partition, _)| partition).collect();
+        if !late.is_empty() {
+            found.extend(self.list_offsets(Offset::End, &late, until)?);
+        }
+        Ok(found)
+    }
+
+    /// One question about many partitions; asked anew until then. An offset is -1 where no record matches.
+    fn list_offsets(&self, at: Offset, partitions: &[i32], until: Instant) -> Result<BTreeMap<i32, i64>, Error> {
+        if partitions.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let cause = match self.list_offsets_once(at, partitions, left.min(SLICE)) {
+                Ok(found) => return Ok(found),
+                Err(error) => self.worth_another_try(error)?,
+            };
+            if until <= Instant::now() {
+                let said = self.client.context().causes();
+                let cause = said.map_or_else(|| cause.clone(), |said| format!("{cause}: {said}"));
+                return Err(Error::Offsets { topic: self.topic.clone(), cause });
+            }
+            self.settle();
+        }
+    }
+
+    fn list_offsets_once(
+        &self,
+        at: Offset,
+        partitions: &[i32],
+        wait: Duration,
+    ) -> Result<BTreeMap<i32, i64>, (Option<i32>, KafkaError)> {
+        let mut asked = TopicPartitionList::with_capacity(partitions.len());
+        for &partition in partitions {
+            asked.add_partition_offset(&self.topic, partition, at).map_err(|error| (Some(partition), error))?;
+        }
+        let told = self.client.offsets_for_times(asked, wait).map_err(|error| (None, error))?;
+        let mut found = BTreeMap::new();
+        for element in told.elements() {
+            element.error().map_err(|error| (Some(element.partition()), error))?;
+            found.insert(element.partition(), element.offset().to_raw().unwrap_or(-1));
+        }
+        Ok(found)
+    }
+
+    /// The text of an error that may pass, or the final error.
+    fn worth_another_try(&self, (partition, error): (Option<i32>, KafkaError)) -> Result<String, Error> {
+        match error.rdkafka_error_code() {
+            Some(Code::UnknownPartition | Code::UnknownTopicOrPartition) if partition.is_some() => {
+                let partition = partition.unwrap_or_default();
+                Err(Error::UnknownPartition { topic: self.topic.clone(), partition })
+            }
+            Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => {
+                Err(self.unknown_topic(Instant::now() + SLICE, SLICE))
+            }
+            Some(Code::TopicAuthorizationFailed) => Err(Error::Refused {
+                brokers: self.brokers.clone(),
+                cause: format!("no right to read topic \"{}\"", self.topic),
+            }),
+            Some(code) => Ok(partition.map_or_else(|| code.to_string(), |p| format!("partition {p}: {code}"))),
+            None => Ok(error.to_string()),
+        }
+    }
+}
