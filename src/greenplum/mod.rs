@@ -1,1 +1,49 @@
-//! greenplum
+//! The database stage: everything that is said to Greenplum, or to PostgreSQL in its place, in SQL.
+//!
+//! It owns sessions and their settings, the target's description, the external table, a batch's transaction, the
+//! ledger with its fence, and who holds a job. It knows neither Kafka nor the server that segments read from: `job`
+//! joins them. All of it is synchronous and must stay off tokio's threads; every statement longer than a line is a file
+//! in `sql/`.
+//!
+//! | to do | call |
+//! |---|---|
+//! | open a session | [`Connection::open`] |
+//! | learn what the target is, and that the role may load it | [`Target::describe`] |
+//! | build and try the `INSERT` | [`Insert::new`], [`Insert::explain`] |
+//! | make or reuse the external table | [`ExternalTable::ensure`] |
+//! | hold partitions against other loaders | [`Holder::claim`], [`Holder::beat`] |
+//! | read and move the committed positions | [`Ledger`], [`Chain`] |
+//! | run a batch | [`Load::begin`], [`Load::insert`], [`Load::commit`] |
+
+mod chain;
+mod connection;
+mod dialect;
+mod external;
+mod external_greenplum;
+mod external_postgres;
+mod failure;
+mod holder;
+mod identity;
+mod insert;
+mod ledger;
+mod load;
+mod partitions;
+mod rejects;
+mod settings;
+mod sql;
+mod target;
+
+pub use chain::{Chain, Commit, Entry, Kind, Move};
+pub use connection::{Canceller, Connection};
+pub use dialect::Dialect;
+pub use external::{Definition, ExternalTable};
+pub use failure::Error;
+pub use holder::{Claim, Held, Holder};
+pub use identity::{Instance, JobId, Loader};
+pub use insert::Insert;
+pub use ledger::{HistoryRow, Ledger};
+pub use load::{Inserted, Load};
+pub use partitions::Partitions;
+pub use rejects::{SegmentReject, SegmentRejects};
+pub use settings::{Mapping, Settings};
+pub use target::{Target, TargetColumn};

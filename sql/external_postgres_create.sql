@@ -1,0 +1,5 @@
+BEGIN;
+CREATE TABLE {table} (
+{columns}
+);
+{children}COMMIT

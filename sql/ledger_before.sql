@@ -1,0 +1,6 @@
+SELECT l.partition, l.seq, l.next, l.batch, l.instance, l.host, l.pid
+  FROM {ledger} l
+  JOIN pg_catalog.unnest($2::pg_catalog.int4[], $3::pg_catalog.int8[]) AS wanted (partition, seq)
+    ON wanted.partition = l.partition AND wanted.seq = l.seq
+ WHERE l.job = $1
+ ORDER BY l.partition

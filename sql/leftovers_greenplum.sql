@@ -1,0 +1,21 @@
+WITH holder AS (
+    SELECT DISTINCT a.application_name
+      FROM pg_catalog.pg_locks l
+      JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
+     WHERE l.locktype = 'advisory'
+       AND l.classid::pg_catalog.int8 = ($1::pg_catalog.int4::pg_catalog.int8 & 4294967295)
+       AND l.objsubid = 2$'\n       AND l.gp_segment_id = -1'
+)
+SELECT DISTINCT a.application_name
+  FROM pg_catalog.pg_stat_activity a
+  JOIN pg_catalog.pg_locks l ON l.pid = a.pid
+  JOIN pg_catalog.pg_class c ON c.oid = l.relation
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE a.datname = pg_catalog.current_database()
+   AND a.application_name LIKE $2
+   AND a.application_name <> $3
+   AND a.application_name NOT IN (SELECT application_name FROM holder)
+   AND l.locktype = 'relation'
+   AND l.mode = 'RowExclusiveLock'$'\n   AND l.gp_segment_id = -1'
+   AND (n.nspname::pg_catalog.text, c.relname::pg_catalog.text)
+       IN (SELECT * FROM pg_catalog.unnest($4::pg_catalog.text[], $5::pg_catalog.text[]))

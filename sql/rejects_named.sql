@@ -1,0 +1,12 @@
+WITH log AS (
+    SELECT pg_catalog.regexp_matches(filename, '/([0-9]+)@([0-9]+)\]$') AS block, linenum, errmsg, rawdata, rawbytes
+      FROM pg_catalog.gp_read_error_log($1)
+)
+SELECT block[1]::pg_catalog.int4 AS partition,
+       block[2]::pg_catalog.int8 AS first,
+       coalesce(linenum, 0) AS line,
+       coalesce(errmsg, '') AS message,
+       coalesce(rawbytes, pg_catalog.convert_to(rawdata, 'UTF8'), ''::pg_catalog.bytea) AS raw
+  FROM log
+ ORDER BY 1, 2, 3
+ LIMIT $2

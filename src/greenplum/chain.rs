@@ -1,0 +1,189 @@
+//! The ledger's chain as a loader sees it: per partition the newest row, and the rows that would follow. Pure.
+
+use std::collections::BTreeMap;
+
+use super::failure::Error;
+use super::identity::Instance;
+use crate::offset::Checkpoint;
+
+/// What a ledger row did to its partition's position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Records `[first, next)` were loaded, rejected or filtered.
+    Load,
+    /// Records `[first, next)` had expired before they were loaded.
+    Skip,
+    /// The position was set to `next`, from wherever it was.
+    Reset,
+}
+
+impl Kind {
+    /// As the ledger holds it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Skip => "skip",
+            Self::Reset => "reset",
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        [Self::Load, Self::Skip, Self::Reset].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// The newest row of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// 1 for the first row of a partition, then one more each.
+    pub seq: i64,
+    pub kind: Kind,
+    pub first: i64,
+    /// The next record to read.
+    pub next: i64,
+    pub topic_id: Option<String>,
+    pub leader_epoch: Option<i32>,
+    /// Which loader wrote it.
+    pub instance: String,
+    /// Which of that loader's batches.
+    pub batch: i64,
+}
+
+/// One partition's part in a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    pub partition: i32,
+    pub kind: Kind,
+    pub first: i64,
+    pub next: i64,
+    pub leader_epoch: Option<i32>,
+    pub inserted: i64,
+    pub rejected: i64,
+    pub filtered: i64,
+    /// Key and payload bytes of the records.
+    pub bytes: i64,
+}
+
+impl Move {
+    /// A row that loads nothing: a skip or a reset.
+    pub fn bare(partition: i32, kind: Kind, first: i64, next: i64) -> Self {
+        Self { partition, kind, first, next, leader_epoch: None, inserted: 0, rejected: 0, filtered: 0, bytes: 0 }
+    }
+}
+
+/// What is committed together: a batch, a skip or a reset. Only partitions that moved have a part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// A number that this loader never uses twice for different records.
+    pub batch: i64,
+    /// Kafka's id of the topic, where the broker has one.
+    pub topic_id: Option<String>,
+    pub moves: Vec<Move>,
+}
+
+/// Partition → newest row, as this loader read or wrote it. What it does not know has no history.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chain(BTreeMap<i32, Entry>);
+
+impl Chain {
+    /// The newest row of a partition.
+    pub fn get(&self, partition: i32) -> Option<&Entry> {
+        self.0.get(&partition)
+    }
+
+    /// All partitions, in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = (i32, &Entry)> {
+        self.0.iter().map(|(&partition, entry)| (partition, entry))
+    }
+
+    /// Whether there is no history at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Where each partition goes on.
+    pub fn checkpoint(&self) -> Checkpoint {
+        self.iter().map(|(partition, entry)| (partition, entry.next)).collect()
+    }
+
+    /// Whether a commit of this loader is in the ledger: the answer to [`Error::InDoubt`], asked of a chain that was
+    /// read after the old session was ended. One partition tells for all.
+    pub fn holds(&self, instance: &Instance, batch: i64) -> bool {
+        self.0.values().any(|entry| entry.instance == instance.as_str() && entry.batch == batch)
+    }
+
+    pub(super) fn insert(&mut self, partition: i32, entry: Entry) {
+        self.0.insert(partition, entry);
+    }
+
+    /// The row that each move would add, in ascending order of partition.
+    ///
+    /// # Errors
+    /// A load or skip that does not begin where the chain ends.
+    pub(super) fn follow(&self, commit: &Commit, instance: &Instance) -> Result<BTreeMap<i32, Entry>, Error> {
+        commit.moves.iter().map(|step| Ok((step.partition, self.next_entry(commit, step, instance)?))).collect()
+    }
+
+    fn next_entry(&self, commit: &Commit, step: &Move, instance: &Instance) -> Result<Entry, Error> {
+        let last = self.get(step.partition);
+        match last {
+            Some(last) if last.next != step.first && step.kind != Kind::Reset => {
+                return Err(Error::OutOfStep { partition: step.partition, first: step.first, next: last.next });
+            }
+            _ => {}
+        }
+        Ok(Entry {
+            seq: last.map_or(0, |last| last.seq) + 1,
+            kind: step.kind,
+            first: step.first,
+            next: step.next,
+            topic_id: commit.topic_id.clone(),
+            leader_epoch: step.leader_epoch,
+            instance: instance.as_str().to_owned(),
+            batch: commit.batch,
+        })
+    }
+
+    /// Takes the rows of a commit that is known to have succeeded.
+    pub(super) fn advance(&mut self, rows: BTreeMap<i32, Entry>) {
+        self.0.extend(rows);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit(batch: i64, moves: Vec<Move>) -> Commit {
+        Commit { batch, topic_id: None, moves }
+    }
+
+    #[test]
+    fn rows_follow_each_other_and_a_reset_may_jump() {
+        let instance = Instance::random().unwrap();
+        let mut chain = Chain::default();
+        for (batch, kind, first, next) in
+            [(1, Kind::Load, 5, 9), (2, Kind::Skip, 9, 20), (3, Kind::Reset, 0, 0), (4, Kind::Load, 0, 3)]
+        {
+            let rows = chain.follow(&commit(batch, vec![Move::bare(0, kind, first, next)]), &instance).unwrap();
+            assert_eq!(rows[&0].seq, batch);
+            chain.advance(rows);
+            assert!(chain.holds(&instance, batch));
+        }
+        assert_eq!(chain.checkpoint().get(0), Some(3));
+        assert!(!chain.holds(&instance, 3));
+        assert!(!chain.holds(&Instance::random().unwrap(), 4));
+    }
+
+    #[test]
+    fn a_gap_is_refused_before_the_database_hears_of_it() {
+        let instance = Instance::random().unwrap();
+        let mut chain = Chain::default();
+        chain.advance(chain.follow(&commit(1, vec![Move::bare(0, Kind::Load, 5, 9)]), &instance).unwrap());
+        let gap = chain.follow(&commit(2, vec![Move::bare(0, Kind::Load, 10, 11)]), &instance).unwrap_err();
+        assert_eq!(
+            gap.to_string(),
+            "partition 0: a batch begins at offset 10, but the ledger ends at 9; nothing of it was loaded"
+        );
+    }
+}

@@ -1,0 +1,265 @@
+//! Sessions: opened with deadlines, set to what the meaning of a load depends on, cancellable from another thread.
+
+use std::net::ToSocketAddrs;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use postgres::types::ToSql;
+use postgres::{CancelToken, Client, Config, NoTls, Row};
+
+use super::dialect::Dialect;
+use super::failure::{Error, chain, one_line};
+use super::settings::Settings;
+
+/// A dead server is noticed after idle + retries × interval: 25 s, within the 30 that a user waits for an error.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const KEEPALIVE_RETRIES: u32 = 3;
+/// More notices than one statement ever sends; the rest is dropped.
+const NOTICES_MAX: usize = 1000;
+
+/// What a load depends on and a role's or database's own settings must not change. Those that the server does not know
+/// are left out. DateStyle, TimeZone and search_path stay the user's.
+const SESSION: &[(&str, &str)] = &[
+    ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "off"),
+    ("default_transaction_deferrable", "off"),
+    ("statement_timeout", "0"),
+    ("idle_in_transaction_session_timeout", "0"),
+    ("idle_session_timeout", "0"),
+    ("transaction_timeout", "0"),
+    ("client_encoding", "UTF8"),
+    ("client_min_messages", "notice"),
+    ("standard_conforming_strings", "on"),
+    // the server's side of a broken connection: a lost loader's backend goes, and its locks with it
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("client_connection_check_interval", "5000"),
+    // a segment that hears nothing for a minute, not even a heartbeat, has lost its loader
+    ("readable_external_table_timeout", "60"),
+    // retries only where no host answers; a wrong address is told within half a minute
+    ("gpfdist_retry_timeout", "10"),
+    // our own error limit judges; the database's would stop at 1000 bad first rows
+    ("gp_initial_bad_row_limit", "0"),
+    // else the first load of a table analyzes it inside the batch
+    ("gp_autostats_mode", "none"),
+    // INSERT … SELECT redistributes every row: a quarter of its time with the defaults of 4 and 2
+    ("gp_interconnect_queue_depth", "64"),
+    ("gp_interconnect_snd_queue_depth", "32"),
+];
+
+/// A session. Dropping it ends it; the server rolls back what was not committed.
+pub struct Connection {
+    client: Client,
+    dialect: Dialect,
+    notices: Arc<Mutex<Vec<String>>>,
+    pid: i32,
+    role: String,
+    segments: u32,
+    address: String,
+}
+
+/// Cancels whatever a session is running. Clones and may go to another thread.
+#[derive(Clone)]
+pub struct Canceller(CancelToken);
+
+impl Canceller {
+    /// Asks the server to cancel; the statement then fails in its own thread with SQLSTATE 57014.
+    ///
+    /// # Errors
+    /// The server could not be reached.
+    ///
+    /// # Blocks
+    /// Up to the connect timeout; never call it on a tokio thread.
+    pub fn cancel(&self) -> Result<(), Error> {
+        self.0.cancel_query(NoTls).map_err(|error| Error::from_client("cancelling a statement", &error))
+    }
+}
+
+impl Connection {
+    /// Opens a session under this name and sets it up.
+    ///
+    /// # Errors
+    /// One line with address, role, database and what to do; or a server that is none of ours.
+    ///
+    /// # Blocks
+    /// Up to the connect timeout for each address that the host has.
+    pub fn open(settings: &Settings, application_name: &str) -> Result<Self, Error> {
+        let notices = Arc::new(Mutex::new(Vec::new()));
+        let mut client = connect(settings, application_name, &notices)?;
+        let address = address(settings);
+        let facts = client
+            .query_one(include_str!("../../sql/server_facts.sql"), &[])
+            .map_err(|error| Error::from_client("asking the server what it is", &error))?;
+        let dialect = Dialect::of(facts.get("has_segments"), facts.get("version_num"), facts.get("version"))
+            .map_err(|found| Error::Unsupported { address: address.clone(), found })?;
+        let (pid, role) = (facts.get("pid"), facts.get("role"));
+        let mut connection = Self { client, dialect, notices, pid, role, segments: settings.segments, address };
+        connection.set_up(settings.lock_timeout)?;
+        Ok(connection)
+    }
+
+    fn set_up(&mut self, lock_timeout: Duration) -> Result<(), Error> {
+        let lock_timeout = lock_timeout.as_millis().to_string();
+        let wanted = SESSION.iter().copied().chain([("lock_timeout", lock_timeout.as_str())]);
+        let known: Vec<String> = self
+            .query("reading the server's settings", "SELECT name FROM pg_catalog.pg_settings", &[])?
+            .iter()
+            .map(|row| row.get(0))
+            .collect();
+        let set: Vec<String> = wanted
+            .filter(|(name, _)| known.iter().any(|known| known == name))
+            .map(|(name, value)| format!("SET {name} = {}", super::sql::literal(value)))
+            .collect();
+        self.batch("setting up the session", &set.join("; "))?;
+        if self.dialect.is_greenplum() {
+            self.let_every_segment_read()?;
+        }
+        Ok(())
+    }
+
+    /// One location feeds `gp_external_max_segs` segments at most, 64 by default, and skips the others at random.
+    fn let_every_segment_read(&mut self) -> Result<(), Error> {
+        let facts = self.query_one("counting segments", include_str!("../../sql/segments.sql"), &[])?;
+        let (segments, readers_max): (i64, i32) = (facts.get("segments"), facts.get("readers_max"));
+        self.segments = u32::try_from(segments).unwrap_or(u32::MAX);
+        if segments > i64::from(readers_max) {
+            self.batch("raising gp_external_max_segs", &format!("SET gp_external_max_segs = {segments}"))?;
+        }
+        Ok(())
+    }
+
+    /// Which database this is.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// The backend's process id.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The role that the session acts as.
+    pub fn role(&self) -> &str {
+        &self.role
+    }
+
+    /// How many segments read.
+    pub fn segments(&self) -> u32 {
+        self.segments
+    }
+
+    /// `host:port`, for messages.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// A handle for other threads.
+    pub fn canceller(&self) -> Canceller {
+        Canceller(self.client.cancel_token())
+    }
+
+    /// Whether the session is known to be gone.
+    pub fn is_lost(&self) -> bool {
+        self.client.is_closed()
+    }
+
+    pub(super) fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    /// `doing` is a participle for error texts: "reading the ledger".
+    pub(super) fn query(&mut self, doing: &str, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
+        self.client.query(sql, params).map_err(|error| Error::from_client(doing, &error))
+    }
+
+    pub(super) fn query_one(&mut self, doing: &str, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, Error> {
+        self.client.query_one(sql, params).map_err(|error| Error::from_client(doing, &error))
+    }
+
+    pub(super) fn execute(&mut self, doing: &str, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
+        self.client.execute(sql, params).map_err(|error| Error::from_client(doing, &error))
+    }
+
+    /// Statements without parameters.
+    pub(super) fn batch(&mut self, doing: &str, sql: &str) -> Result<(), Error> {
+        self.client.batch_execute(sql).map_err(|error| Error::from_client(doing, &error))
+    }
+
+    /// Lets the server's clock pass: every wait in this stage looks at the server in between anyway.
+    pub(super) fn pause(&mut self, pause: Duration) -> Result<(), Error> {
+        let seconds = pause.as_secs_f64();
+        self.query_one("waiting", "SELECT pg_catalog.pg_sleep($1)::text", &[&seconds]).map(drop)
+    }
+
+    /// Ends a transaction whatever state it is in; a lost session has none.
+    pub(super) fn roll_back(&mut self) -> Result<(), Error> {
+        if self.is_lost() {
+            return Ok(());
+        }
+        self.batch("rolling back", "ROLLBACK")
+    }
+
+    /// The notices that came since the last call.
+    pub(super) fn take_notices(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn connect(settings: &Settings, application_name: &str, notices: &Arc<Mutex<Vec<String>>>) -> Result<Client, Error> {
+    let sink = Arc::clone(notices);
+    let mut config = Config::new();
+    config
+        .host(&settings.host)
+        .port(settings.port)
+        .user(&settings.user)
+        .dbname(&settings.database)
+        .application_name(application_name)
+        .connect_timeout(settings.connect_timeout)
+        .tcp_user_timeout(KEEPALIVE_IDLE + KEEPALIVE_INTERVAL * KEEPALIVE_RETRIES)
+        .keepalives_idle(KEEPALIVE_IDLE)
+        .keepalives_interval(KEEPALIVE_INTERVAL)
+        .keepalives_retries(KEEPALIVE_RETRIES)
+        .notice_callback(move |notice| {
+            let mut notices = sink.lock().unwrap_or_else(PoisonError::into_inner);
+            if notices.len() < NOTICES_MAX {
+                notices.push(notice.message().to_owned());
+            }
+        });
+    if let Some(password) = &settings.password {
+        config.password(password);
+    }
+    config.connect(NoTls).map_err(|error| refused(settings, &error))
+}
+
+fn address(settings: &Settings) -> String {
+    format!("{}:{}", settings.host, settings.port)
+}
+
+/// One line: the cause, then what to do.
+fn refused(settings: &Settings, error: &postgres::Error) -> Error {
+    let state = error.code().map(|code| code.code().to_owned());
+    let cause = error.as_db_error().map_or_else(|| chain(error), one_line);
+    let advice = match state.as_deref() {
+        Some("28P01") => "check USER and PASSWORD of the job file",
+        Some("28000") => "check USER, and have pg_hba.conf of the server let this host in",
+        Some("3D000") => "check DATABASE of the job file",
+        Some("53300" | "57P03") => "try again when the server accepts sessions",
+        Some(_) => "ask the database's administrator",
+        None if cause.contains("password missing") => "give PASSWORD in the job file",
+        None if !resolves(settings) => "check HOST of the job file: this name resolves to no address here",
+        None => "check that the server runs, and HOST and PORT of the job file",
+    };
+    Error::Connect {
+        address: address(settings),
+        role: settings.user.clone(),
+        database: settings.database.clone(),
+        reason: format!("{cause}; {advice}"),
+        state,
+    }
+}
+
+fn resolves(settings: &Settings) -> bool {
+    settings.host.starts_with('/') || (settings.host.as_str(), settings.port).to_socket_addrs().is_ok()
+}

@@ -1,0 +1,69 @@
+//! The external table on Greenplum: `CREATE EXTERNAL TABLE` over gpfdist, read back from `pg_exttable`.
+//!
+//! TEXT, because it splits fastest; LOG ERRORS, because without it an error names no record; the highest reject limit,
+//! because the job's own ERROR_LIMIT is judged by us.
+
+use super::connection::Connection;
+use super::external::{Definition, Found};
+use super::failure::Error;
+use super::sql::{fill, literal};
+use super::target;
+use crate::table::{Column, TableName};
+
+pub(super) const REJECT_LIMIT: i32 = i32::MAX;
+/// How the catalog writes our FORMAT clause, option by option.
+const FORMAT: [&str; 4] = ["delimiter '\t'", "null '\\N'", "escape '\\'", "newline 'LF'"];
+
+/// The CREATE statement.
+pub(super) fn create(definition: &Definition, token: &str) -> String {
+    fill(
+        include_str!("../../sql/external_greenplum_create.sql"),
+        &[
+            ("table", &definition.table()),
+            ("columns", &columns(&definition.columns)),
+            ("location", &literal(&format!("{}{token}", definition.url()))),
+            ("reject_limit", &REJECT_LIMIT),
+        ],
+    )
+}
+
+/// Column definitions, one a line.
+pub(super) fn columns(columns: &[Column]) -> String {
+    let lines: Vec<_> = columns.iter().map(|column| format!("    {} {}", column.name, column.sql_type)).collect();
+    lines.join(",\n")
+}
+
+/// Compares the catalog with the definition.
+pub(super) fn find(connection: &mut Connection, definition: &Definition, name: &TableName) -> Result<Found, Error> {
+    let sql = include_str!("../../sql/external_greenplum_read.sql");
+    let params: [&(dyn postgres::types::ToSql + Sync); 2] = [&name.schema.as_str(), &name.table.as_str()];
+    let rows = connection.query("reading the external table's definition", sql, &params)?;
+    let Some(row) = rows.first() else { return Ok(Found::Nothing) };
+    if !row.get::<_, bool>("is_external") {
+        return Ok(Found::Stranger);
+    }
+    let locations: Vec<String> = row.get("locations");
+    let (format, options): (String, String) = (row.get("format"), row.get("format_options"));
+    let is_same_form = format == "t"
+        && FORMAT.iter().all(|option| options.contains(option))
+        && row.get::<_, bool>("is_otherwise_same")
+        && row.get::<_, i32>("reject_limit") == REJECT_LIMIT;
+    let is_same_columns = target::columns(connection, name)?
+        .iter()
+        .map(|column| (&column.name, &column.sql_type))
+        .eq(definition.columns.iter().map(|column| (&column.name, &column.sql_type)));
+    match locations.as_slice() {
+        [location] if is_same_form && is_same_columns => Ok(token(location, &definition.url())),
+        _ => Ok(Found::Different),
+    }
+}
+
+/// The token at the end of a location.
+pub(super) fn token(location: &str, url: &str) -> Found {
+    match location.strip_prefix(url) {
+        Some(token) if token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            Found::Same { token: token.to_owned() }
+        }
+        _ => Found::Different,
+    }
+}

@@ -1,0 +1,210 @@
+//! What can go wrong at the database, with the coordinates of what went wrong, and whether it can pass by itself.
+
+use std::fmt::Write as _;
+
+use postgres::error::{DbError, Severity, SqlState};
+
+use super::holder::Held;
+
+/// A failure of the database stage. Its text is one line in lower case that says what was being done and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No session could be had.
+    #[error("cannot connect to the database at {address} as role \"{role}\", database \"{database}\": {reason}")]
+    Connect {
+        address: String,
+        role: String,
+        database: String,
+        /// Cause, then what to do.
+        reason: String,
+        /// SQLSTATE, where the server answered.
+        state: Option<String>,
+    },
+    /// The server is none that we load into.
+    #[error("the server at {address} is {found}; gpkafka loads into Greenplum 6 and 7 and into PostgreSQL 13 or newer")]
+    Unsupported { address: String, found: String },
+    /// The session broke; nothing that was not committed remains.
+    #[error("the database connection was lost while {doing}: {text}")]
+    Lost { doing: String, text: String },
+    /// The server refused a statement.
+    #[error("{doing} failed: {text} (SQLSTATE {state})")]
+    Sql { doing: String, state: String, text: String },
+    /// PostgreSQL refused one row of the source: it has no reject limit of its own.
+    #[error("the database refused row {line} of segment {segment}: {text} (SQLSTATE {state})")]
+    Row {
+        /// The foreign table that read it, from 0.
+        segment: u32,
+        /// From 1, over everything that this segment read in this statement.
+        line: u64,
+        text: String,
+        state: String,
+    },
+    /// The target cannot be loaded as the job says.
+    #[error("{text}")]
+    Target { text: String },
+    /// Rights are missing; the statements that grant them are in the text.
+    #[error("role \"{role}\" lacks {missing}; have this run: {statements}")]
+    Privilege { role: String, missing: String, statements: String },
+    /// The target's columns are no longer what they were when the load started.
+    #[error(
+        "the columns of {table} changed while loading: {change}; nothing of this batch was loaded, start again to load into the new shape"
+    )]
+    TargetChanged { table: String, change: String },
+    /// The external table cannot be made or read.
+    #[error("external table {table}: {text}")]
+    External { table: String, text: String },
+    /// PostgreSQL's server process cannot run our executable.
+    #[error(
+        "the database server cannot run {program}: {text}; make it readable and executable for the server's operating system user on the database host, or name another copy with --segment-program"
+    )]
+    SegmentProgram { program: String, text: String },
+    /// Another loader committed this position first, or the row that this batch follows is not ours.
+    #[error("position {seq} of partition {partition} was taken by {by}; nothing of this batch was loaded")]
+    PositionTaken { partition: i32, seq: i64, by: String },
+    /// A batch that does not begin where the ledger ends: a mistake of ours.
+    #[error(
+        "partition {partition}: a batch begins at offset {first}, but the ledger ends at {next}; nothing of it was loaded"
+    )]
+    OutOfStep { partition: i32, first: i64, next: i64 },
+    /// The connection broke after COMMIT was sent and before its reply: only the ledger knows.
+    #[error(
+        "the database connection was lost at COMMIT of batch {batch}: {text}; the ledger tells whether it was committed"
+    )]
+    InDoubt { batch: i64, text: String },
+    /// The control session is gone, and with it the claim to the partitions.
+    #[error("the control session of this loader is gone ({text}); another loader may hold the partitions now")]
+    HolderLost { text: String },
+    /// Another role holds partitions of this job, and we can neither see whether it lives nor end it.
+    #[error(
+        "the job is held by {held}, whose state this role may not see; if that loader is dead, have an administrator run: SELECT pg_terminate_backend({})",
+        held.pid
+    )]
+    OtherRole { held: Box<Held> },
+    /// Sessions of a silent loader did not end.
+    #[error("sessions {pids} of a silent loader ({name}) do not end; have an administrator look at them")]
+    Stubborn { name: String, pids: String },
+    /// The operating system has no random numbers.
+    #[error("cannot read random numbers: {text}")]
+    Random { text: String },
+}
+
+impl Error {
+    /// Whether the cause can pass by itself, so that trying again from the ledger makes sense: the connection was lost,
+    /// or its SQLSTATE says so.
+    ///
+    /// | passes | why |
+    /// |---|---|
+    /// | 08 | connection, a segment's to its source too |
+    /// | 38000 | PostgreSQL only: the program that stands for a segment failed |
+    /// | 40 but 40M00 | serialization, deadlock; 40M00 is Greenplum's reject limit |
+    /// | 53 | out of memory, disk, connections |
+    /// | 57P0x | shutdown, crash of another session, starting up |
+    /// | 58M01 | Greenplum's interconnect |
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Lost { .. } | Self::InDoubt { .. } => true,
+            Self::Connect { state: None, .. } => true,
+            Self::Connect { state: Some(state), .. } | Self::Sql { state, .. } => state_passes(state),
+            _ => false,
+        }
+    }
+
+    /// SQLSTATE, where the server gave one.
+    pub fn state(&self) -> Option<&str> {
+        match self {
+            Self::Connect { state, .. } => state.as_deref(),
+            Self::Sql { state, .. } | Self::Row { state, .. } => Some(state),
+            _ => None,
+        }
+    }
+
+    /// From the client library: `doing` is a participle, "reading the ledger".
+    pub(super) fn from_client(doing: &str, error: &postgres::Error) -> Self {
+        match error.as_db_error() {
+            Some(db) if is_fatal(db) => Self::Lost { doing: doing.to_owned(), text: one_line(db) },
+            Some(db) => Self::Sql { doing: doing.to_owned(), state: db.code().code().to_owned(), text: one_line(db) },
+            None => Self::Lost { doing: doing.to_owned(), text: chain(error) },
+        }
+    }
+
+    /// Whether the statement met one of these SQLSTATEs.
+    pub(super) fn is_state(&self, states: &[&SqlState]) -> bool {
+        self.state().is_some_and(|state| states.iter().any(|any| any.code() == state))
+    }
+}
+
+/// A FATAL or PANIC ends the session.
+pub(super) fn is_fatal(error: &DbError) -> bool {
+    matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+        || matches!(error.severity(), "FATAL" | "PANIC")
+}
+
+fn state_passes(state: &str) -> bool {
+    let class = &state[..state.len().min(2)];
+    match class {
+        "08" | "53" => true,
+        "40" => state != "40M00",
+        "57" => state.starts_with("57P0"),
+        _ => state == "58M01" || state == "38000",
+    }
+}
+
+/// Message, detail and hint on one line.
+pub(super) fn one_line(error: &DbError) -> String {
+    let mut text = error.message().to_owned();
+    for (mark, part) in [("; ", error.detail()), ("; hint: ", error.hint())] {
+        if let Some(part) = part {
+            write!(text, "{mark}{part}").expect("writing to a string cannot fail");
+        }
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// An error with its causes.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let part = next.to_string();
+        if !text.contains(&part) {
+            write!(text, ": {part}").expect("writing to a string cannot fail");
+        }
+        cause = next.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_pass_is_one_table() {
+        let passing = [
+            "08000", "08003", "08006", "40001", "40P01", "53100", "53200", "53300", "57P01", "57P02", "57P03", "58M01",
+            "38000",
+        ];
+        let last = [
+            "22000", "22P02", "22003", "23502", "23505", "23514", "25006", "28000", "28P01", "3D000", "40M00", "42501",
+            "42601", "42703", "42P01", "42P07", "54000", "55P03", "57014", "P0001", "XX000", "0A000", "38001",
+        ];
+        for state in passing {
+            assert!(sql(state).is_passing(), "{state} passes");
+        }
+        for state in last {
+            assert!(!sql(state).is_passing(), "{state} does not pass");
+        }
+    }
+
+    #[test]
+    fn a_lost_connection_passes_and_our_own_fence_does_not() {
+        assert!(Error::Lost { doing: "x".into(), text: "y".into() }.is_passing());
+        assert!(Error::InDoubt { batch: 1, text: "y".into() }.is_passing());
+        assert!(!Error::PositionTaken { partition: 0, seq: 1, by: "z".into() }.is_passing());
+        assert!(!Error::HolderLost { text: "y".into() }.is_passing());
+    }
+
+    fn sql(state: &str) -> Error {
+        Error::Sql { doing: "testing".into(), state: state.into(), text: "text".into() }
+    }
+}

@@ -1,0 +1,353 @@
+//! Who holds a job's partitions: liveness, apart from the ledger's safety.
+//!
+//! A loader's control session holds one advisory lock a partition and acts every 2 s. Silence is judged by the
+//! database's clock alone. Who is seen to act is left alone; who was silent for 15 s loses its sessions. Whatever goes
+//! wrong here costs time, never rows: the ledger's chain does not rely on it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use fail::fail_point;
+
+use super::connection::{Canceller, Connection};
+use super::failure::Error;
+use super::identity::{Instance, JobId};
+use super::settings::Settings;
+use crate::table::TableName;
+
+/// Seven beats missed: more than a busy machine delays one, less than a user waits.
+const SILENCE: f64 = 15.0;
+/// How often a claimant looks. A beat is seen within its 2 s and one look.
+const LOOK: Duration = Duration::from_millis(250);
+/// Looks until a claimant gives up on a holder that neither acts nor falls silent, or on sessions that do not end. By
+/// then 25 s have passed: a take-over is told within 30.
+const LOOKS_MAX: usize = 100;
+
+/// The control session of this loader. Dropping it gives up all its partitions.
+pub struct Holder {
+    connection: Connection,
+    job: JobId,
+    name: String,
+    held: BTreeSet<i32>,
+    /// Whose row locks tell that a dead loader's transaction is still there.
+    tables: [TableName; 2],
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Claim {
+    /// All partitions are ours.
+    Claimed {
+        /// Names of silent or dead loaders whose sessions were ended for it.
+        ended: Vec<String>,
+    },
+    /// Another loader lives and has some; none is ours.
+    Held(Box<Held>),
+}
+
+/// A session that holds a partition of our job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Held {
+    pub partition: i32,
+    pub pid: i32,
+    pub role: String,
+    pub application_name: String,
+    /// Where it connected from; absent for a local socket, or where this role may not see it.
+    pub client: Option<String>,
+    /// When it connected, as the database writes it.
+    pub since: Option<String>,
+    /// How long it has been silent; absent where this role may not see it.
+    pub silent: Option<Duration>,
+}
+
+impl fmt::Display for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of role \"{}\"", self.application_name, self.role)?;
+        if let Some(client) = &self.client {
+            write!(f, " from {client}")?;
+        }
+        write!(f, " (database session {}", self.pid)?;
+        if let Some(since) = &self.since {
+            write!(f, " since {since}")?;
+        }
+        write!(f, ", partition {}", self.partition)?;
+        if let Some(silent) = self.silent {
+            write!(f, ", last seen {:.1} s ago", silent.as_secs_f64())?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl Holder {
+    /// Opens the control session. It holds nothing yet.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub fn open(settings: &Settings, job: &JobId, instance: &Instance) -> Result<Self, Error> {
+        let name = job.application_name(instance);
+        let connection = Connection::open(settings, &name)?;
+        let ledger = TableName {
+            schema: settings.metadata_schema().clone(),
+            table: crate::table::Ident::exact(super::ledger::Ledger::NAME),
+        };
+        let tables = [settings.target.clone(), ledger];
+        Ok(Self { connection, job: job.clone(), name, held: BTreeSet::new(), tables })
+    }
+
+    /// Claims partitions beside those already held: all of them or none.
+    ///
+    /// Returns at once where nobody has them. Else it watches the holder: seen to act, it is alive and this is
+    /// [`Claim::Held`]; silent for 15 s, its sessions are ended and the claim goes on.
+    ///
+    /// # Errors
+    /// [`Error::OtherRole`] where the holder's state may not be seen or its sessions not be ended;
+    /// [`Error::Stubborn`] where they do not end.
+    ///
+    /// # Blocks
+    /// Not at all without a holder, some seconds beside one that lives, up to 30 s for a take-over.
+    pub fn claim(&mut self, partitions: &[i32]) -> Result<Claim, Error> {
+        let wanted: BTreeSet<i32> = partitions.iter().filter(|one| !self.held.contains(one)).copied().collect();
+        if is_off() {
+            self.held.extend(wanted);
+            return Ok(Claim::Claimed { ended: Vec::new() });
+        }
+        let mut ended = Vec::new();
+        let mut first_look: Option<Look> = None;
+        for _ in 0..LOOKS_MAX {
+            let Some(lacking) = self.lock_all(&wanted)? else {
+                ended.extend(self.end_leftovers()?);
+                self.held.extend(wanted);
+                return Ok(Claim::Claimed { ended });
+            };
+            let Some(look) = self.look_at_holder(lacking)? else { continue };
+            match judge(first_look.as_ref(), &look, self.job.hash()) {
+                Verdict::Lives => return Ok(Claim::Held(Box::new(look.held))),
+                Verdict::Unseen => return Err(Error::OtherRole { held: Box::new(look.held) }),
+                Verdict::Silent => {
+                    self.end_sessions_of(&look.held)?;
+                    ended.push(look.held.application_name);
+                }
+                Verdict::Wait => {
+                    first_look = first_look.filter(|first| first.is_same_session(&look)).or(Some(look));
+                    self.connection.pause(LOOK)?;
+                }
+            }
+        }
+        let held = first_look.map(|look| look.held);
+        held.map_or_else(
+            || Err(Error::HolderLost { text: "the holder changed all the time".to_owned() }),
+            |held| Ok(Claim::Held(Box::new(held))),
+        )
+    }
+
+    /// Shows that this loader lives, every 2 s.
+    ///
+    /// # Errors
+    /// [`Error::HolderLost`]: the session is gone or another one stands in its place, so the locks are gone too.
+    pub fn beat(&mut self) -> Result<(), Error> {
+        let lost = |text: String| Err(Error::HolderLost { text });
+        match self.connection.query_one("showing that this loader lives", "SELECT pg_catalog.pg_backend_pid()", &[]) {
+            Ok(row) if row.get::<_, i32>(0) == self.connection.pid() => Ok(()),
+            Ok(_) => {
+                lost("a connection pool gave it another database session; connect to the database itself".to_owned())
+            }
+            Err(Error::Lost { text, .. } | Error::Sql { text, .. }) => lost(text),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is held.
+    pub fn partitions(&self) -> &BTreeSet<i32> {
+        &self.held
+    }
+
+    /// Cancels a claim that waits, from another thread.
+    pub fn canceller(&self) -> Canceller {
+        self.connection.canceller()
+    }
+
+    /// The control session, for what is done once at the start.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Locks all in ascending order, or none and the first that is lacking. One statement each: only a SELECT without
+    /// FROM is sure to run on the coordinator.
+    fn lock_all(&mut self, wanted: &BTreeSet<i32>) -> Result<Option<i32>, Error> {
+        let key = self.job.lock_key();
+        let mut locked = Vec::new();
+        for &partition in wanted {
+            let sql = "SELECT pg_catalog.pg_try_advisory_lock($1, $2)";
+            if self.connection.query_one("claiming a partition", sql, &[&key, &partition])?.get(0) {
+                locked.push(partition);
+                continue;
+            }
+            for partition in locked {
+                let sql = "SELECT pg_catalog.pg_advisory_unlock($1, $2)";
+                self.connection.query_one("giving up a partition", sql, &[&key, &partition])?;
+            }
+            return Ok(Some(partition));
+        }
+        Ok(None)
+    }
+
+    /// Who holds a partition by now.
+    fn look_at_holder(&mut self, partition: i32) -> Result<Option<Look>, Error> {
+        let sql = match self.connection.dialect().is_greenplum() {
+            true => include_str!("../../sql/holder_greenplum.sql"),
+            false => include_str!("../../sql/holder_postgres.sql"),
+        };
+        let key = self.job.lock_key();
+        let rows = self.connection.query("looking for who holds a partition", sql, &[&key, &partition])?;
+        Ok(rows.first().map(|row| {
+            let silent: Option<f64> = row.get("silent");
+            Look {
+                last_act: row.get("last_act"),
+                silent,
+                held: Held {
+                    partition,
+                    pid: row.get("pid"),
+                    role: row.get("role"),
+                    application_name: row.get("application_name"),
+                    client: row.get("client"),
+                    since: row.get("since"),
+                    silent: silent.map(|silent| Duration::from_secs_f64(silent.max(0.0))),
+                },
+            }
+        }))
+    }
+
+    /// Ends all sessions of a silent loader and waits until they are gone.
+    fn end_sessions_of(&mut self, held: &Held) -> Result<(), Error> {
+        match end(&mut self.connection, &held.application_name, None) {
+            Err(Error::Sql { state, .. }) if state == "42501" => Err(Error::OtherRole { held: Box::new(held.clone()) }),
+            other => other,
+        }
+    }
+
+    /// Ends the transactions of loaders of this job that hold no partition any more: killed, but their backend has not
+    /// noticed. Else its late COMMIT would cost our first batch.
+    fn end_leftovers(&mut self) -> Result<Vec<String>, Error> {
+        let sql = match self.connection.dialect().is_greenplum() {
+            true => include_str!("../../sql/leftovers_greenplum.sql"),
+            false => include_str!("../../sql/leftovers_postgres.sql"),
+        };
+        let key = self.job.lock_key();
+        let pattern = format!("gpkafka:{}:%", self.job.hash());
+        let schemas = self.tables.each_ref().map(|table| table.schema.as_str()).to_vec();
+        let tables = self.tables.each_ref().map(|table| table.table.as_str()).to_vec();
+        let params: [&(dyn postgres::types::ToSql + Sync); 5] = [&key, &pattern, &self.name, &schemas, &tables];
+        let rows = self.connection.query("looking for a dead loader's sessions", sql, &params)?;
+        let names: BTreeSet<String> = rows.iter().map(|row| row.get("application_name")).collect();
+        for name in &names {
+            match end(&mut self.connection, name, None) {
+                // another role's: the ledger's fence stands anyway
+                Err(Error::Sql { state, .. }) if state == "42501" => {}
+                other => other?,
+            }
+        }
+        Ok(names.into_iter().collect())
+    }
+}
+
+/// Ends one session by name and pid and waits until it is gone.
+pub(super) fn end_session(connection: &mut Connection, name: &str, pid: i32) -> Result<(), Error> {
+    end(connection, name, Some(pid))
+}
+
+fn end(connection: &mut Connection, name: &str, pid: Option<i32>) -> Result<(), Error> {
+    let mut pids: Vec<String> = Vec::new();
+    for _ in 0..LOOKS_MAX {
+        let sql = include_str!("../../sql/sessions_end.sql");
+        let rows = connection.query("ending a silent loader's sessions", sql, &[&name, &pid])?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        pids = rows.iter().map(|row| row.get::<_, i32>("pid").to_string()).collect();
+        connection.pause(LOOK / 5)?;
+    }
+    Err(Error::Stubborn { name: name.to_owned(), pids: pids.join(", ") })
+}
+
+/// What one look at a holder showed.
+struct Look {
+    held: Held,
+    /// Microseconds since 1970 by the database's clock; absent where this role may not see it.
+    last_act: Option<i64>,
+    silent: Option<f64>,
+}
+
+impl Look {
+    fn is_same_session(&self, other: &Self) -> bool {
+        (self.held.pid, &self.held.application_name) == (other.held.pid, &other.held.application_name)
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Verdict {
+    Lives,
+    Silent,
+    Unseen,
+    Wait,
+}
+
+/// Pure: what to do about a holder, given the first look at it and this one.
+fn judge(first: Option<&Look>, now: &Look, job: &str) -> Verdict {
+    if !now.held.application_name.starts_with(&format!("gpkafka:{job}:")) {
+        // a session that is no loader of this job took the lock: not ours to end
+        return Verdict::Lives;
+    }
+    let (Some(silent), Some(last_act)) = (now.silent, now.last_act) else { return Verdict::Unseen };
+    let before = first.filter(|first| first.is_same_session(now)).and_then(|first| first.last_act);
+    match before {
+        Some(before) if before != last_act => Verdict::Lives,
+        _ if silent >= SILENCE => Verdict::Silent,
+        _ => Verdict::Wait,
+    }
+}
+
+/// `FAILPOINTS=holder-off=return`: every claim succeeds and nobody is ended, so that only the ledger's fence is left.
+fn is_off() -> bool {
+    fail_point!("holder-off", |_| true);
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn look(pid: i32, last_act: Option<i64>, silent: Option<f64>) -> Look {
+        let held = Held {
+            partition: 0,
+            pid,
+            role: "etl".to_owned(),
+            application_name: "gpkafka:job:aa".to_owned(),
+            client: Some("10.0.0.7".to_owned()),
+            since: Some("2026-11-22 12:00:00+00".to_owned()),
+            silent: silent.map(Duration::from_secs_f64),
+        };
+        Look { held, last_act, silent }
+    }
+
+    #[test]
+    fn who_acts_lives_and_who_is_silent_does_not() {
+        let first = look(1, Some(100), Some(0.5));
+        assert_eq!(judge(None, &first, "job"), Verdict::Wait);
+        assert_eq!(judge(Some(&first), &look(1, Some(100), Some(0.7)), "job"), Verdict::Wait);
+        assert_eq!(judge(Some(&first), &look(1, Some(102), Some(0.1)), "job"), Verdict::Lives);
+        assert_eq!(judge(Some(&first), &look(1, Some(100), Some(15.0)), "job"), Verdict::Silent);
+        assert_eq!(judge(None, &look(1, Some(1), Some(60.0)), "job"), Verdict::Silent);
+        assert_eq!(judge(Some(&first), &look(2, Some(102), Some(0.1)), "job"), Verdict::Wait);
+        assert_eq!(judge(None, &look(1, None, None), "job"), Verdict::Unseen);
+        assert_eq!(judge(None, &first, "another"), Verdict::Lives);
+    }
+
+    #[test]
+    fn a_holder_is_told_with_all_that_is_known() {
+        assert_eq!(
+            look(7, None, Some(0.52)).held.to_string(),
+            "gpkafka:job:aa of role \"etl\" from 10.0.0.7 (database session 7 since 2026-11-22 12:00:00+00, partition 0, last seen 0.5 s ago)"
+        );
+    }
+}

@@ -1,0 +1,468 @@
+//! The ledger: committed positions, one row per partition and commit, only ever appended to.
+//!
+//! `unique (job, partition, seq)` is the fence: of two transactions that write the same position one waits for the
+//! other and then fails. Every row is checked against the one before it with a snapshot taken after the append, so that
+//! no batch ever follows one that was rolled back or written by someone else.
+
+use std::collections::BTreeMap;
+
+use fail::fail_point;
+use jiff::Timestamp;
+use postgres::error::SqlState;
+
+use super::chain::{Chain, Commit, Entry, Kind};
+use super::connection::Connection;
+use super::failure::Error;
+use super::identity::{Instance, JobId, Loader};
+use super::sql::fill;
+use crate::table::{Ident, TableName};
+
+/// `CREATE TABLE` of four sessions at once: three fail with 23505 on a catalog, then find it.
+const ATTEMPTS: usize = 5;
+
+/// The ledger of one metadata schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ledger {
+    table: TableName,
+}
+
+/// One row for people: `check --show-commit-history`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryRow {
+    pub partition: i32,
+    pub seq: i64,
+    pub kind: Kind,
+    pub first: i64,
+    pub next: i64,
+    pub batch: i64,
+    pub inserted: i64,
+    pub rejected: i64,
+    pub filtered: i64,
+    pub bytes: i64,
+    /// The database's clock.
+    pub started: Timestamp,
+    pub ended: Timestamp,
+    pub instance: String,
+    pub host: String,
+    pub pid: i32,
+}
+
+impl Ledger {
+    /// The name of every ledger.
+    pub const NAME: &str = "gpkafka_ledger";
+
+    /// The ledger of this schema, made if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Privilege`] where it is there and this role may not read or append.
+    pub fn ensure(connection: &mut Connection, schema: &Ident) -> Result<Self, Error> {
+        let ledger = Self::at(schema);
+        for _ in 0..ATTEMPTS {
+            if let Some((may_read, may_append)) = ledger.rights(connection)? {
+                return ledger.allowed(connection, may_read && may_append);
+            }
+            let sql = Self::create_sql(schema, connection.dialect().is_greenplum());
+            match connection.batch("creating the ledger", &sql) {
+                Err(error) if error.is_state(&[&SqlState::DUPLICATE_TABLE, &SqlState::UNIQUE_VIOLATION]) => {}
+                other => other?,
+            }
+        }
+        Err(Error::Target {
+            text: format!("the ledger {} cannot be made; look for someone who drops it", ledger.table),
+        })
+    }
+
+    /// The ledger of this schema if it is there: for looking at history without leaving a trace.
+    ///
+    /// # Errors
+    /// See [`Ledger::ensure`].
+    pub fn find(connection: &mut Connection, schema: &Ident) -> Result<Option<Self>, Error> {
+        let ledger = Self::at(schema);
+        match ledger.rights(connection)? {
+            None => Ok(None),
+            Some((may_read, _)) => ledger.allowed(connection, may_read).map(Some),
+        }
+    }
+
+    /// Its CREATE statement.
+    pub fn create_sql(schema: &Ident, is_greenplum: bool) -> String {
+        let unique = if has_unique_key() { ",\n    UNIQUE (job, partition, seq)" } else { "" };
+        let distribution = if is_greenplum { "\nDISTRIBUTED BY (job)" } else { "" };
+        fill(
+            include_str!("../../sql/ledger_create.sql"),
+            &[("ledger", &Self::at(schema).table), ("unique", &unique), ("distribution", &distribution)],
+        )
+    }
+
+    /// Its name.
+    pub fn table(&self) -> &TableName {
+        &self.table
+    }
+
+    fn at(schema: &Ident) -> Self {
+        Self { table: TableName { schema: schema.clone(), table: Ident::exact(Self::NAME) } }
+    }
+
+    /// Whether it is there, may be read, may be appended to.
+    fn rights(&self, connection: &mut Connection) -> Result<Option<(bool, bool)>, Error> {
+        let params: [&(dyn postgres::types::ToSql + Sync); 2] =
+            [&self.table.schema.as_str(), &self.table.table.as_str()];
+        let rows = connection.query("looking for the ledger", include_str!("../../sql/ledger_find.sql"), &params)?;
+        Ok(rows.first().map(|row| (row.get("may_read"), row.get("may_append"))))
+    }
+
+    fn allowed(self, connection: &Connection, is_allowed: bool) -> Result<Self, Error> {
+        if is_allowed {
+            return Ok(self);
+        }
+        let role = Ident::exact(connection.role());
+        Err(Error::Privilege {
+            role: connection.role().to_owned(),
+            missing: format!("SELECT or INSERT on {}", self.table),
+            statements: format!("GRANT SELECT, INSERT ON {} TO {role}", self.table),
+        })
+    }
+
+    fn fill(&self, template: &str) -> String {
+        fill(template, &[("ledger", &self.table)])
+    }
+
+    /// The newest row of each partition of a job.
+    ///
+    /// # Errors
+    /// The query failed.
+    pub fn read(&self, connection: &mut Connection, job: &JobId) -> Result<Chain, Error> {
+        let sql = self.fill(include_str!("../../sql/ledger_read.sql"));
+        let mut chain = Chain::default();
+        for row in connection.query("reading the ledger", &sql, &[&job.hash()])? {
+            let entry = Entry {
+                seq: row.get("seq"),
+                kind: Kind::parse(row.get("kind")).unwrap_or(Kind::Load),
+                first: row.get("first"),
+                next: row.get("next"),
+                topic_id: row.get("topic_id"),
+                leader_epoch: row.get("leader_epoch"),
+                instance: row.get("instance"),
+                batch: row.get("batch"),
+            };
+            chain.insert(row.get("partition"), entry);
+        }
+        Ok(chain)
+    }
+
+    /// A job's commits, oldest first; the newest of each partition only, or all that were not pruned.
+    ///
+    /// # Errors
+    /// The query failed.
+    pub fn history(&self, connection: &mut Connection, job: &JobId, all: bool) -> Result<Vec<HistoryRow>, Error> {
+        let sql = self.fill(include_str!("../../sql/ledger_history.sql"));
+        let rows = connection.query("reading the commit history", &sql, &[&job.hash(), &all])?;
+        let time = |micros: i64| Timestamp::from_microsecond(micros).unwrap_or_default();
+        Ok(rows
+            .iter()
+            .map(|row| HistoryRow {
+                partition: row.get("partition"),
+                seq: row.get("seq"),
+                kind: Kind::parse(row.get("kind")).unwrap_or(Kind::Load),
+                first: row.get("first"),
+                next: row.get("next"),
+                batch: row.get("batch"),
+                inserted: row.get("inserted"),
+                rejected: row.get("rejected"),
+                filtered: row.get("filtered"),
+                bytes: row.get("bytes"),
+                started: time(row.get("started")),
+                ended: time(row.get("ended")),
+                instance: row.get("instance"),
+                host: row.get("host"),
+                pid: row.get("pid"),
+            })
+            .collect())
+    }
+
+    /// Appends a skip or a reset in a transaction of its own, under the same rules as a batch's rows.
+    ///
+    /// # Errors
+    /// As [`Ledger::append`]; rolled back, the chain unchanged.
+    pub fn commit_alone(
+        &self,
+        connection: &mut Connection,
+        job: &JobId,
+        loader: &Loader,
+        chain: &mut Chain,
+        commit: &Commit,
+    ) -> Result<(), Error> {
+        connection.batch("beginning a transaction", "BEGIN ISOLATION LEVEL READ COMMITTED")?;
+        let appended = self.append(connection, job, loader, chain, commit);
+        self.settle(connection, job, chain, commit, appended)
+    }
+
+    /// Inserts a commit's rows, sorted by partition in one statement, and checks with a fresh snapshot that each follows
+    /// the row that this loader read or wrote. Inside the caller's transaction, just before its COMMIT.
+    ///
+    /// # Errors
+    /// [`Error::OutOfStep`] before anything is sent; [`Error::PositionTaken`]; 23505 as it comes.
+    pub(super) fn append(
+        &self,
+        connection: &mut Connection,
+        job: &JobId,
+        loader: &Loader,
+        chain: &Chain,
+        commit: &Commit,
+    ) -> Result<BTreeMap<i32, Entry>, Error> {
+        let rows = chain.follow(commit, &loader.instance)?;
+        if rows.is_empty() {
+            return Ok(rows);
+        }
+        self.insert(connection, job, loader, commit, &rows)?;
+        fail_point!("after-ledger-append");
+        self.check_chain(connection, job, chain, &rows)?;
+        Ok(rows)
+    }
+
+    fn insert(
+        &self,
+        connection: &mut Connection,
+        job: &JobId,
+        loader: &Loader,
+        commit: &Commit,
+        rows: &BTreeMap<i32, Entry>,
+    ) -> Result<(), Error> {
+        let steps: BTreeMap<_, _> = commit.moves.iter().map(|step| (step.partition, step)).collect();
+        let of = |value: fn(&super::chain::Move) -> i64| steps.values().map(|step| value(step)).collect::<Vec<_>>();
+        let partitions: Vec<_> = rows.keys().copied().collect();
+        let seqs: Vec<_> = rows.values().map(|row| row.seq).collect();
+        let kinds: Vec<_> = rows.values().map(|row| row.kind.as_str()).collect();
+        let epochs: Vec<_> = rows.values().map(|row| row.leader_epoch).collect();
+        let target = job.target();
+        let sent = connection.execute(
+            "appending to the ledger",
+            &self.fill(include_str!("../../sql/ledger_append.sql")),
+            &[
+                &job.hash(),
+                &partitions,
+                &seqs,
+                &kinds,
+                &of(|step| step.first),
+                &of(|step| step.next),
+                &epochs,
+                &of(|step| step.inserted),
+                &of(|step| step.rejected),
+                &of(|step| step.filtered),
+                &of(|step| step.bytes),
+                &commit.topic_id,
+                &commit.batch,
+                &loader.instance.as_str(),
+                &loader.host,
+                &i32::try_from(loader.pid).unwrap_or(i32::MAX),
+                &loader.os_user,
+                &job.topic(),
+                &job.database(),
+                &target.schema.as_str(),
+                &target.table.as_str(),
+            ],
+        )?;
+        assert_eq!(sent, rows.len() as u64, "one ledger row a partition");
+        Ok(())
+    }
+
+    /// READ COMMITTED gives this statement a snapshot of its own, newer than the append.
+    fn check_chain(
+        &self,
+        connection: &mut Connection,
+        job: &JobId,
+        chain: &Chain,
+        rows: &BTreeMap<i32, Entry>,
+    ) -> Result<(), Error> {
+        if is_chain_check_off() {
+            return Ok(());
+        }
+        let sql = self.fill(include_str!("../../sql/ledger_before.sql"));
+        let partitions: Vec<_> = rows.keys().copied().collect();
+        let seqs: Vec<_> = rows.values().map(|row| row.seq - 1).collect();
+        let before = connection.query("checking the ledger's chain", &sql, &[&job.hash(), &partitions, &seqs])?;
+        let before: BTreeMap<i32, _> = before.iter().map(|row| (row.get("partition"), row)).collect();
+        for (&partition, row) in rows {
+            let found = before.get(&partition);
+            let is_ours = match (chain.get(partition), found) {
+                (None, None) => true,
+                (Some(known), Some(found)) => {
+                    (known.next, known.batch, known.instance.as_str())
+                        == (found.get("next"), found.get("batch"), found.get("instance"))
+                }
+                _ => false,
+            };
+            if !is_ours {
+                let by = found.map_or("nobody: the row that this batch follows is gone".to_owned(), |row| taker(row));
+                return Err(Error::PositionTaken { partition, seq: row.seq - 1, by });
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits what was appended, or rolls back; on success the chain moves on.
+    ///
+    /// # Errors
+    /// [`Error::PositionTaken`] with who took it; [`Error::InDoubt`]; whatever failed before.
+    pub(super) fn settle(
+        &self,
+        connection: &mut Connection,
+        job: &JobId,
+        chain: &mut Chain,
+        commit: &Commit,
+        appended: Result<BTreeMap<i32, Entry>, Error>,
+    ) -> Result<(), Error> {
+        let rows = match appended {
+            Ok(rows) => rows,
+            Err(error) => {
+                connection.roll_back()?;
+                return Err(self.explained(connection, job, chain, commit, error));
+            }
+        };
+        fail_point!("before-commit");
+        match connection.batch("committing", "COMMIT") {
+            Ok(()) => {}
+            Err(Error::Lost { text, .. }) => return Err(Error::InDoubt { batch: commit.batch, text }),
+            // an ERROR, unlike a FATAL, says that the transaction is rolled back
+            Err(error) => {
+                connection.roll_back()?;
+                return Err(error);
+            }
+        }
+        fail_point!("after-commit");
+        chain.advance(rows);
+        Ok(())
+    }
+
+    /// Makes a 23505 on the ledger tell who was first.
+    fn explained(
+        &self,
+        connection: &mut Connection,
+        job: &JobId,
+        chain: &Chain,
+        commit: &Commit,
+        error: Error,
+    ) -> Error {
+        if !error.is_state(&[&SqlState::UNIQUE_VIOLATION]) {
+            return error;
+        }
+        let sql = self.fill(include_str!("../../sql/ledger_before.sql"));
+        let partitions: Vec<_> = commit.moves.iter().map(|step| step.partition).collect();
+        let seqs: Vec<_> =
+            partitions.iter().map(|partition| chain.get(*partition).map_or(0, |last| last.seq) + 1).collect();
+        match connection.query("looking for who took the position", &sql, &[&job.hash(), &partitions, &seqs]) {
+            Ok(rows) => rows.first().map_or(error, |row| Error::PositionTaken {
+                partition: row.get("partition"),
+                seq: row.get("seq"),
+                by: taker(row),
+            }),
+            Err(_) => error,
+        }
+    }
+
+    /// Deletes a job's oldest rows but the newest `keep` of each partition, and says how many went. A lock that cannot
+    /// be had within a second is no failure: the next time will do.
+    ///
+    /// # Errors
+    /// The delete failed for another reason.
+    ///
+    /// # Panics
+    /// Where `keep` is 0: the newest row is the position.
+    pub fn prune(&self, connection: &mut Connection, job: &JobId, keep: u32) -> Result<u64, Error> {
+        assert!(keep > 0, "the newest row of a partition is its position");
+        connection.batch("pruning the ledger", "BEGIN; SET LOCAL lock_timeout = '1s'")?;
+        let sql = self.fill(include_str!("../../sql/ledger_prune.sql"));
+        let pruned = connection.execute("pruning the ledger", &sql, &[&job.hash(), &i64::from(keep)]);
+        match pruned {
+            Ok(rows) => connection.batch("pruning the ledger", "COMMIT").map(|()| rows),
+            Err(error) => {
+                connection.roll_back()?;
+                let is_busy = error.is_state(&[&SqlState::LOCK_NOT_AVAILABLE, &SqlState::INSUFFICIENT_PRIVILEGE]);
+                if is_busy { Ok(0) } else { Err(error) }
+            }
+        }
+    }
+
+    /// Ends what an earlier session of this loader left after [`Error::InDoubt`], then reads the chain, which now tells:
+    /// [`Chain::holds`].
+    ///
+    /// # Errors
+    /// A query failed, or the old session does not end.
+    ///
+    /// # Blocks
+    /// Until the old session is gone, some seconds at most.
+    pub fn read_after_doubt(
+        &self,
+        connection: &mut Connection,
+        job: &JobId,
+        instance: &Instance,
+        old_pid: i32,
+    ) -> Result<Chain, Error> {
+        super::holder::end_session(connection, &job.application_name(instance), old_pid)?;
+        self.read(connection, job)
+    }
+}
+
+fn taker(row: &postgres::Row) -> String {
+    format!(
+        "loader {} (pid {} on {}), whose batch {} ends at offset {}",
+        row.get::<_, String>("instance"),
+        row.get::<_, i32>("pid"),
+        row.get::<_, String>("host"),
+        row.get::<_, i64>("batch"),
+        row.get::<_, i64>("next")
+    )
+}
+
+/// `FAILPOINTS=ledger-unique-key=return` makes a ledger without its fence, to show that tests notice.
+fn has_unique_key() -> bool {
+    fail_point!("ledger-unique-key", |_| false);
+    true
+}
+
+/// `FAILPOINTS=ledger-chain-check=return` leaves the seq − 1 check out, to show that tests notice.
+fn is_chain_check_off() -> bool {
+    fail_point!("ledger-chain-check", |_| true);
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn the_statement() {
+        expect![[r#"
+            CREATE TABLE "public"."gpkafka_ledger" (
+                job          text NOT NULL,
+                partition    integer NOT NULL,
+                seq          bigint NOT NULL,
+                kind         text NOT NULL,
+                first        bigint NOT NULL,
+                next         bigint NOT NULL,
+                topic_id     text,
+                leader_epoch integer,
+                batch        bigint NOT NULL,
+                inserted     bigint NOT NULL,
+                rejected     bigint NOT NULL,
+                filtered     bigint NOT NULL,
+                bytes        bigint NOT NULL,
+                started_at   timestamp with time zone NOT NULL,
+                ended_at     timestamp with time zone NOT NULL,
+                instance     text NOT NULL,
+                host         text NOT NULL,
+                pid          integer NOT NULL,
+                os_user      text NOT NULL,
+                topic        text NOT NULL,
+                database     text NOT NULL,
+                schema       text NOT NULL,
+                "table"      text NOT NULL,
+                UNIQUE (job, partition, seq)
+            )
+            DISTRIBUTED BY (job)
+        "#]]
+        .assert_eq(&Ledger::create_sql(&Ident::exact("public"), true));
+    }
+}

@@ -1,0 +1,207 @@
+//! One batch's transaction on its session: BEGIN, the INSERT that segments feed, rejects, ledger, COMMIT.
+//!
+//! The order of calls is [`Load::begin`], [`Load::insert`], [`Load::rejects`] where there were any, [`Load::commit`];
+//! [`Load::roll_back`] at any point. What is dropped is rolled back by the server.
+
+use fail::fail_point;
+
+use super::chain::{Chain, Commit};
+use super::connection::{Canceller, Connection};
+use super::dialect::Dialect;
+use super::external::ExternalTable;
+use super::failure::{Error, one_line};
+use super::identity::{JobId, Loader};
+use super::insert::Insert;
+use super::ledger::Ledger;
+use super::rejects::{self, SegmentRejects};
+
+/// What the INSERT did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inserted {
+    /// Rows in the target.
+    pub rows: u64,
+    /// Rows that segments refused, from the notice.
+    pub rejected: u64,
+}
+
+/// The session that loads, with all that its statements need. Belongs to one thread.
+pub struct Load {
+    connection: Connection,
+    job: JobId,
+    loader: Loader,
+    insert: Insert,
+    external: ExternalTable,
+    ledger: Ledger,
+    /// The table's error log may hold what is not of the next statement.
+    is_log_stale: bool,
+}
+
+impl Load {
+    /// Joins what was prepared on a session.
+    pub fn new(
+        connection: Connection,
+        job: JobId,
+        loader: Loader,
+        insert: Insert,
+        external: ExternalTable,
+        ledger: Ledger,
+    ) -> Self {
+        Self { connection, job, loader, insert, external, ledger, is_log_stale: true }
+    }
+
+    /// The session, between batches.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Cancels the INSERT from another thread.
+    pub fn canceller(&self) -> Canceller {
+        self.connection.canceller()
+    }
+
+    /// The external table that segments read through.
+    pub fn external(&self) -> &ExternalTable {
+        &self.external
+    }
+
+    /// Whether the database may drop rows that it does not count.
+    pub fn is_filtered(&self) -> bool {
+        self.insert.is_filtered()
+    }
+
+    /// Opens the batch's transaction and says what every segment will send as `X-GP-XID`, before any of them does.
+    ///
+    /// # Errors
+    /// The session is gone.
+    pub fn begin(&mut self) -> Result<String, Error> {
+        if self.is_log_stale && self.connection.dialect().is_greenplum() {
+            rejects::forget(&mut self.connection, &self.external.name)?;
+            self.is_log_stale = false;
+        }
+        self.connection.batch("beginning a transaction", "BEGIN ISOLATION LEVEL READ COMMITTED")?;
+        let xid = match self.connection.dialect() {
+            Dialect::Greenplum { .. } => own_xid(&mut self.connection)?,
+            // the shell of each program is a child of the backend: its $PPID
+            Dialect::Postgres { .. } => format!("pg-{}", self.connection.pid()),
+        };
+        fail_point!("after-begin");
+        Ok(xid)
+    }
+
+    /// Runs the INSERT until segments have read everything.
+    ///
+    /// # Errors
+    /// The statement failed; [`Error::TargetChanged`]. The transaction is then to be rolled back.
+    ///
+    /// # Blocks
+    /// As long as the gpfdist session feeds it; [`Load::canceller`] ends it early.
+    pub fn insert(&mut self) -> Result<Inserted, Error> {
+        self.connection.take_notices();
+        self.is_log_stale = true;
+        fail_point!("insert-sent");
+        let sql = self.insert.sql(&self.external.name);
+        let rows = self.connection.client().execute(&sql, &[]).map_err(|error| inserting(&error))?;
+        fail_point!("insert-replied");
+        let rejected = rejects::count_in(&self.connection.take_notices());
+        self.is_log_stale = rejected > 0;
+        self.insert.check_unchanged(&mut self.connection)?;
+        Ok(Inserted { rows, rejected })
+    }
+
+    /// The rows that segments refused in this batch's INSERT, `limit` of them by name.
+    ///
+    /// # Errors
+    /// The error log could not be read.
+    pub fn rejects(&mut self, limit: usize) -> Result<SegmentRejects, Error> {
+        match self.connection.dialect() {
+            Dialect::Greenplum { .. } => rejects::read(&mut self.connection, &self.external.name, limit),
+            Dialect::Postgres { .. } => Ok(SegmentRejects::default()),
+        }
+    }
+
+    /// Appends the batch's ledger rows, checks their chain and commits. The chain moves on if and only if this is `Ok`.
+    ///
+    /// # Errors
+    /// [`Error::PositionTaken`]: another loader was first; rolled back. [`Error::InDoubt`]: only the ledger knows, see
+    /// [`Ledger::read_after_doubt`]. Anything else: rolled back.
+    ///
+    /// # Blocks
+    /// While another transaction holds the same position, up to the lock timeout.
+    pub fn commit(&mut self, chain: &mut Chain, commit: &Commit) -> Result<(), Error> {
+        let appended = self.ledger.append(&mut self.connection, &self.job, &self.loader, chain, commit);
+        self.ledger.settle(&mut self.connection, &self.job, chain, commit, appended)
+    }
+
+    /// Ends the transaction, whatever state it is in.
+    ///
+    /// # Errors
+    /// The session is gone, and the transaction with it.
+    pub fn roll_back(&mut self) -> Result<(), Error> {
+        self.connection.roll_back()
+    }
+
+    /// Analyzes the target if it never was: autostats are off while loading, and a plan over a table of unknown size is
+    /// a bad one. Call it after the first commit. A role that may not analyze leaves it be.
+    ///
+    /// # Errors
+    /// The session is gone.
+    ///
+    /// # Blocks
+    /// For a sample of the table.
+    pub fn analyze_if_never(&mut self) -> Result<bool, Error> {
+        let target = self.insert.target().clone();
+        let sql = include_str!("../../sql/target_statistics.sql");
+        let params: [&(dyn postgres::types::ToSql + Sync); 2] = [&target.schema.as_str(), &target.table.as_str()];
+        let rows = self.connection.query("looking for statistics", sql, &params)?;
+        if !rows.first().is_some_and(|row| row.get("is_due")) {
+            return Ok(false);
+        }
+        match self.connection.batch("analyzing the target", &format!("ANALYZE {target}")) {
+            Ok(()) => Ok(true),
+            Err(error @ Error::Lost { .. }) => Err(error),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Gives the session back.
+    pub fn into_connection(self) -> Connection {
+        self.connection
+    }
+}
+
+/// Newer ones lack `distributed_id`: there the number alone is the identifier.
+fn own_xid(connection: &mut Connection) -> Result<String, Error> {
+    let sql = match connection.dialect() {
+        Dialect::Greenplum { major: 6 } => include_str!("../../sql/own_xid_6.sql"),
+        _ => include_str!("../../sql/own_xid_7.sql"),
+    };
+    connection.query_one("reading the transaction's distributed id", sql, &[]).map(|row| row.get(0))
+}
+
+/// PostgreSQL refuses a row with `COPY gpkafkaloadext_<hash>_<segment>, line <n>` as the error's context.
+fn inserting(error: &postgres::Error) -> Error {
+    let row = error.as_db_error().and_then(|db| {
+        let (segment, line) = row_of(db.where_()?)?;
+        Some(Error::Row { segment, line, text: one_line(db), state: db.code().code().to_owned() })
+    });
+    row.unwrap_or_else(|| Error::from_client("inserting", error))
+}
+
+fn row_of(context: &str) -> Option<(u32, u64)> {
+    let rest = context.lines().find_map(|line| line.strip_prefix("COPY gpkafkaloadext_"))?;
+    let (table, rest) = rest.split_once(", line ")?;
+    let line: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Some((table.rsplit('_').next()?.parse().ok()?, line.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_row_is_named_by_its_context() {
+        let context = "COPY gpkafkaloadext_00112233445566778899aabbccddeeff_3, line 17, column amount: \"abc\"";
+        assert_eq!(row_of(context), Some((3, 17)));
+        assert_eq!(row_of("SQL function \"f\" statement 1"), None);
+    }
+}
