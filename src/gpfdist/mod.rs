@@ -1,1 +1,28 @@
-//! gpfdist
+//! Row blocks out to segments: a server that Greenplum reads through `gpfdist://`, and a client that reads as a segment
+//! does. Blocks come from job, rows go to sockets; what the rows mean, and when they are committed, is for others.
+//!
+//! - [`Server`] listens and answers; [`Session`] is one scan of one transaction, fed by push, closed by seal.
+//! - `request`, `frame` and `session` are pure: no I/O, no clock. `server` alone names hyper.
+//! - [`client`] is the other end: `gpkafka segment`, PostgreSQL's stand-in for a segment, and the tests.
+//!
+//! The rules that keep a load exact, each with the test that goes red without it (`integration/gpfdist_sessions.rs`):
+//!
+//! | rule | fail point that takes it out |
+//! |---|---|
+//! | a segment gets rows on one connection only; a second GET is refused and fails the session | `gpfdist-second-get` |
+//! | the final `D` needs a sealed session with every block handed out | `gpfdist-final-d` |
+//! | only the transaction that the session was opened for may read | `gpfdist-xid` |
+
+mod frame;
+mod handle;
+mod listen;
+mod request;
+mod server;
+mod session;
+
+pub mod client;
+
+pub use handle::Session;
+pub use listen::Error;
+pub use server::{Server, Settings};
+pub use session::{Cause, Failure, Phase, Scan, Status};

@@ -1,0 +1,272 @@
+//! Sessions behind locks: the [`Session`] that job and warehouse threads hold, the registry in which the server finds
+//! it, and the connections' waiting line. Locks are held for moments and never across an await.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use super::request::{Refusal, Request};
+use super::session::{self, Block, Cause, ConnectionId, Failure, Next, Scan, State, Status};
+use crate::block::BlockIndex;
+use crate::metrics::Metrics;
+
+/// One session as its connections share it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    inner: Mutex<Inner>,
+    metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    /// Connections that wait for a block, the longest-waiting first. One block wakes one of them, so that segments that
+    /// keep up get turns, and hundreds are not woken for a block that one takes.
+    waiting: VecDeque<(ConnectionId, Waker)>,
+}
+
+impl Shared {
+    fn new(scan: Scan, metrics: Metrics) -> Self {
+        Self { inner: Mutex::new(Inner { state: State::new(scan), waiting: VecDeque::new() }), metrics }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state in a way that concerns every connection.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let mut inner = self.inner();
+        let outcome = change(&mut inner.state);
+        let woken = std::mem::take(&mut inner.waiting);
+        drop(inner);
+        woken.into_iter().for_each(|(_, waker)| waker.wake());
+        outcome
+    }
+
+    fn push(&self, block: Block) {
+        let mut inner = self.inner();
+        inner.state.push(block);
+        let woken = match inner.state.failure() {
+            Some(_) => inner.waiting.len(),
+            None => 1.min(inner.waiting.len()),
+        };
+        let woken: Vec<_> = inner.waiting.drain(..woken).collect();
+        drop(inner);
+        woken.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    pub(super) fn file_prefix(&self) -> String {
+        self.inner().state.scan().file_prefix.clone()
+    }
+
+    /// What connection `id` sends next, or the end of the waiting line for it.
+    pub(super) fn poll_next(&self, id: ConnectionId, context: &Context<'_>) -> Poll<Next> {
+        let mut inner = self.inner();
+        let next = inner.state.next(id);
+        match &next {
+            Next::Wait => {
+                match inner.waiting.iter_mut().find(|(waiting, _)| *waiting == id) {
+                    Some((_, waker)) => waker.clone_from(context.waker()),
+                    None => inner.waiting.push_back((id, context.waker().clone())),
+                }
+                return Poll::Pending;
+            }
+            Next::Block(block) => {
+                self.metrics.rows_sent.inc_by(u64::from(block.rows));
+                self.metrics.bytes_sent.inc_by(block.bytes.len() as u64);
+            }
+            Next::End | Next::Failed(_) => {}
+        }
+        inner.waiting.retain(|(waiting, _)| *waiting != id);
+        Poll::Ready(next)
+    }
+
+    /// Leaves the waiting line: a connection that has something else to send may be stuck in it when its turn comes.
+    pub(super) fn leave_line(&self, id: ConnectionId) {
+        self.inner().waiting.retain(|(waiting, _)| *waiting != id);
+    }
+
+    fn attach(self: &Arc<Self>, request: &Request) -> Result<Attached, Refusal> {
+        // a refusal may have failed the session, which every connection must learn
+        let id = self.change(|state| state.attach(request))?;
+        self.metrics.segments_connected.inc();
+        Ok(Attached { shared: Arc::clone(self), id, written: false })
+    }
+}
+
+/// A connection that the session counts. Dropped without [`Attached::written`], it fails the session.
+#[derive(Debug)]
+pub(super) struct Attached {
+    pub shared: Arc<Shared>,
+    pub id: ConnectionId,
+    written: bool,
+}
+
+impl Attached {
+    /// Everything handed out is in the kernel's hands.
+    pub(super) fn written(mut self) {
+        self.written = true;
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.shared.metrics.segments_connected.dec();
+        self.shared.change(|state| state.detach(self.id, self.written));
+    }
+}
+
+/// Which paths are served, and which sessions are there for each.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    paths: Mutex<BTreeMap<String, Vec<Arc<Shared>>>>,
+}
+
+impl Registry {
+    fn paths(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Arc<Shared>>>> {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn accept(&self, path: &str) {
+        self.paths().entry(path.to_owned()).or_default();
+    }
+
+    pub(super) fn forget(&self, path: &str) {
+        self.paths().remove(path);
+    }
+
+    pub(super) fn is_accepted(&self, path: &str) -> bool {
+        self.paths().contains_key(path)
+    }
+
+    /// Lets a request into the session that is there for it; the newest first, since older ones are tombstones.
+    pub(super) fn attach(&self, path: &str, request: &Request) -> Result<Attached, Refusal> {
+        let sessions = self.paths().get(path).cloned().unwrap_or_default();
+        let session = sessions.iter().rev().find(|shared| shared.inner().state.is_for(&request.xid));
+        session.ok_or_else(|| session::foreign(&request.xid))?.attach(request)
+    }
+
+    /// Sessions that are open or whose grace has not run out.
+    pub(super) fn sessions(&self) -> usize {
+        self.paths().values().map(Vec::len).sum()
+    }
+
+    pub(super) fn fail_all(&self, reason: &str) {
+        let sessions: Vec<_> = self.paths().values().flatten().cloned().collect();
+        for shared in sessions {
+            shared.change(|state| state.fail(Cause::Stopped, reason));
+        }
+    }
+
+    fn open(&self, shared: &Arc<Shared>, path: String) {
+        self.paths().entry(path).or_default().push(Arc::clone(shared));
+    }
+
+    fn remove(&self, shared: &Arc<Shared>) {
+        for sessions in self.paths().values_mut() {
+            sessions.retain(|held| !Arc::ptr_eq(held, shared));
+        }
+    }
+}
+
+/// One scan of one transaction, from the side that feeds it. Clones are one session.
+///
+/// The session's end is told to segments only after [`Session::seal`]. Whoever commits must have seen
+/// [`Session::status`] without a failure *after* the statement returned, and its `rows_sent` accounted for.
+///
+/// # Drop
+/// The last clone dropped without [`Session::finish`] fails the session, so that a thread that dies never ends in a
+/// partial success.
+#[derive(Debug, Clone)]
+pub struct Session(Arc<Owner>);
+
+#[derive(Debug)]
+struct Owner {
+    shared: Arc<Shared>,
+    registry: Arc<Registry>,
+    runtime: Handle,
+    grace: Duration,
+}
+
+impl Session {
+    pub(super) fn open(
+        scan: Scan,
+        registry: &Arc<Registry>,
+        metrics: &Metrics,
+        runtime: &Handle,
+        grace: Duration,
+    ) -> Self {
+        let path = scan.path.clone();
+        let shared = Arc::new(Shared::new(scan, metrics.clone()));
+        registry.open(&shared, path);
+        Self(Arc::new(Owner { shared, registry: Arc::clone(registry), runtime: runtime.clone(), grace }))
+    }
+
+    /// Gives a block to whichever segment takes it first; one without rows is passed over. After a failure it is dropped.
+    ///
+    /// `bytes` travels uncopied, its memory permit inside; the permit returns when the socket has taken the last byte.
+    pub fn push(&self, index: &BlockIndex, bytes: Bytes) {
+        let block = Block { partition: index.partition, first: index.span.first(), rows: index.rows, bytes };
+        self.0.shared.push(block);
+    }
+
+    /// No block will follow: segments are told the end once all blocks are handed out.
+    pub fn seal(&self) {
+        self.0.shared.change(State::seal);
+    }
+
+    /// Fails it: open connections are told the reason, later ones are refused with it, and the statement fails. The
+    /// reason is seen by users of the database; the first one stays.
+    pub fn fail(&self, reason: impl Into<String>) {
+        self.0.shared.change(|state| state.fail(Cause::Source, reason));
+    }
+
+    /// The statement's outcome is known, whatever it is. For the grace period a late segment still gets an empty
+    /// success, or the cause of the failure; then the session is forgotten.
+    ///
+    /// Called before all rows were taken it fails the session.
+    pub fn finish(&self) {
+        self.0.finish();
+    }
+
+    /// The session at this moment.
+    pub fn status(&self) -> Status {
+        self.0.shared.inner().state.status()
+    }
+
+    /// Why it failed, if it has.
+    pub fn failure(&self) -> Option<Failure> {
+        self.0.shared.inner().state.failure().cloned()
+    }
+}
+
+impl Owner {
+    fn finish(&self) {
+        let first_time = self.shared.change(|state| {
+            let first_time = !state.is_finished();
+            state.finish();
+            first_time
+        });
+        if first_time {
+            let (registry, shared, grace) = (Arc::clone(&self.registry), Arc::clone(&self.shared), self.grace);
+            drop(self.runtime.spawn(async move {
+                tokio::time::sleep(grace).await;
+                registry.remove(&shared);
+            }));
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if !self.shared.inner().state.is_finished() {
+            self.shared.change(|state| state.fail(Cause::Source, "the load was given up before its end"));
+            self.finish();
+        }
+    }
+}

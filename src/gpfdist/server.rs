@@ -1,0 +1,438 @@
+//! The HTTP server that segments read from: sockets, heads, bodies, and how a connection ends. Who may read and what
+//! comes next is decided in `request` and `session`. Job starts one per process; the only gpfdist file that names hyper.
+//!
+//! Facts it stands on: Greenplum compares `X-GP-PROTO` with its case and takes anything else for protocol 0; a kept-alive
+//! connection makes libcurl repeat a GET unseen; HTTP/2 would lower-case every name.
+
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv6Addr, TcpListener as StdListener};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::buf::Chain;
+use bytes::{Buf, Bytes};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::ext::ReasonPhrase;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request as HttpRequest, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+use tokio::time::{Sleep, timeout};
+
+use super::frame;
+use super::handle::{Attached, Registry, Session, Shared};
+use super::listen::{Error, listen};
+use super::request::{self, Protocol, Refusal};
+use super::session::{ConnectionId, Next, Scan};
+use crate::metrics::Metrics;
+
+/// Greenplum's heads take about 1 KiB, but names of databases and paths vary. It also bounds what waits inside hyper
+/// before a connection takes another block.
+const HEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// Greenplum sends 17; proxies add some.
+const HEADERS_MAX: usize = 256;
+
+/// How long a peer may take to close after the last byte. Closing at once could reset the connection under that byte.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// How long stopping waits for connections to be told.
+const STOP: Duration = Duration::from_secs(1);
+
+/// How long accepting rests when the machine has no descriptor left.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// How the server runs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Address to listen at. `::` takes IPv4 too, and IPv4 alone where the machine has no IPv6.
+    pub bind: IpAddr,
+    /// 0: any free one.
+    pub port: u16,
+    /// The user named the port: taken, it is an error. Otherwise the next free one above is used.
+    pub port_is_asked: bool,
+    /// Pause after which an idle connection gets an `O`.
+    pub heartbeat: Duration,
+    /// Time for a request's head to arrive.
+    pub head_timeout: Duration,
+    /// How long a session answers late segments after its statement's outcome is known.
+    pub grace: Duration,
+    /// Connections that may wait to be accepted: all segments of all loads come in one burst and none tries again.
+    pub backlog: i32,
+    /// Threads that move bytes to sockets.
+    pub threads: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            bind: Ipv6Addr::UNSPECIFIED.into(),
+            port: 8080,
+            port_is_asked: false,
+            heartbeat: Duration::from_secs(1),
+            head_timeout: Duration::from_secs(10),
+            grace: Duration::from_secs(60),
+            backlog: 1024,
+            threads: 2,
+        }
+    }
+}
+
+/// The running server. One serves any number of external tables and loads.
+///
+/// # Drop
+/// Fails what is open, tells the connections for at most a second, and stops. Never call it on a tokio thread.
+#[derive(Debug)]
+pub struct Server {
+    /// Taken by drop alone.
+    runtime: Option<Runtime>,
+    accepting: tokio::task::JoinHandle<()>,
+    /// Ends when the last connection has.
+    ended: mpsc::Receiver<Infallible>,
+    served: Arc<Served>,
+    port: u16,
+    grace: Duration,
+}
+
+/// What every connection shares.
+#[derive(Debug)]
+struct Served {
+    registry: Arc<Registry>,
+    metrics: Metrics,
+    heartbeat: Duration,
+    http: http1::Builder,
+    /// A response with these extensions spells `X-GP-PROTO` as Greenplum does, however the request did.
+    spelling: hyper::http::Extensions,
+}
+
+impl Server {
+    /// Starts listening and serving.
+    ///
+    /// # Errors
+    /// The port is taken, the address is not ours, or threads cannot be started.
+    ///
+    /// # Blocks
+    /// For moments; never call it on a tokio thread.
+    pub fn start(settings: &Settings, metrics: &Metrics) -> Result<Self, Error> {
+        let listener = listen(settings.bind, settings.port, settings.port_is_asked, settings.backlog)?;
+        let port = listener.local_addr().map_err(Error::Threads)?.port();
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(settings.threads)
+            .thread_name("gpfdist")
+            .enable_all()
+            .build()
+            .map_err(Error::Threads)?;
+        let served = Arc::new(Served {
+            registry: Arc::default(),
+            metrics: metrics.clone(),
+            heartbeat: settings.heartbeat,
+            http: http(settings.head_timeout),
+            spelling: runtime.block_on(spelling()),
+        });
+        let (alive, ended) = mpsc::channel(1);
+        let accepting = runtime.spawn(accept(listener, Arc::clone(&served), alive));
+        Ok(Self { runtime: Some(runtime), accepting, ended, served, port, grace: settings.grace })
+    }
+
+    /// The port it listens at.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Knows a path from now on: without a session a request for it is told so (409), not that there is no such path.
+    pub fn accept_path(&self, path: &str) {
+        self.served.registry.accept(path);
+    }
+
+    /// Forgets a path and its sessions for later requests.
+    pub fn forget_path(&self, path: &str) {
+        self.served.registry.forget(path);
+    }
+
+    /// Opens a session. Open it before the statement is sent: segments that come earlier are refused.
+    pub fn open(&self, scan: Scan) -> Session {
+        let runtime = self.runtime.as_ref().expect("only drop takes it").handle();
+        Session::open(scan, &self.served.registry, &self.served.metrics, runtime, self.grace)
+    }
+
+    /// Sessions that are open, or over for less than the grace period.
+    pub fn sessions(&self) -> usize {
+        self.served.registry.sessions()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.served.registry.fail_all("gpkafka is stopping");
+        self.accepting.abort();
+        if let Some(runtime) = self.runtime.take() {
+            // late ones are cut, which they can tell from an end
+            let told = runtime.block_on(async { timeout(STOP, self.ended.recv()).await });
+            drop(told);
+            runtime.shutdown_timeout(STOP);
+        }
+    }
+}
+
+fn http(head_timeout: Duration) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.keep_alive(false)
+        .preserve_header_case(true)
+        .title_case_headers(true)
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(HEAD_BYTES_MAX);
+    http
+}
+
+/// hyper keeps the spelling of header names in a private extension that only a parsed request has; so one is parsed.
+async fn spelling() -> hyper::http::Extensions {
+    let (mut near, far) = tokio::io::duplex(1024);
+    let kept = Arc::new(Mutex::new(hyper::http::Extensions::new()));
+    let service = service_fn(|request: HttpRequest<Incoming>| {
+        *kept.lock().unwrap_or_else(PoisonError::into_inner) = request.extensions().clone();
+        async { Ok::<_, Infallible>(Response::new(Answer::Text(None))) }
+    });
+    let request = near.write_all(b"GET / HTTP/1.1\r\nX-GP-PROTO: 1\r\n\r\n").await;
+    let mut builder = http1::Builder::new();
+    let served =
+        builder.keep_alive(false).preserve_header_case(true).serve_connection(TokioIo::new(far), service).await;
+    debug_assert!(request.is_ok() && served.is_ok(), "a canned request in memory is served");
+    let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.clone()
+}
+
+async fn accept(listener: StdListener, served: Arc<Served>, alive: mpsc::Sender<Infallible>) {
+    let Ok(listener) = TcpListener::from_std(listener) else { return };
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (served, alive) = (Arc::clone(&served), alive.clone());
+                drop(tokio::spawn(async move {
+                    serve(stream, served).await;
+                    drop(alive);
+                }));
+            }
+            Err(_) => tokio::time::sleep(ACCEPT_REST).await,
+        }
+    }
+}
+
+/// One connection, one request.
+///
+/// It is set to be reset rather than closed until its answer is complete: so even a killed process can't make a cut look
+/// like the end of a protocol 0 body.
+async fn serve(stream: TcpStream, served: Arc<Served>) {
+    if prepare(&stream).is_err() {
+        return;
+    }
+    let attached = Mutex::new(None);
+    let service = service_fn(|request| {
+        let (answer, segment) = answer(&served, &request);
+        *attached.lock().unwrap_or_else(PoisonError::into_inner) = segment;
+        async { Ok::<_, Infallible>(answer) }
+    });
+    let mut connection = served.http.serve_connection(TokioIo::new(stream), service);
+    let outcome = Pin::new(&mut connection).await;
+    let stream = connection.into_parts().io.into_inner();
+    let attached = attached.into_inner().unwrap_or_else(PoisonError::into_inner);
+    match (outcome, attached) {
+        (Ok(()), attached) => {
+            attached.into_iter().for_each(Attached::written);
+            close(stream).await;
+        }
+        // hyper has answered a malformed head
+        (Err(error), None) if !error.is_timeout() => close(stream).await,
+        (Err(_), attached) => drop((attached, stream)),
+    }
+}
+
+fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+    let socket = SockRef::from(stream);
+    socket.set_linger(Some(Duration::ZERO))?;
+    socket.set_tcp_nodelay(true)?;
+    // a segment host that vanished is noticed within two minutes even while nothing is sent
+    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
+    socket.set_tcp_keepalive(&keepalive)
+}
+
+/// Waits for the peer to close, then closes.
+async fn close(mut stream: TcpStream) {
+    let mut rest = [0; 4096];
+    let drained = async { while stream.read(&mut rest).await.is_ok_and(|bytes| bytes > 0) {} };
+    let peer_closed = timeout(LINGER, drained).await.is_ok();
+    // a failure here leaves a reset instead, to a peer that has everything
+    let lingers = SockRef::from(&stream).set_linger(None);
+    drop((peer_closed, lingers));
+}
+
+/// The answer to a request, and the session's connection where there is one.
+fn answer(served: &Served, request: &HttpRequest<Incoming>) -> (Response<Answer>, Option<Attached>) {
+    let path = request.uri().path();
+    let checked = request::check_method(request.method().as_str());
+    if checked.is_ok() && path == request::STATUS_PATH {
+        let text = format!("gpkafka {}: {} sessions\n", env!("CARGO_PKG_VERSION"), served.registry.sessions());
+        return (Response::new(Answer::Text(Some(text.into()))), None);
+    }
+    match checked.and_then(|()| attach(served, path, request)) {
+        Ok((attached, protocol)) => (rows(served, &attached, protocol), Some(attached)),
+        Err(refusal) => {
+            served.metrics.scans_refused.inc();
+            (refused(refusal), None)
+        }
+    }
+}
+
+fn attach(served: &Served, path: &str, request: &HttpRequest<Incoming>) -> Result<(Attached, Protocol), Refusal> {
+    if !served.registry.is_accepted(path) {
+        return Err(Refusal::new(404, "this gpkafka serves no such external table"));
+    }
+    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let request = request::parse(headers)?;
+    Ok((served.registry.attach(path, &request)?, request.protocol))
+}
+
+fn rows(served: &Served, attached: &Attached, protocol: Protocol) -> Response<Answer> {
+    let number = match protocol {
+        Protocol::Framed => "1",
+        Protocol::Raw => "0",
+    };
+    let mut response = Response::new(Answer::Rows(Rows {
+        file_prefix: attached.shared.file_prefix(),
+        shared: Arc::clone(&attached.shared),
+        id: attached.id,
+        protocol,
+        heartbeat: served.heartbeat,
+        alarm: Box::pin(tokio::time::sleep(served.heartbeat)),
+        alarm_is_set: true,
+        ended: false,
+    }));
+    *response.extensions_mut() = served.spelling.clone();
+    let headers = response.headers_mut();
+    headers.insert(HeaderName::from_static("x-gp-proto"), HeaderValue::from_static(number));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+fn refused(refusal: Refusal) -> Response<Answer> {
+    let mut response = Response::new(Answer::Text(Some(format!("{}\n", refusal.reason).into())));
+    *response.status_mut() = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    if refusal.status == 405 {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+    }
+    if let Ok(reason) = ReasonPhrase::try_from(refusal.reason) {
+        response.extensions_mut().insert(reason);
+    }
+    response
+}
+
+/// A response's body.
+enum Answer {
+    /// A short text, until it is taken.
+    Text(Option<Bytes>),
+    Rows(Rows),
+}
+
+/// The rows of one connection, as hyper asks for them.
+struct Rows {
+    shared: Arc<Shared>,
+    id: ConnectionId,
+    protocol: Protocol,
+    file_prefix: String,
+    heartbeat: Duration,
+    alarm: Pin<Box<Sleep>>,
+    /// Whether the alarm counts from the last message.
+    alarm_is_set: bool,
+    ended: bool,
+}
+
+/// Ends a protocol 0 body without an end: the connection is reset.
+#[derive(Debug, thiserror::Error)]
+#[error("the session failed, and protocol 0 has no words for it")]
+struct Aborted;
+
+/// A message, and the rows that follow it uncopied.
+type Message = Chain<Bytes, Bytes>;
+
+impl Rows {
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Message, Aborted>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let Poll::Ready(next) = self.shared.poll_next(self.id, context) else {
+            ready!(self.poll_heartbeat(context));
+            self.shared.leave_line(self.id);
+            return Poll::Ready(Some(Ok(frame::heartbeat().chain(Bytes::new()))));
+        };
+        self.alarm_is_set = false;
+        self.ended = !matches!(next, Next::Block(_));
+        Poll::Ready(match (self.protocol, next) {
+            (Protocol::Framed, Next::Block(block)) => {
+                let bytes = i32::try_from(block.bytes.len()).expect("the session refuses larger blocks");
+                let head = frame::block_head(&self.file_prefix, block.partition, block.first, bytes);
+                Some(Ok(head.chain(block.bytes)))
+            }
+            (Protocol::Raw, Next::Block(block)) => Some(Ok(Bytes::new().chain(block.bytes))),
+            (Protocol::Framed, Next::End) => Some(Ok(frame::end().chain(Bytes::new()))),
+            (Protocol::Raw, Next::End) => None,
+            (Protocol::Framed, Next::Failed(reason)) => Some(Ok(frame::error(&reason).chain(Bytes::new()))),
+            (Protocol::Raw, Next::Failed(_)) => Some(Err(Aborted)),
+            (_, Next::Wait) => unreachable!("a connection that waits is pending"),
+        })
+    }
+
+    /// Ready when a message should be sent just to send one. Protocol 0 has none.
+    fn poll_heartbeat(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.protocol == Protocol::Raw {
+            return Poll::Pending;
+        }
+        if !self.alarm_is_set {
+            self.alarm.as_mut().reset(tokio::time::Instant::now() + self.heartbeat);
+            self.alarm_is_set = true;
+        }
+        ready!(self.alarm.as_mut().poll(context));
+        self.alarm_is_set = false;
+        Poll::Ready(())
+    }
+}
+
+impl Body for Answer {
+    type Data = Message;
+    type Error = Aborted;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Message>, Aborted>>> {
+        let message = match &mut *self {
+            Self::Text(text) => text.take().map(|text| Ok(text.chain(Bytes::new()))),
+            Self::Rows(rows) => ready!(rows.poll_message(context)),
+        };
+        Poll::Ready(message.map(|message| message.map(Frame::data)))
+    }
+
+    /// True right after the last message, so that hyper writes it and the end of the body in one go.
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_none(),
+            Self::Rows(rows) => rows.ended,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Rows(_) => SizeHint::default(),
+        }
+    }
+}
