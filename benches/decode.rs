@@ -1,1 +1,3 @@
+//! How fast decode is; nothing yet.
+
 fn main() {}

@@ -1,1 +1,3 @@
+//! How fast encode is; nothing yet.
+
 fn main() {}

@@ -1,1 +1,3 @@
+//! How fast frames is; nothing yet.
+
 fn main() {}

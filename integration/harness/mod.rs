@@ -1,0 +1,46 @@
+//! What every test against real servers stands on. One process runs all tests; each server is started once, by the
+//! first test that asks for it, is shared by all, and goes when the process does, however it ends. Tests run in
+//! parallel in topics, schemas and ports of their own ([`unique`], [`Database::schema`], [`Kafka::topic`]).
+
+mod database;
+mod greenplum;
+mod kafka;
+mod loader;
+mod place;
+mod postgres;
+mod process;
+mod topic;
+mod wait;
+
+pub use database::{Database, Kind, rows};
+pub use greenplum::{gphome, greenplum};
+pub use kafka::{Kafka, Version, kafka};
+pub use loader::{Loader, Outcome, Running, executable};
+pub use place::{free_port, unique};
+pub use postgres::{postgres, start as start_postgres};
+pub use process::{Output, Supervised, User, directory, run, signal};
+pub use topic::{Producer, Topic};
+pub use wait::{poll, wait_for, wait_until};
+
+/// Makes a test of one function for each database: `NAME::postgres` and `NAME::greenplum` (two segments).
+macro_rules! on_each_database {
+    ($($(#[$attribute:meta])* fn $name:ident($db:ident) $body:block)*) => { $(
+        $(#[$attribute])*
+        fn $name($db: &$crate::harness::Database) $body
+
+        mod $name {
+            #[test]
+            fn postgres() {
+                super::$name($crate::harness::postgres());
+            }
+
+            #[test]
+            fn greenplum() {
+                if let Some(db) = $crate::harness::greenplum(2) {
+                    super::$name(db);
+                }
+            }
+        }
+    )* };
+}
+pub(crate) use on_each_database;
