@@ -1,7 +1,10 @@
 //! What is wrong with a file, and where. Collected by everything that reads one; drawn by `render.rs`.
 
+use std::cell::RefCell;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+use crate::config::template::Filled;
 
 /// What kind of complaint it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,14 +46,77 @@ pub struct Refusal {
 impl Refusal {
     /// About the file as a whole.
     pub(super) fn of_file(path: &Path, text: impl Into<String>, hint: Option<&str>) -> Self {
-        let problem = Problem {
-            kind: Kind::Mistake,
-            line: 0,
-            column: 0,
-            span: 0..0,
-            text: text.into(),
-            hint: hint.map(str::to_owned),
-        };
+        let hint = hint.map(str::to_owned);
+        let problem = Problem { kind: Kind::Mistake, line: 0, column: 0, span: 0..0, text: text.into(), hint };
         Self { path: path.to_owned(), text: String::new(), problems: vec![problem] }
     }
+}
+
+/// Takes complaints from everyone who reads a part of the file. Places are given in the filled text and kept as the
+/// file's own.
+#[derive(Debug)]
+pub(super) struct Complaints<'a> {
+    filled: &'a Filled,
+    problems: RefCell<Vec<Problem>>,
+}
+
+impl<'a> Complaints<'a> {
+    pub fn new(filled: &'a Filled) -> Self {
+        Self { filled, problems: RefCell::default() }
+    }
+
+    /// The file is wrong here.
+    pub fn mistake(&self, span: &Range<usize>, text: impl Into<String>, hint: Option<String>) {
+        self.push(Kind::Mistake, span, text.into(), hint);
+    }
+
+    /// The file asks for what is to come.
+    pub fn not_yet(&self, span: &Range<usize>, what: &str) {
+        self.push(Kind::NotYet, span, format!("{what} is not yet supported"), None);
+    }
+
+    /// This has no effect.
+    pub fn warning(&self, span: &Range<usize>, text: impl Into<String>, hint: Option<String>) {
+        self.push(Kind::Warning, span, text.into(), hint);
+    }
+
+    /// A variable without a value.
+    pub fn missing_variable(&self, name: &str, span: &Range<usize>) {
+        let hint = Some(format!("give it with `-p {name}=…`"));
+        self.keep(Kind::Mistake, span, format!("no value is given for {{{{{name}}}}}"), hint);
+    }
+
+    /// The line of a place, from 1.
+    pub fn line(&self, span: &Range<usize>) -> usize {
+        position(&self.filled.file, self.filled.origin(span).start).0
+    }
+
+    /// Nothing is said about a value that is not known.
+    fn push(&self, kind: Kind, span: &Range<usize>, text: String, hint: Option<String>) {
+        if !self.filled.is_unknown(span) {
+            self.keep(kind, span, text, hint);
+        }
+    }
+
+    fn keep(&self, kind: Kind, span: &Range<usize>, text: String, hint: Option<String>) {
+        let span = self.filled.origin(span);
+        let (line, column) = position(&self.filled.file, span.start);
+        self.problems.borrow_mut().push(Problem { kind, line, column, span, text, hint });
+    }
+
+    /// Warnings, if the file can be used; else why it can't.
+    pub fn conclude(self) -> Result<Vec<Problem>, Vec<Problem>> {
+        let mut problems = self.problems.into_inner();
+        problems.sort_by_key(|problem| problem.span.start);
+        let worst = problems.iter().map(|problem| problem.kind).min().unwrap_or(Kind::Warning);
+        problems.retain(|problem| problem.kind == worst);
+        if worst == Kind::Warning { Ok(problems) } else { Err(problems) }
+    }
+}
+
+/// Line and column, both from 1, the column in characters.
+pub(super) fn position(text: &str, place: usize) -> (usize, usize) {
+    let before = text.get(..place).unwrap_or(text);
+    let line = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[line..].chars().count() + 1)
 }

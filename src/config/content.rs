@@ -1,0 +1,306 @@
+//! VALUE, KEY and META: the columns of a message and the format they come in, with every format's options. Version 1
+//! has the same keys right under INPUT. Called by `file.rs`.
+
+use crate::config::fields::{Field, Fields, Wrong, must_be};
+use crate::config::job::{Csv, Format, SourceColumn, Value};
+use crate::config::scalars::{byte, bytes, ident, mistake, text, trimmed, truth, word};
+use crate::config::yaml::{Content, Node};
+use crate::table::Ident;
+
+/// What a column that is read and dropped is called.
+const IGNORED: &str = "__IGNORED__";
+
+/// Types that hold a JSON document.
+const JSON_TYPES: [&str; 5] = ["json", "jsonb", "gp_json", "gp_jsonb", "text"];
+
+/// FORMAT, as written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Avro,
+    Binary,
+    Csv,
+    Custom,
+    Delimited,
+    Json,
+    Jsonl,
+    Protobuf,
+}
+
+const FORMATS: [(&str, Named); 8] = [
+    ("avro", Named::Avro),
+    ("binary", Named::Binary),
+    ("csv", Named::Csv),
+    ("custom", Named::Custom),
+    ("delimited", Named::Delimited),
+    ("json", Named::Json),
+    ("jsonl", Named::Jsonl),
+    ("protobuf", Named::Protobuf),
+];
+
+/// The block of options that belongs to a format.
+const OPTIONS: [(&str, Named); 5] = [
+    ("AVRO_OPTION", Named::Avro),
+    ("CSV_OPTION", Named::Csv),
+    ("CUSTOM_OPTION", Named::Custom),
+    ("DELIMITED_OPTION", Named::Delimited),
+    ("JSONL_OPTION", Named::Jsonl),
+];
+
+/// Column names that are taken; those of KEY, VALUE and META live side by side.
+#[derive(Default)]
+pub(super) struct Names(Vec<Ident>);
+
+/// The version of the file, as far as content goes: in version 2 only JSON may leave its columns to the target table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ColumnsAre {
+    Optional,
+    ForJsonOptional,
+}
+
+/// COLUMNS, FORMAT and its options. Asks for all of them; the caller finishes the block.
+pub(super) fn content(fields: &mut Fields<'_>, columns_are: ColumnsAre, names: &mut Names) -> Option<Value> {
+    let columns = columns(fields, names);
+    let named = fields.require("FORMAT", |node| word(node, &FORMATS));
+    let options = options(fields);
+    let named = named?;
+    warn_of_other_options(fields, named);
+    let is_json = matches!(named, Named::Json | Named::Jsonl | Named::Avro);
+    if columns_are == ColumnsAre::ForJsonOptional && !is_json {
+        fields.miss("COLUMNS");
+    }
+    if let Some((field, columns)) = &columns {
+        complain_of_columns(fields, *field, columns, named);
+    }
+    let format = format(fields, named, options)?;
+    Some(Value { format, columns: columns.map(|(_, columns)| columns) })
+}
+
+/// COLUMNS: every element of the message, in its order.
+fn columns<'a>(fields: &mut Fields<'a>, names: &mut Names) -> Option<(Field<'a>, Vec<SourceColumn>)> {
+    let (field, blocks) = fields.blocks("COLUMNS")?;
+    let mut columns = Vec::new();
+    for mut block in blocks {
+        let name = block.require("NAME", |node| column_name(node, names));
+        let sql_type = block.require("TYPE", trimmed);
+        block.finish();
+        if let (Some(name), Some(sql_type)) = (name, sql_type) {
+            columns.push(SourceColumn { name, sql_type });
+        }
+    }
+    Some((field, columns))
+}
+
+fn column_name(node: &Node, names: &mut Names) -> Result<Option<Ident>, Wrong> {
+    if matches!(&node.content, Content::Text(text) if text.trim() == IGNORED) {
+        return Ok(None);
+    }
+    let name = ident(node)?;
+    if names.0.contains(&name) {
+        return Err(mistake(format!("is given to two columns: {name}")));
+    }
+    names.0.push(name.clone());
+    Ok(Some(name))
+}
+
+/// json, jsonl, avro and binary are one value, so they are one column; of all others there is at least one.
+fn complain_of_columns(fields: &Fields<'_>, field: Field<'_>, columns: &[SourceColumn], named: Named) {
+    let (types, article): (&[&str], _) = match named {
+        Named::Json | Named::Jsonl | Named::Avro => (&JSON_TYPES, "type json or jsonb"),
+        Named::Binary => (&["bytea"], "type bytea"),
+        _ => (&[], ""),
+    };
+    let Content::List(nodes) = &field.node.content else { return };
+    if nodes.len() != columns.len() {
+        return; // an element is wrong in itself
+    }
+    let format = FORMATS.iter().find(|(_, format)| *format == named).map_or("", |(name, _)| name);
+    let text = match columns {
+        [column] if !types.is_empty() && !types.contains(&column.sql_type.to_lowercase().as_str()) => {
+            format!("the column of FORMAT {format} has {article}, not `{}`", column.sql_type)
+        }
+        [_, _, ..] if !types.is_empty() => {
+            format!("FORMAT {format} makes one column, of {article}, not {}", columns.len())
+        }
+        _ if columns.iter().all(|column| column.name.is_none()) => "all COLUMNS are ignored".to_owned(),
+        _ => return,
+    };
+    let at = if columns.len() == 1 { &nodes[0].span } else { &field.key.span };
+    fields.complaints.mistake(at, text, None);
+}
+
+/// What the option blocks say, whichever format is named.
+struct Options {
+    csv: Option<Csv>,
+    delimiter: Option<u8>,
+    newline: Option<String>,
+}
+
+/// Every option block there is, read and finished.
+fn options(fields: &mut Fields<'_>) -> Options {
+    let csv = fields.block("CSV_OPTION").map(csv);
+    let delimiter = fields.block("DELIMITED_OPTION").and_then(delimited);
+    let newline = fields.block("JSONL_OPTION").and_then(|mut block| {
+        let newline = block.read("NEWLINE", newline);
+        block.finish();
+        newline
+    });
+    if let Some(block) = fields.block("AVRO_OPTION") {
+        avro(block);
+    }
+    if let Some(block) = fields.block("CUSTOM_OPTION") {
+        custom(block);
+    }
+    Options { csv, delimiter, newline }
+}
+
+fn csv(mut block: Fields<'_>) -> Csv {
+    let delimiter = block.read("DELIMITER", byte);
+    let quote = block.read_at("QUOTE", byte);
+    let escape = block.read("ESCAPE", byte);
+    let null_string = block.take("NULL_STRING").filter(|field| field.node.content != Content::Null);
+    let null_string = null_string.and_then(|field| match text(field.node) {
+        Ok(null_string) => Some(null_string),
+        Err(_) => {
+            block.complaints.mistake(field.span(), "`NULL_STRING` must be a text", None);
+            None
+        }
+    });
+    let force_not_null = block.read("FORCE_NOT_NULL", names).unwrap_or_default();
+    let fill_missing_fields = block.read("FILL_MISSING_FIELDS", truth).unwrap_or(false);
+    let csv = Csv {
+        delimiter: delimiter.unwrap_or(b','),
+        quote: quote.map_or(b'"', |(_, quote)| quote),
+        escape: escape.unwrap_or_else(|| quote.map_or(b'"', |(_, quote)| quote)),
+        null_string: null_string.unwrap_or_default(),
+        fill_missing_fields,
+        force_not_null,
+    };
+    if csv.delimiter == csv.quote {
+        let at = quote.map_or(&block.span, |(field, _)| field.span());
+        block.complaints.mistake(at, "DELIMITER and QUOTE of CSV_OPTION may not be the same character", None);
+    }
+    block.finish();
+    csv
+}
+
+/// `a, b` or a list of names.
+fn names(node: &Node) -> Result<Vec<Ident>, Wrong> {
+    let names = match &node.content {
+        Content::List(nodes) => nodes.iter().map(ident).collect::<Result<Vec<_>, _>>()?,
+        _ => {
+            let text = text(node).map_err(|_| must_be("column names parted by commas", node))?;
+            text.split(',').map(|name| Ident::from_written(name.trim())).collect()
+        }
+    };
+    let is_blank = names.iter().any(|name| name.as_str().is_empty());
+    if is_blank { Err(must_be("column names parted by commas", node)) } else { Ok(names) }
+}
+
+/// The one delimiter this version parts fields by.
+fn delimited(mut block: Fields<'_>) -> Option<u8> {
+    let delimiter = block.require("DELIMITER", delimiter);
+    for key in ["EOL_PREFIX", "QUOTE", "ESCAPE"] {
+        let parse =
+            if key == "EOL_PREFIX" { |node: &Node| bytes(node).map(drop) } else { |node: &Node| byte(node).map(drop) };
+        if let Some((field, ())) = block.read_at(key, parse) {
+            block.complaints.not_yet(&field.key.span, &format!("DELIMITED_OPTION.{key}"));
+        }
+    }
+    if block.has("QUOTE") && !block.has("ESCAPE") && !block.has_unknown() {
+        block.complaints.mistake(&block.span, "DELIMITED_OPTION has a QUOTE without an ESCAPE", None);
+    }
+    block.finish();
+    delimiter
+}
+
+fn delimiter(node: &Node) -> Result<u8, Wrong> {
+    const BYTES_MAX: usize = 32; // the original's bound
+    match bytes(node)?[..] {
+        [0 | b'\n' | b'\r'] => Err(mistake("may not be a line break or NUL")),
+        [delimiter] => Ok(delimiter),
+        [_, ..] if text(node)?.len() <= BYTES_MAX => Err(Wrong::NotYet("a DELIMITER of several bytes".to_owned())),
+        _ => Err(must_be("a text of 1 to 32 bytes", node)),
+    }
+}
+
+fn newline(node: &Node) -> Result<String, Wrong> {
+    let newline = String::from_utf8(bytes(node)?).map_err(|_| must_be("a text", node))?;
+    if newline.contains('\0') { Err(mistake("may not hold a NUL byte")) } else { Ok(newline) }
+}
+
+fn avro(mut block: Fields<'_>) {
+    block.read("SCHEMA_REGISTRY_ADDR", registry);
+    for key in ["SCHEMA_CA_ON_GPDB", "SCHEMA_CERT_ON_GPDB", "SCHEMA_KEY_ON_GPDB", "SCHEMA_PATH_ON_GPDB"] {
+        block.read(key, trimmed);
+    }
+    block.read("SCHEMA_MIN_TLS_VERSION", trimmed);
+    block.read("BYTES_TO_BASE64", truth);
+    block.finish();
+}
+
+fn registry(node: &Node) -> Result<(), Wrong> {
+    let wrong = || must_be("URLs like `http://registry:8081`, parted by commas", node);
+    let is_url = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+    let text = text(node).map_err(|_| wrong())?;
+    if text.split(',').all(|url| is_url(url.trim())) { Ok(()) } else { Err(wrong()) }
+}
+
+fn custom(mut block: Fields<'_>) {
+    block.require("NAME", trimmed);
+    block.read("PARAMSTR", text);
+    block.finish();
+}
+
+fn warn_of_other_options(fields: &Fields<'_>, named: Named) {
+    for (option, format) in OPTIONS {
+        if let Some(field) = fields.entries().find(|field| field.key.name == option && format != named) {
+            let name = FORMATS.iter().find(|(_, format)| *format == named).map_or("", |(name, _)| name);
+            fields.complaints.warning(&field.key.span, format!("{option} has no effect with FORMAT {name}"), None);
+        }
+    }
+}
+
+fn format(fields: &mut Fields<'_>, named: Named, options: Options) -> Option<Format> {
+    match named {
+        Named::Csv => return Some(Format::Csv(options.csv.unwrap_or_default())),
+        Named::Json => return Some(Format::Json),
+        Named::Jsonl => {
+            return Some(Format::Jsonl { newline: options.newline.unwrap_or_else(|| "\n".to_owned()) });
+        }
+        Named::Binary => return Some(Format::Binary),
+        Named::Delimited if fields.has("DELIMITED_OPTION") => {
+            return options.delimiter.map(|delimiter| Format::Delimited { delimiter });
+        }
+        Named::Delimited => fields.miss("DELIMITED_OPTION"),
+        Named::Custom if !fields.has("CUSTOM_OPTION") => fields.miss("CUSTOM_OPTION"),
+        Named::Avro | Named::Custom | Named::Protobuf => {
+            let field = fields.entries().find(|field| field.key.name == "FORMAT")?;
+            let name = text(field.node).ok()?.to_lowercase();
+            fields.complaints.not_yet(field.span(), &format!("FORMAT {name}"));
+        }
+    }
+    None
+}
+
+impl Default for Csv {
+    fn default() -> Self {
+        Self {
+            delimiter: b',',
+            quote: b'"',
+            escape: b'"',
+            null_string: String::new(),
+            fill_missing_fields: false,
+            force_not_null: Vec::new(),
+        }
+    }
+}
+
+/// META: one column of JSON.
+pub(super) fn meta(mut block: Fields<'_>, names: &mut Names) {
+    block.require("FORMAT", |node| word(node, &[("json", Named::Json)]));
+    match columns(&mut block, names) {
+        Some((field, columns)) => complain_of_columns(&block, field, &columns, Named::Json),
+        None => block.miss("COLUMNS"),
+    }
+    block.finish();
+}

@@ -1,0 +1,342 @@
+//! A whole job file of version 1 or 2, block by block, into one [`Job`]. Every block is read to its end whatever is
+//! wrong with the others. Called by `mod.rs`.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::config::content::{ColumnsAre, Names, content, meta};
+use crate::config::fields::{Field, Fields, Wrong, nearest};
+use crate::config::job::{
+    Callback, Commit, Connection, ErrorLimit, FallbackOffset, Format, Idle, Job, Partitions, Password, Source, Value,
+};
+use crate::config::later;
+use crate::config::output::{Output, output};
+use crate::config::problem::Complaints;
+use crate::config::scalars::{
+    brokers, condition, count, error_limit, ident, idle, milliseconds, mistake, partitions, port, text, trimmed, truth,
+    word,
+};
+use crate::config::yaml::{Content, Node};
+use crate::table::Ident;
+
+/// What a batch lasts when nothing is said.
+const MINIMAL_INTERVAL: Duration = Duration::from_millis(5000);
+
+/// Blocks that only version 2 has.
+const CONTENT_BLOCKS: [&str; 3] = ["VALUE", "KEY", "META"];
+
+/// The job, if the file names everything a job needs. Whether it can be used is for the complaints to say.
+pub(super) fn job(complaints: &Complaints<'_>, root: &Node) -> Option<Job> {
+    let mut fields = Fields::new(complaints, String::new(), &(0..0), root)?;
+    let version = version(&mut fields)?;
+    let connection = connection(&mut fields);
+    let kafka = fields.require_block("KAFKA").and_then(|block| kafka(block, version));
+    later::refuse(&mut fields, "SCHEDULE", later::schedule);
+    later::refuse(&mut fields, "ALERT", later::alert);
+    if let Some(file) = fields.entries().find(|field| field.key.name == "FILE") {
+        fields.take("FILE");
+        complaints.mistake(&file.key.span, "FILE loads files; this program loads Kafka topics", None);
+    }
+    fields.finish();
+    let kafka = kafka?;
+    Some(Job {
+        connection: connection?,
+        source: kafka.source,
+        value: kafka.input.value,
+        target: kafka.output.target,
+        mapping: kafka.output.mapping,
+        filter: both(kafka.input.filter, kafka.output.filter),
+        error_limit: kafka.input.error_limit,
+        metadata_schema: kafka.metadata_schema,
+        commit: kafka.commit,
+        callback: kafka.input.callback,
+        warnings: Vec::new(),
+    })
+}
+
+/// Rows must pass both filters. A line break ends a comment that a filter may end in.
+fn both(input: Option<String>, output: Option<String>) -> Option<String> {
+    match (input, output) {
+        (Some(input), Some(output)) => Some(format!("({input}\n) AND ({output}\n)")),
+        (input, output) => input.or(output),
+    }
+}
+
+/// What VERSION says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    One,
+    Two,
+    /// It is mistyped, so nothing is made of it.
+    Unclear,
+}
+
+/// `None`: a file of another version, of which nothing more can be said.
+fn version(fields: &mut Fields<'_>) -> Option<Version> {
+    let of_v3 = fields.entries().find(|field| field.key.name == "version");
+    if let Some(field) = of_v3.filter(|field| text(field.node).is_ok_and(|text| text.eq_ignore_ascii_case("v3"))) {
+        fields.complaints.not_yet(field.span(), "`version: v3`");
+        return None;
+    }
+    let one_or_two = |node: &Node| match text(node).as_deref().map(str::trim) {
+        Ok("1") => Ok(Version::One),
+        Ok("2") => Ok(Version::Two),
+        Ok("3" | "v3" | "V3") => Err(Wrong::Mistake {
+            text: "must be 1 or 2".to_owned(),
+            hint: Some("a file of version 3 says `version: v3`".to_owned()),
+        }),
+        _ => Err(crate::config::fields::must_be("1 or 2", node)),
+    };
+    let given = fields.read("VERSION", one_or_two);
+    let is_unclear = fields.has("VERSION") || fields.entries().any(|field| is_mistyped(&field, "VERSION"));
+    Some(given.unwrap_or(if is_unclear { Version::Unclear } else { Version::One }))
+}
+
+fn is_mistyped(field: &Field<'_>, key: &str) -> bool {
+    nearest(&field.key.name, [key].into_iter()).is_some()
+}
+
+fn connection(fields: &mut Fields<'_>) -> Option<Connection> {
+    let database = fields.require("DATABASE", trimmed);
+    let user = fields.require("USER", trimmed);
+    let password = fields.read("PASSWORD", password);
+    let host = fields.require("HOST", host);
+    let port = fields.require("PORT", port);
+    Some(Connection { host: host?, port: port?, user: user?, password, database: database? })
+}
+
+fn password(node: &Node) -> Result<Password, Wrong> {
+    let text = text(node)?;
+    if text.starts_with("SHADOW:") {
+        return Err(Wrong::NotYet("a `SHADOW:` password".to_owned()));
+    }
+    if text.starts_with("${") && text.ends_with('}') {
+        return Err(Wrong::NotYet("a password from the environment".to_owned()));
+    }
+    Ok(Password(text))
+}
+
+fn host(node: &Node) -> Result<String, Wrong> {
+    let host = trimmed(node)?;
+    match host.rsplit_once(':') {
+        Some((_, port)) if host.matches(':').count() == 1 && port.parse::<u16>().is_ok() => Err(Wrong::Mistake {
+            text: format!("must be a host alone, not `{host}`"),
+            hint: Some("write PORT for the port".to_owned()),
+        }),
+        _ if host.contains(char::is_whitespace) => Err(mistake(format!("must be a host, not `{host}`"))),
+        _ => Ok(host),
+    }
+}
+
+struct Kafka {
+    source: Source,
+    input: Input,
+    output: Output,
+    metadata_schema: Option<Ident>,
+    commit: Commit,
+}
+
+struct Input {
+    value: Value,
+    filter: Option<String>,
+    error_limit: ErrorLimit,
+    callback: Callback,
+}
+
+fn kafka(mut fields: Fields<'_>, version: Version) -> Option<Kafka> {
+    let input = fields.require_block("INPUT").map(|block| input(block, version));
+    let (source, input) = input.unwrap_or((None, None));
+    let output = outputs(&mut fields);
+    let metadata_schema = fields.block("METADATA").and_then(metadata);
+    let commit = fields.block("COMMIT").map_or(DEFAULT_COMMIT, commit);
+    if let Some(block) = fields.block("POLL") {
+        poll(block);
+    }
+    later::refuse(&mut fields, "TASK", later::task);
+    let properties = fields.block("PROPERTIES").map(properties).unwrap_or_default();
+    fields.finish();
+    Some(Kafka { source: Source { properties, ..source? }, input: input?, output: output?, metadata_schema, commit })
+}
+
+/// OUTPUT, or OUTPUTS with several.
+fn outputs(fields: &mut Fields<'_>) -> Option<Output> {
+    let one = fields.block("OUTPUT").map(output);
+    let several = fields.blocks("OUTPUTS");
+    if let Some((field, blocks)) = several {
+        for block in blocks {
+            output(block);
+        }
+        fields.complaints.not_yet(&field.key.span, "OUTPUTS");
+        if fields.has("OUTPUT") {
+            fields.complaints.mistake(&field.key.span, "KAFKA has both OUTPUT and OUTPUTS", None);
+        }
+    } else if one.is_none() && !fields.has("OUTPUT") && !fields.has("OUTPUTS") {
+        fields.miss("OUTPUT");
+    }
+    one?
+}
+
+fn input(mut fields: Fields<'_>, version: Version) -> (Option<Source>, Option<Input>) {
+    let source = fields.require_block("SOURCE").and_then(source);
+    let value = contents(&mut fields, version);
+    later::refuse(&mut fields, "TRANSFORMER", later::plugin);
+    let filter = fields.read("FILTER", condition);
+    if let Some((field, _)) = fields.read_at("ENCODING", trimmed) {
+        fields.complaints.not_yet(&field.key.span, "ENCODING");
+    }
+    let error_limit = fields.read("ERROR_LIMIT", error_limit).unwrap_or(ErrorLimit::Records(0));
+    let callback = Callback { host: fields.read("LOCAL_HOSTNAME", host), port: fields.read("LOCAL_PORT", port) };
+    fields.finish();
+    (source, value.map(|value| Input { value, filter, error_limit, callback }))
+}
+
+/// What a message holds: in blocks of its own in version 2, right here in version 1.
+fn contents(fields: &mut Fields<'_>, version: Version) -> Option<Value> {
+    let first_block = fields.entries().find(|field| CONTENT_BLOCKS.contains(&field.key.name.as_str()));
+    let is_flat = fields.has("FORMAT") || fields.has("COLUMNS");
+    let mut names = Names::default();
+    match (version, first_block) {
+        (Version::One, Some(field)) => {
+            let hint = Some("add `VERSION: 2` at the top level".to_owned());
+            fields.complaints.mistake(&field.key.span, format!("`{}` needs `VERSION: 2`", field.key.name), hint);
+        }
+        (Version::One, None) => return flat(fields, &mut names),
+        (Version::Unclear, None) if is_flat => return flat(fields, &mut names),
+        _ => {}
+    }
+    for key in ["COLUMNS", "FORMAT"] {
+        if let Some(field) = fields.take(key) {
+            let hint = Some("`KEY`, `VALUE` and `META` each have their own".to_owned());
+            fields.complaints.mistake(&field.key.span, format!("`{key}` belongs under VALUE in version 2"), hint);
+        }
+    }
+    blocks(fields, is_flat, &mut names)
+}
+
+fn flat(fields: &mut Fields<'_>, names: &mut Names) -> Option<Value> {
+    let value = content(fields, ColumnsAre::Optional, names);
+    complain_of_forced_columns(fields, value.as_ref());
+    value
+}
+
+fn blocks(fields: &mut Fields<'_>, is_flat: bool, names: &mut Names) -> Option<Value> {
+    let value = fields.block("VALUE").and_then(|mut block| {
+        let value = content(&mut block, ColumnsAre::ForJsonOptional, names);
+        complain_of_forced_columns(&block, value.as_ref());
+        block.finish();
+        value
+    });
+    later::refuse(fields, "KEY", |block| {
+        content(block, ColumnsAre::ForJsonOptional, names);
+    });
+    if let Some(block) = fields.block("META") {
+        block.complaints.not_yet(&block.span, "META");
+        meta(block, names);
+    }
+    if !is_flat && !fields.has("VALUE") && !fields.has("KEY") {
+        fields.miss("VALUE");
+    }
+    value
+}
+
+/// FORCE_NOT_NULL names columns of the message.
+fn complain_of_forced_columns(fields: &Fields<'_>, value: Option<&Value>) {
+    let Some(Value { format: Format::Csv(csv), columns: Some(columns) }) = value else { return };
+    let is_column = |name: &Ident| columns.iter().any(|column| column.name.as_ref() == Some(name));
+    for name in csv.force_not_null.iter().filter(|name| !is_column(name)) {
+        let text = format!("FORCE_NOT_NULL names {name}, which is none of the COLUMNS");
+        let at = fields.entries().find(|field| field.key.name == "CSV_OPTION");
+        fields.complaints.mistake(at.map_or(&fields.span, |field| &field.key.span), text, None);
+    }
+}
+
+fn source(mut fields: Fields<'_>) -> Option<Source> {
+    let brokers = fields.require("BROKERS", brokers);
+    let topic = fields.require("TOPIC", topic);
+    let partitions: Option<Partitions> = fields.read("PARTITIONS", partitions);
+    let offsets = [("earliest", FallbackOffset::Earliest), ("latest", FallbackOffset::Latest)];
+    let fallback_offset = fields.read("FALLBACK_OFFSET", |node| word(node, &offsets));
+    if let Some((field, _)) = fields.read_at("ENCRYPTION", truth) {
+        let hint = Some("say `security.protocol` under KAFKA.PROPERTIES".to_owned());
+        fields.complaints.warning(&field.key.span, "ENCRYPTION has no effect", hint);
+    }
+    fields.finish();
+    Some(Source { brokers: brokers?, topic: topic?, partitions, fallback_offset, properties: BTreeMap::new() })
+}
+
+/// What Kafka takes as a name.
+fn topic(node: &Node) -> Result<String, Wrong> {
+    const CHARACTERS_MAX: usize = 249; // Kafka's own bound
+    let topic = trimmed(node)?;
+    let is_legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match topic.chars().find(|&c| !is_legal(c)) {
+        Some(',') => Err(mistake(format!("must be one topic, not `{topic}`"))),
+        Some(c) => Err(mistake(format!("must be a topic's name, in which Kafka allows no `{c}`"))),
+        None if topic.len() > CHARACTERS_MAX => Err(mistake("is longer than the 249 characters that Kafka allows")),
+        None => Ok(topic),
+    }
+}
+
+fn metadata(mut fields: Fields<'_>) -> Option<Ident> {
+    let schema = fields.read("SCHEMA", ident);
+    fields.finish();
+    schema
+}
+
+const DEFAULT_COMMIT: Commit = Commit { max_row: None, minimal_interval: Some(MINIMAL_INTERVAL), idle: Idle::Off };
+
+fn commit(mut fields: Fields<'_>) -> Commit {
+    let max_row = fields.read("MAX_ROW", count).and_then(NonZeroU64::new);
+    let interval = fields.read_at("MINIMAL_INTERVAL", milliseconds);
+    let minimal_interval = interval.map_or(MINIMAL_INTERVAL, |(_, interval)| interval);
+    let idle = fields.read("IDLE_DURATION", idle).unwrap_or(Idle::Off);
+    consistency(&mut fields);
+    for key in ["SAVE_FAILING_BATCH", "RECOVER_FAILING_BATCH"] {
+        if let Some((field, true)) = fields.read_at(key, truth) {
+            fields.complaints.not_yet(&field.key.span, key);
+        }
+    }
+    let is_endless = max_row.is_none() && minimal_interval.is_zero() && !fields.has_unknown();
+    if let Some((field, _)) = interval.filter(|_| is_endless) {
+        let text = "MINIMAL_INTERVAL and MAX_ROW may not both be 0: no batch would ever end";
+        fields.complaints.mistake(field.span(), text, None);
+    }
+    fields.finish();
+    Commit { max_row, minimal_interval: Some(minimal_interval).filter(|interval| !interval.is_zero()), idle }
+}
+
+/// Where offsets are kept. In the database, with the rows, is the one way there is so far.
+fn consistency(fields: &mut Fields<'_>) {
+    let ways = [("strong", true), ("at-least", false), ("at-most", false), ("none", false)];
+    if let Some((field, false)) = fields.read_at("CONSISTENCY", |node| word(node, &ways)) {
+        let name = text(field.node).unwrap_or_default();
+        fields.complaints.not_yet(field.span(), &format!("CONSISTENCY {}", name.trim().to_lowercase()));
+    }
+}
+
+/// The old client's knobs.
+fn poll(mut fields: Fields<'_>) {
+    fields.read("BATCHSIZE", count);
+    fields.read("TIMEOUT", count);
+    fields.complaints.warning(&fields.span, "POLL has no effect", None);
+    fields.finish();
+}
+
+/// librdkafka's properties, as written: a key without a value is the empty text.
+fn properties(fields: Fields<'_>) -> BTreeMap<String, String> {
+    let mut properties = BTreeMap::new();
+    for Field { key, node } in fields.entries() {
+        let at = |span: &Range<usize>| if span.is_empty() { key.span.clone() } else { span.clone() };
+        match text(node) {
+            Ok(value) => drop(properties.insert(key.name.clone(), value)),
+            Err(_) if node.content == Content::Null => drop(properties.insert(key.name.clone(), String::new())),
+            Err(_) => {
+                let text = format!("`{}` must be a text, a number or true or false", key.name);
+                fields.complaints.mistake(&at(&node.span), text, None);
+            }
+        }
+    }
+    properties
+}

@@ -1,0 +1,81 @@
+//! gpss.json, as far as a load needs it: where segments call back. The rest of the original server's settings is known
+//! by name and said to have no effect. JSON is YAML too, so it is read by the same means, places and all.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use crate::config::fields::{Fields, Wrong, must_be};
+use crate::config::problem::{Complaints, Problem, Refusal};
+use crate::config::scalars::{port, text, trimmed, truth};
+use crate::config::template::Filled;
+use crate::config::yaml::Node;
+use crate::config::{Variables, read, text_of, understood};
+
+/// The gpfdist part of a gpss.json file (`--config`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerFile {
+    /// The name that segments call.
+    pub host: Option<String>,
+    pub port: Option<u16>,
+    /// The address to listen on.
+    pub bind_address: Option<IpAddr>,
+    /// Keep an external table of the same definition; the default.
+    pub reuse_tables: Option<bool>,
+    /// What has no effect, in the order of the file.
+    pub warnings: Vec<Problem>,
+}
+
+/// Settings of the original server that mean nothing to a load.
+const OTHERS: [&str; 7] =
+    ["ListenAddress", "Certificate", "Shadow", "Authentication", "JobStore", "Logging", "Monitor"];
+
+/// Reads a gpss.json file.
+///
+/// # Errors
+/// As [`crate::config::load`].
+pub fn load_server_file(path: &Path) -> Result<ServerFile, Refusal> {
+    parse(path, read(path)?)
+}
+
+pub(super) fn parse(path: &Path, bytes: Vec<u8>) -> Result<ServerFile, Refusal> {
+    let filled = Filled::new(text_of(path, bytes)?, &Variables::new());
+    let (file, warnings) = understood(path, &filled, server_file)?;
+    Ok(ServerFile { warnings, ..file })
+}
+
+fn server_file(complaints: &Complaints<'_>, root: &Node) -> Option<ServerFile> {
+    let mut fields = Fields::new(complaints, String::new(), &(0..0), root)?;
+    let file = fields.block("Gpfdist").map(gpfdist).unwrap_or_default();
+    for key in OTHERS.into_iter().chain(["KeepAlive"]) {
+        if let Some(field) = fields.take(key) {
+            complaints.warning(&field.key.span, format!("{key} has no effect on a load"), None);
+        }
+    }
+    fields.finish();
+    Some(file)
+}
+
+fn gpfdist(mut fields: Fields<'_>) -> ServerFile {
+    let file = ServerFile {
+        host: fields.read("Host", trimmed),
+        port: fields.read("Port", port),
+        bind_address: fields.read("BindAddress", address),
+        reuse_tables: fields.read("ReuseTables", truth),
+        warnings: Vec::new(),
+    };
+    if let Some(mut certificate) = fields.block("Certificate") {
+        for key in ["CertFile", "KeyFile", "CAFile", "MinTLSVersion"] {
+            certificate.read(key, text);
+        }
+        certificate.read("DBClientShared", truth);
+        certificate.complaints.not_yet(&certificate.span, "Gpfdist.Certificate");
+        certificate.finish();
+    }
+    fields.finish();
+    file
+}
+
+fn address(node: &Node) -> Result<IpAddr, Wrong> {
+    let wrong = || must_be("an IP address like `0.0.0.0`", node);
+    text(node).map_err(|_| wrong())?.trim().parse().map_err(|_| wrong())
+}
