@@ -14,7 +14,8 @@ const CHUNK_BYTES: usize = 32;
 /// Adds one row and its LF.
 pub fn encode(row: Row<'_>, out: &mut Vec<u8>) {
     let joined = row.joined();
-    let is_plain = joined.len() < CHUNK_BYTES * 8 && find(joined).is_none();
+    // One search of all fields costs less than one of each, and most rows have nothing to escape.
+    let is_plain = find(joined).is_none();
     // Room for TAB or LF after each field and for `\N` in it.
     out.reserve(joined.len() + 3 * row.len() + 1);
     for (index, field) in row.enumerate() {
@@ -42,15 +43,25 @@ fn escape(mut field: &[u8], out: &mut Vec<u8>) {
 
 /// The first byte that may not stand for itself.
 fn find(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    for chunk in bytes.chunks(CHUNK_BYTES) {
-        // Without branches, so that it becomes vector code.
-        if chunk.iter().fold(false, |found, &byte| found | is_special(byte)) {
-            return chunk.iter().position(|&byte| is_special(byte)).map(|inside| at + inside);
-        }
-        at += chunk.len();
+    let (chunks, _) = bytes.as_chunks();
+    if let Some(index) = chunks.iter().position(has_special) {
+        return place(&chunks[index]).map(|at| index * CHUNK_BYTES + at);
     }
-    None
+    match bytes.last_chunk() {
+        // It overlaps a chunk that has none, and spares a look at single bytes.
+        Some(last) if has_special(last) => place(last).map(|at| bytes.len() - CHUNK_BYTES + at),
+        Some(_) => None,
+        None => place(bytes),
+    }
+}
+
+/// Without a branch for each byte, so that it becomes vector code: many times what one byte after the other makes.
+fn has_special(chunk: &[u8; CHUNK_BYTES]) -> bool {
+    chunk.iter().fold(0, |found, &byte| found | u8::from(is_special(byte))) != 0
+}
+
+fn place(bytes: &[u8]) -> Option<usize> {
+    bytes.iter().position(|&byte| is_special(byte))
 }
 
 /// TAB, LF, VT, FF, CR (9 to 13) and the backslash. VT and FF need no escape; the range costs less with them.
