@@ -166,7 +166,9 @@ impl SourceFile {
 
     /// What comes before the tests at the foot, and those tests.
     fn parts(&self) -> (&str, &str) {
+        let is_tests = self.name.ends_with("/tests.rs");
         let foot = self.text.find("\n#[cfg(test)]\nmod ").unwrap_or(self.text.len());
+        let foot = if is_tests { 0 } else { foot };
         self.text.split_at(foot)
     }
 
