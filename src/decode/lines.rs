@@ -10,7 +10,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Lines that end with `newline`, or, where that is LF, with CR LF.
+    /// Lines that end with `newline`, or, where that is LF, with CR LF. An empty newline ends none.
     pub fn new(newline: &[u8]) -> Self {
         Self { newline: Finder::new(newline).into_owned(), drops_cr: newline == b"\n" }
     }
@@ -20,9 +20,10 @@ impl Lines {
         let mut rest = Some(payload);
         std::iter::from_fn(move || {
             let payload = rest?;
+            let length = self.newline.needle().len();
             let (line, behind) = match self.newline.find(payload) {
-                Some(at) => (&payload[..at], Some(&payload[at + self.newline.needle().len()..])),
-                None => (payload, None),
+                Some(at) if length > 0 => (&payload[..at], Some(&payload[at + length..])),
+                _ => (payload, None),
             };
             rest = behind.filter(|behind| !behind.is_empty());
             Some(if self.drops_cr { line.strip_suffix(b"\r").unwrap_or(line) } else { line })
@@ -43,6 +44,7 @@ mod tests {
             ("\n", "a\r\nb\r\n", vec!["a", "b"]),
             ("\n", "a\n\nb", vec!["a", "", "b"]),
             ("\n", "a\n\n", vec!["a", ""]),
+            ("", "a\nb", vec!["a\nb"]),
             ("<>", "a\r<>b\n<>", vec!["a\r", "b\n"]),
         ] {
             let lines = Lines::new(newline.as_bytes());
