@@ -1,1 +1,223 @@
-//! cli
+//! The command line: one file a subcommand. What is typed becomes what is meant here, and nothing below sees `argv`.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Parser, Subcommand};
+
+pub mod check;
+pub mod console;
+pub mod dryrun;
+mod files;
+pub mod load;
+pub mod segment;
+
+/// Exit code where the command line or a file is wrong: `EX_USAGE`.
+pub const EXIT_USAGE: u8 = 64;
+
+/// Exit code where something failed while running.
+pub const EXIT_FAILED: u8 = 1;
+
+/// Why a command ends without success. `main` prints it and exits with the code.
+#[derive(Debug)]
+pub struct Exit {
+    pub code: u8,
+    /// What to print to stderr, one or more whole lines; empty where it was printed already.
+    pub text: String,
+}
+
+impl Exit {
+    /// Something that needed a server, or that failed while running.
+    pub fn failed(error: impl std::fmt::Display) -> Self {
+        Self { code: EXIT_FAILED, text: format!("gpkafka: {error}") }
+    }
+
+    /// Something that can be known without any server.
+    pub fn usage(error: impl std::fmt::Display) -> Self {
+        Self { code: EXIT_USAGE, text: format!("gpkafka: {error}") }
+    }
+}
+
+/// Loads Kafka topics into Greenplum: in parallel, exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "gpkafka", version, max_term_width = 110, propagate_version = false)]
+#[command(after_help = "A job is described in a YAML file; files of the original gpkafka run unchanged.\n\
+    Exit codes: 0 done, 1 failed while running or for want of a server, 64 wrong use or a wrong file.")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Load a topic into a table until interrupted, or up to its end
+    Load(LoadArgs),
+    /// Show what a job has committed, and how far it is behind
+    Check(CheckArgs),
+    /// Validate a job file and show the SQL it would run, without loading
+    Dryrun(DryrunArgs),
+    /// Read rows from a loader as one Greenplum segment would, and write them to stdout
+    Segment(SegmentArgs),
+    /// Print the version
+    Version,
+}
+
+/// What names a job file and fills it in.
+#[derive(Debug, Args)]
+pub struct FileArgs {
+    /// The job file (YAML, version 1 or 2)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Value of a {{var}} of the file; may be repeated
+    #[arg(short = 'p', long = "property", value_name = "VAR=VALUE", value_parser = variable)]
+    pub properties: Vec<(String, String)>,
+    /// Name of the job in log lines; the history does not depend on it
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+}
+
+/// How lines look and where else they go.
+#[derive(Debug, Args)]
+pub struct LogArgs {
+    /// Directory of the log file gpkafka_<date>.log [default: $HOME/gpAdminLogs]
+    #[arg(short = 'l', long, value_name = "DIR")]
+    pub log_dir: Option<PathBuf>,
+    /// Show debug lines too
+    #[arg(long)]
+    pub verbose: bool,
+    /// Colour the levels of log lines
+    #[arg(long)]
+    pub color: bool,
+    /// Write log lines as CSV: time, pid, level, message
+    #[arg(long)]
+    pub csv_log: bool,
+}
+
+/// Where segments call back.
+#[derive(Debug, Args)]
+pub struct GpfdistArgs {
+    /// Address of this machine that every segment host can reach [default: this machine's host name]
+    #[arg(long, value_name = "HOST")]
+    pub gpfdist_host: Option<String>,
+    /// Port for segments; 0 takes any free one [default: 8080, or the next free one]
+    #[arg(long, value_name = "PORT")]
+    pub gpfdist_port: Option<u16>,
+    /// Take the gpfdist host and port from the Gpfdist part of a gpss.json file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("reset").multiple(false))]
+pub struct LoadArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// Stop at the offsets that are the ends of the partitions when the load starts
+    #[arg(long)]
+    pub quit_at_eof: bool,
+    /// Forget the stored offsets; start from the oldest record still in the topic
+    #[arg(long, group = "reset")]
+    pub force_reset_earliest: bool,
+    /// Forget the stored offsets; start with records produced from now on
+    #[arg(long, group = "reset")]
+    pub force_reset_latest: bool,
+    /// Forget the stored offsets; start from the first record at or after a time (milliseconds since 1970)
+    #[arg(long, group = "reset", value_name = "MS", value_parser = clap::value_parser!(i64).range(0..))]
+    pub force_reset_timestamp: Option<i64>,
+    /// Show the offsets of each partition with each batch
+    #[arg(long)]
+    pub partition: bool,
+    /// Skip the EXPLAIN of the INSERT at the start
+    #[arg(long)]
+    pub skip_explain: bool,
+    /// Memory for everything in flight, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..))]
+    pub memory: u32,
+    /// Serve health and metrics on this port of the loopback address
+    #[arg(long, value_name = "PORT")]
+    pub debug_port: Option<u16>,
+    /// Executable that a PostgreSQL server runs to read rows [default: this one]
+    #[arg(long, value_name = "PATH")]
+    pub segment_program: Option<PathBuf>,
+    #[command(flatten)]
+    pub gpfdist: GpfdistArgs,
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// Which commits to show: the newest of each partition, or all
+    #[arg(long, value_name = "WHICH", default_value = "latest")]
+    pub show_commit_history: Which,
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+/// Which commits `check` shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Which {
+    Latest,
+    All,
+}
+
+#[derive(Debug, Args)]
+pub struct DryrunArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// Ask the servers too: EXPLAIN the INSERT, look up the topic
+    #[arg(long)]
+    pub connect: bool,
+    #[command(flatten)]
+    pub gpfdist: GpfdistArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SegmentArgs {
+    /// Where to read: the LOCATION of an external table, http:// or gpfdist://
+    #[arg(value_name = "URL", required = true)]
+    pub urls: Vec<String>,
+    /// Content id to act as
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub segment_id: u32,
+    /// Segments of the cluster
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub segment_count: u32,
+    /// Transaction id to send
+    #[arg(long, value_name = "XID", default_value = "probe-0000000001")]
+    pub xid: String,
+    /// Command id to send
+    #[arg(long, value_name = "CID", default_value = "1")]
+    pub cid: String,
+    /// Scan number to send
+    #[arg(long, value_name = "SN", default_value = "1")]
+    pub sn: String,
+    /// Protocol: 1 has frames, 0 is bare rows
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
+    pub proto: u8,
+    /// Count the rows instead of writing them; print the sums to stderr
+    #[arg(long)]
+    pub discard: bool,
+}
+
+fn variable(written: &str) -> Result<(String, String), String> {
+    match written.split_once('=') {
+        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
+        _ => Err("write it as name=value".to_owned()),
+    }
+}
+
+/// Runs what was typed.
+///
+/// # Errors
+/// What to print and the code to exit with.
+pub fn run(cli: Cli) -> Result<(), Exit> {
+    match cli.command {
+        Command::Load(args) => load::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Dryrun(args) => dryrun::run(&args),
+        Command::Segment(args) => segment::run(&args),
+        Command::Version => console::print(&format!("gpkafka {}\n", env!("CARGO_PKG_VERSION"))),
+    }
+}

@@ -1,1 +1,27 @@
-//! job
+//! One job: the brain and its hands. It alone joins the stages.
+//!
+//! ```text
+//!  run ── attempt after attempt, each from the ledger
+//!   └─ prepare   topic, claim, target, external table, ledger, positions, assignment
+//!   └─ steer     the loop: events of all threads → state → actions on all threads
+//!        state   (pure)  batches, when they are full, what may commit
+//!        worker  records → decode → encode → blocks        warehouse  BEGIN … INSERT … ledger … COMMIT
+//!        watch   main Kafka queue, new partitions, control session
+//! ```
+
+pub mod batch;
+pub mod commit;
+pub mod failure;
+pub mod positions;
+pub mod prepare;
+pub mod report;
+pub mod run;
+#[cfg(test)]
+mod simulation;
+pub mod state;
+pub mod steer;
+pub mod threads;
+pub mod totals;
+pub mod warehouse;
+pub mod watch;
+pub mod worker;

@@ -1,0 +1,285 @@
+//! How a load looks: log lines as the original writes them, a line a batch in a pipe, one live line on a terminal.
+//!
+//! Log, batch and summary lines go to stdout, where scripts grep them; the live line goes to stderr and only where both
+//! are a terminal. Every log line also goes to the log file.
+
+use std::fs::File;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use jiff::{Timestamp, Zoned};
+
+use super::{Exit, LogArgs};
+use crate::job::report::{BatchReport, Level, Progress, Reporter};
+use crate::units;
+
+/// Redraws a second at most; more only costs.
+const REDRAWS_PER_SECOND: u8 = 10;
+
+/// The rate shown is that of the last moments, not of the whole load.
+const RATE_WINDOW: Duration = Duration::from_secs(2);
+
+/// Writes to stdout; a reader that has gone away is no error of ours.
+///
+/// # Errors
+/// None; the type fits the subcommands.
+pub fn print(text: &str) -> Result<(), Exit> {
+    drop(std::io::stdout().write_all(text.as_bytes()));
+    Ok(())
+}
+
+/// A terminal or a pipe, and a log file. See the module.
+pub struct Console {
+    prefix: String,
+    level_min: Level,
+    color: bool,
+    csv: bool,
+    shows_partitions: bool,
+    file: Option<Mutex<File>>,
+    live: Option<ProgressBar>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    header_is_shown: bool,
+    /// When, and how many rows and bytes there were.
+    window: Option<(Instant, u64, u64)>,
+    rows_per_second: f64,
+    bytes_per_second: f64,
+}
+
+impl Console {
+    /// Opens the log file and looks whether there is a terminal.
+    ///
+    /// # Errors
+    /// The directory that was asked for takes no file. The default one is done without in that case.
+    pub fn open(args: &LogArgs, shows_partitions: bool) -> Result<Self, Exit> {
+        let is_terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
+        let file = match &args.log_dir {
+            Some(dir) => Some(log_file(dir).map_err(|error| {
+                Exit::usage(format!("can't write a log file in {}: {error}; name another --log-dir", dir.display()))
+            })?),
+            None => default_log_dir().and_then(|dir| log_file(&dir).ok()),
+        };
+        Ok(Self {
+            prefix: prefix(),
+            level_min: if args.verbose { Level::Debug } else { Level::Info },
+            color: args.color,
+            csv: args.csv_log,
+            shows_partitions,
+            file: file.map(Mutex::new),
+            live: (is_terminal && !args.csv_log).then(live_line),
+            state: Mutex::new(State::default()),
+        })
+    }
+
+    /// Ends the live line, so that what comes next stands alone.
+    pub fn calm(&self) {
+        if let Some(live) = &self.live {
+            live.finish_and_clear();
+        }
+    }
+
+    /// Whether there is a live line.
+    pub fn is_live(&self) -> bool {
+        self.live.is_some()
+    }
+
+    fn line(&self, level: Level, text: &str) -> String {
+        let name = match level {
+            Level::Debug => "DEBUG",
+            Level::Info => "INFO",
+            Level::Warn => "WARNING",
+            Level::Error => "ERROR",
+        };
+        let now = Zoned::now();
+        if self.csv {
+            let quoted = text.replace('"', "\"\"");
+            return format!("{},{},{name},\"{quoted}\"", now.strftime("%Y%m%d %H:%M:%S%.6f"), std::process::id());
+        }
+        let shown = match (self.color, level) {
+            (true, Level::Warn) => format!("\x1b[33m{name}\x1b[0m"),
+            (true, Level::Error) => format!("\x1b[31m{name}\x1b[0m"),
+            (true, Level::Info) => format!("\x1b[32m{name}\x1b[0m"),
+            _ => name.to_owned(),
+        };
+        format!("{} {}-[{shown}]:-{text}", now.strftime("%Y%m%d:%H:%M:%S"), self.prefix)
+    }
+
+    fn write(&self, line: &str) {
+        let write = || drop(writeln!(std::io::stdout(), "{line}"));
+        match &self.live {
+            Some(live) => live.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn batch_lines(&self, report: &BatchReport) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if !state.header_is_shown {
+            state.header_is_shown = true;
+            lines.push("StartTime  EndTime  MsgNum  MsgSize  InsertedRecords  RejectedRecords  Speed".to_owned());
+        }
+        lines.push(batch_line(report));
+        if self.shows_partitions {
+            let last = |next: &i64| next - 1;
+            lines.extend(
+                report.moved.iter().map(|(partition, first, next)| {
+                    format!("Partition {partition}: offsets {first} to {}", last(next))
+                }),
+            );
+        }
+        lines
+    }
+}
+
+/// The original counts one line end a message.
+fn batch_line(report: &BatchReport) -> String {
+    let size = report.counts.source_bytes + report.counts.records;
+    let seconds = report.end.duration_since(report.start).as_secs_f64().max(1e-6);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, shown rounded")]
+    let speed = (units::as_f64(size) / seconds) as u64;
+    format!(
+        "{:.6} {:.6} {} {size} {} {} {}/sec",
+        report.start,
+        report.end,
+        report.counts.records,
+        report.outcome.inserted,
+        report.outcome.rejected,
+        units::bytes(speed)
+    )
+}
+
+impl Reporter for Console {
+    fn log(&self, level: Level, text: &str) {
+        let line = self.line(level, text);
+        if let Some(file) = &self.file {
+            drop(writeln!(file.lock().unwrap_or_else(PoisonError::into_inner), "{line}"));
+        }
+        if level >= self.level_min {
+            self.write(&line);
+        }
+    }
+
+    fn batch(&self, report: &BatchReport) {
+        let lines = self.batch_lines(report);
+        if let Some(file) = &self.file {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.iter().for_each(|line| drop(writeln!(file, "{line}")));
+        }
+        if self.live.is_none() {
+            lines.iter().for_each(|line| self.write(line));
+        }
+    }
+
+    fn progress(&self, progress: &Progress) {
+        let Some(live) = &self.live else { return };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.measure(progress);
+        live.set_message(live_text(&state, progress));
+        live.tick();
+    }
+}
+
+impl State {
+    fn measure(&mut self, progress: &Progress) {
+        #[expect(clippy::disallowed_methods, reason = "the console owns the time that rates are shown by")]
+        let now = Instant::now();
+        let Some((since, rows, bytes)) = self.window else {
+            self.window = Some((now, progress.rows, progress.bytes));
+            return;
+        };
+        let seconds = now.duration_since(since).as_secs_f64();
+        if seconds > 0.2 {
+            self.rows_per_second = units::as_f64(progress.rows.saturating_sub(rows)) / seconds;
+            self.bytes_per_second = units::as_f64(progress.bytes.saturating_sub(bytes)) / seconds;
+        }
+        if now.duration_since(since) >= RATE_WINDOW {
+            self.window = Some((now, progress.rows, progress.bytes));
+        }
+    }
+}
+
+fn live_text(state: &State, progress: &Progress) -> String {
+    let lag = match progress.lag {
+        None => "lag ?".to_owned(),
+        Some(lag) if state.rows_per_second > 1.0 => {
+            format!("lag {} ({:.0} s)", units::count(lag), units::as_f64(lag) / state.rows_per_second)
+        }
+        Some(lag) => format!("lag {}", units::count(lag)),
+    };
+    format!(
+        "{} rows/s  {:.1} MB/s │ {lag} │ batch {}: {} rows, {:.1} s │ {} of {} segments",
+        scaled(state.rows_per_second),
+        state.bytes_per_second / 1e6,
+        progress.batch,
+        scaled(units::as_f64(progress.batch_rows)),
+        progress.batch_seconds,
+        progress.segments_connected,
+        progress.segments
+    )
+}
+
+fn scaled(value: f64) -> String {
+    match value {
+        v if v >= 1e6 => format!("{:.2} M", v / 1e6),
+        v if v >= 1e4 => format!("{:.0} k", v / 1e3),
+        v => format!("{v:.0}"),
+    }
+}
+
+fn live_line() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND));
+    let style = ProgressStyle::with_template(" {spinner} {wide_msg}").expect("the template is a constant");
+    bar.set_style(style);
+    bar
+}
+
+fn prefix() -> String {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".to_owned());
+    let host = gethostname::gethostname();
+    format!("gpkafka:{user}:{}:{}", host.to_string_lossy(), std::process::id())
+}
+
+fn default_log_dir() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(|home| Path::new(&home).join("gpAdminLogs"))
+}
+
+fn log_file(dir: &Path) -> std::io::Result<File> {
+    std::fs::create_dir_all(dir)?;
+    let name = format!("gpkafka_{}.log", Zoned::now().strftime("%Y%m%d"));
+    File::options().create(true).append(true).open(dir.join(name))
+}
+
+/// The time as the original's last line shows it.
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::batch::Counts;
+    use crate::job::state::Outcome;
+
+    #[test]
+    fn a_batch_line_is_the_originals() {
+        let report = BatchReport {
+            number: 1,
+            start: "2020-04-01T09:05:11.923504Z".parse().unwrap(),
+            end: "2020-04-01T09:05:12.163744Z".parse().unwrap(),
+            counts: Counts { records: 9, rows: 9, source_bytes: 208, bytes: 217, rejected: 0 },
+            outcome: Outcome { inserted: 9, rejected: 0, filtered: 0 },
+            moved: vec![(0, 0, 9)],
+        };
+        assert_eq!(
+            batch_line(&report),
+            "2020-04-01T09:05:11.923504Z 2020-04-01T09:05:12.163744Z 9 217 9 0 903B/sec"
+        );
+    }
+}

@@ -1,0 +1,103 @@
+//! `gpkafka dryrun FILE`: everything that can be validated without a server, and the SQL that a load would run.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::{DryrunArgs, Exit, console, files, load};
+use crate::config::Job;
+use crate::greenplum::{Connection, Definition, ExternalTable, Insert, Ledger, Partitions, Settings, Target};
+use crate::job::run;
+use crate::kafka::Consumer;
+
+/// How long the brokers may take with `--connect`.
+const KAFKA_WAIT: Duration = Duration::from_secs(20);
+
+/// Prints the SQL; with `--connect` asks database and brokers too.
+///
+/// # Errors
+/// 64 for a wrong file, 1 for what a server says.
+pub fn run(args: &DryrunArgs) -> Result<(), Exit> {
+    let (job, warnings) = files::job(&args.file)?;
+    let server_file = files::server(args.gpfdist.config.as_deref())?;
+    let (host, gpfdist) = load::callback(&args.gpfdist, &job, server_file.as_ref());
+    let host = host.unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned());
+    let settings = job.greenplum_settings();
+    let mut text = String::new();
+    for warning in &warnings {
+        line(&mut text, &format!("-- warning: {}", files::one_line(&args.file.file, warning)));
+    }
+    text.push_str(&plan(&job, &settings, &host, gpfdist.port));
+    if args.connect {
+        text.push_str(&connect(&job, &settings)?);
+    }
+    console::print(&text)
+}
+
+fn line(text: &mut String, line: &str) {
+    // writing to a String cannot fail
+    let _infallible = writeln!(text, "{line}");
+}
+
+/// The statements of a load, in their order.
+fn plan(job: &Job, settings: &Settings, host: &str, port: u16) -> String {
+    let id = run::identity(job);
+    let mut text = String::new();
+    line(&mut text, &format!("-- job {}", id.hash()));
+    line(&mut text, &format!("-- topic {} at {} into {}", job.source.topic, job.source.brokers, job.target));
+    line(&mut text, "\n-- once: the ledger of committed offsets");
+    line(&mut text, &format!("{};", Ledger::create_sql(settings.metadata_schema(), true).trim_end()));
+    let (Some(insert), Some(columns)) = (Insert::unchecked(settings), &settings.columns) else {
+        line(&mut text, "\n-- COLUMNS are the target's own: --connect looks them up and shows the rest");
+        return text;
+    };
+    let definition = definition(job, settings, columns.clone(), host, port);
+    line(&mut text, "\n-- once per definition: the external table (Greenplum)");
+    line(&mut text, &format!("{};", definition.sql(true).trim_end()));
+    line(&mut text, "\n-- each batch");
+    line(&mut text, "BEGIN;");
+    line(&mut text, &format!("{};", insert.sql(&definition.table())));
+    line(&mut text, "-- rows sent = inserted + rejected is checked, the ledger rows are appended and their chain checked");
+    line(&mut text, "COMMIT;");
+    text
+}
+
+fn definition(
+    job: &Job,
+    settings: &Settings,
+    columns: Vec<crate::table::Column>,
+    host: &str,
+    port: u16,
+) -> Definition {
+    Definition {
+        job: run::identity(job),
+        partitions: Partitions::All,
+        schema: settings.metadata_schema().clone(),
+        host: host.to_owned(),
+        port,
+        columns,
+        segment_program: None,
+        segments: settings.segments,
+    }
+}
+
+/// What the servers say: the target, the INSERT, the topic.
+fn connect(job: &Job, settings: &Settings) -> Result<String, Exit> {
+    let mut text = String::new();
+    let mut connection = Connection::open(settings, "gpkafka dryrun").map_err(Exit::failed)?;
+    let target = Target::describe(&mut connection, settings).map_err(Exit::failed)?;
+    let insert = Insert::new(&target, settings).map_err(Exit::failed)?;
+    let plan = insert.try_out(&mut connection).map_err(Exit::failed)?;
+    line(&mut text, "\n-- EXPLAIN of the INSERT at the database");
+    for row in plan {
+        line(&mut text, &format!("--   {row}"));
+    }
+    let consumer = Consumer::connect(&job.kafka_settings(1 << 20, 1)).map_err(Exit::failed)?;
+    let topic = consumer.topic(KAFKA_WAIT).map_err(Exit::failed)?;
+    let marks = consumer.watermarks(&topic.partitions, KAFKA_WAIT).map_err(Exit::failed)?;
+    let records: i64 = marks.values().map(|marks| marks.high - marks.low).sum();
+    line(
+        &mut text,
+        &format!("\n-- topic {}: {} partitions, about {records} records", job.source.topic, topic.partitions.len()),
+    );
+    Ok(text)
+}

@@ -1,0 +1,142 @@
+//! `gpkafka load FILE`: from flags and file to a running job, and its summary.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use super::console::Console;
+use super::{Exit, GpfdistArgs, LoadArgs, files};
+use crate::config::{Job, ServerFile};
+use crate::gpfdist;
+use crate::job::positions::Reset;
+use crate::job::report::{Reporter, say};
+use crate::job::run::{self, Options, Summary};
+use crate::job::threads;
+use crate::metrics::Metrics;
+use crate::service::debug::DebugServer;
+use crate::shutdown::Shutdown;
+use crate::units;
+
+/// Runs the job in the foreground.
+///
+/// # Errors
+/// 64 for what is wrong with flags and files, 1 for everything that needed a server.
+pub fn run(args: &LoadArgs) -> Result<(), Exit> {
+    let (job, warnings) = files::job(&args.file)?;
+    let server_file = files::server(args.gpfdist.config.as_deref())?;
+    let options = options(args, &job, server_file.as_ref());
+    let console = Console::open(&args.log, args.partition)?;
+    let shutdown = Shutdown::default();
+    threads::watch_signals(&shutdown).map_err(|error| Exit::failed(format!("watching for signals failed: {error}")))?;
+    for warning in warnings.iter().chain(server_file.iter().flat_map(|file| &file.warnings)) {
+        say!(console, Warn, "{}", files::one_line(&args.file.file, warning));
+    }
+    let metrics = Metrics::default();
+    let _debug = debug_server(args.debug_port, &metrics, &console)?;
+    announce(&job, args, &console);
+    let outcome = run::run(&job, &options, &metrics, &console, &shutdown);
+    console.calm();
+    match outcome {
+        Ok(summary) => {
+            tell_summary(&job, &summary, &console, "JOB_STOPPED", "");
+            Ok(())
+        }
+        Err((error, summary)) => {
+            let text = error.to_string();
+            say!(console, Error, "{text}");
+            tell_summary(&job, &summary, &console, "JOB_ERROR", &text);
+            Err(Exit::failed(error))
+        }
+    }
+}
+
+fn debug_server(port: Option<u16>, metrics: &Metrics, console: &Console) -> Result<Option<DebugServer>, Exit> {
+    let Some(port) = port else { return Ok(None) };
+    let server = DebugServer::start(port, metrics)
+        .map_err(|error| Exit::failed(format!("--debug-port {port}: {error}; name another port, or 0 for any free one")))?;
+    say!(console, Info, "health and metrics at http://127.0.0.1:{}/metrics", server.port());
+    Ok(Some(server))
+}
+
+/// Flags come before the job file, the job file before gpss.json, gpss.json before defaults.
+fn options(args: &LoadArgs, job: &Job, file: Option<&ServerFile>) -> Options {
+    let reset = match (args.force_reset_earliest, args.force_reset_latest, args.force_reset_timestamp) {
+        (true, _, _) => Some(Reset::Earliest),
+        (_, true, _) => Some(Reset::Latest),
+        (_, _, Some(ms)) => Some(Reset::Timestamp(ms)),
+        _ => None,
+    };
+    let (host, gpfdist) = callback(&args.gpfdist, job, file);
+    Options {
+        quit_at_eof: args.quit_at_eof,
+        reset,
+        skip_explain: args.skip_explain,
+        gpfdist_host: host,
+        gpfdist,
+        segment_program: args.segment_program.clone(),
+        memory_bytes: (args.memory as usize) << 20,
+    }
+}
+
+/// Where segments call back, and where the server listens for them.
+pub fn callback(args: &GpfdistArgs, job: &Job, file: Option<&ServerFile>) -> (Option<String>, gpfdist::Settings) {
+    let host = args.gpfdist_host.clone().or_else(|| job.callback.host.clone());
+    let host = host.or_else(|| file.and_then(|file| file.host.clone()));
+    let port = args.gpfdist_port.or(job.callback.port).or(file.and_then(|file| file.port));
+    let mut settings = gpfdist::Settings::default();
+    if let Some(port) = port {
+        settings.port = port;
+        settings.port_is_asked = port != 0;
+    }
+    if let Some(bind) = file.and_then(|file| file.bind_address.as_deref()).and_then(|text| text.parse::<IpAddr>().ok()) {
+        settings.bind = bind;
+    }
+    (host, settings)
+}
+
+fn announce(job: &Job, args: &LoadArgs, console: &Console) {
+    let id = run::identity(job);
+    let file = Path::new(&args.file.file).file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = args.file.name.clone().or(file).unwrap_or_default();
+    say!(console, Debug, "job {name} is {}", id.hash());
+    say!(
+        console,
+        Info,
+        "Start job {}: input<broker:{} topic:{}>, output<host:{} db:{} table:{}>",
+        id.hash(),
+        job.source.brokers,
+        job.source.topic,
+        job.connection.host,
+        job.connection.database,
+        job.target
+    );
+}
+
+/// The original's lines, which scripts grep.
+fn tell_summary(job: &Job, summary: &Summary, console: &Console, status: &str, error: &str) {
+    let id = run::identity(job);
+    let totals = &summary.totals;
+    say!(console, Info, "Job finished: {}", id.hash());
+    say!(console, Info, "Target table: {}", job.target);
+    say!(console, Info, "Inserted {} rows", totals.inserted);
+    say!(console, Info, "Rejected {} rows", totals.rejected);
+    if job.filter.is_some() {
+        say!(console, Info, "Filtered {} rows", totals.filtered);
+    }
+    say!(console, Info, "Broker: {}", job.source.brokers);
+    say!(console, Info, "Topic: {}", job.source.topic);
+    for (partition, next) in totals.checkpoint.iter() {
+        say!(console, Info, "Partition {partition} at offset {}", next - 1);
+    }
+    if console.is_live() {
+        tell_rates(summary, console);
+    }
+    say!(console, Info, "Job {}, status {status}, errmsg [{error}], time {:.9}", id.hash(), super::console::now());
+}
+
+fn tell_rates(summary: &Summary, console: &Console) {
+    let rate = units::as_f64(summary.totals.inserted) / summary.seconds.max(1e-3);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, shown rounded")]
+    let rate = rate as u64;
+    let batches = summary.totals.batches;
+    say!(console, Info, "{:.1} s, {} rows/s in {batches} batches; offsets committed with the rows", summary.seconds, units::count(rate));
+}

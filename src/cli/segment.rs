@@ -1,0 +1,36 @@
+//! `gpkafka segment URL…`: one segment's reader, for PostgreSQL's `file_fdw` and for a probe on a segment host.
+
+use std::io::{BufWriter, Write as _};
+
+use super::{Exit, SegmentArgs};
+use crate::gpfdist::client::{self, Options};
+
+/// Reads every URL to its end, in the order given, and writes the rows to stdout.
+///
+/// # Errors
+/// 1 as a real segment would fail: connection cut, an error from the loader, a stream without its end.
+pub fn run(args: &SegmentArgs) -> Result<(), Exit> {
+    let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
+    for url in &args.urls {
+        let options = Options {
+            url: url.clone(),
+            segment_id: args.segment_id,
+            segment_count: args.segment_count,
+            xid: args.xid.clone(),
+            cid: args.cid.clone(),
+            sn: args.sn.clone(),
+            proto: args.proto,
+        };
+        let fetched = if args.discard {
+            client::fetch(&options, &mut std::io::sink())
+        } else {
+            client::fetch(&options, &mut out)
+        };
+        let fetched = fetched.map_err(Exit::failed)?;
+        if args.discard {
+            // whoever reads the sums may have gone; the exit code tells the rest
+            drop(writeln!(std::io::stderr(), "{} rows, {} bytes, {} blocks", fetched.rows, fetched.bytes, fetched.blocks));
+        }
+    }
+    out.flush().map_err(|error| Exit::failed(format!("writing rows to stdout failed: {error}")))
+}

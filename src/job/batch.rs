@@ -1,0 +1,179 @@
+//! What commits together: the blocks of a batch, its sums, and when it is full. Pure; the state machine calls it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::block::{BlockIndex, Reject, RowBlock};
+use crate::offset::{CheckpointDelta, Discontinuity};
+
+/// When a batch is full. A limit of zero is no limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Rows that trigger a commit (`COMMIT.MAX_ROW`); blocks are never split, so a batch may hold some more.
+    pub rows_max: u64,
+    /// Encoded bytes that trigger a commit, so that a transaction cannot grow for ever.
+    pub bytes_max: u64,
+    /// Age of the first row that triggers a commit (`COMMIT.MINIMAL_INTERVAL`).
+    pub age_max: Duration,
+    /// Silence that triggers a commit (`COMMIT.IDLE_DURATION`).
+    pub idle_max: Duration,
+}
+
+/// How many rejects a batch survives (`ERROR_LIMIT`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectLimit {
+    /// So many pass; one more fails the batch.
+    Rows(u64),
+    /// So many percent of the batch's rows pass.
+    Percent(u8),
+}
+
+impl RejectLimit {
+    /// Whether `rejected` of `rows` are too many, now that the batch is complete.
+    pub fn is_exceeded(self, rejected: u64, rows: u64) -> bool {
+        match self {
+            Self::Rows(limit) => rejected > limit,
+            Self::Percent(percent) => u128::from(rejected) * 100 > u128::from(rows) * u128::from(percent),
+        }
+    }
+}
+
+/// How many rejects of a batch are named in the log; the rest is counted.
+pub const REJECTS_NAMED_MAX: usize = 20;
+
+/// The sums of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub records: u64,
+    /// Rows that left for segments.
+    pub rows: u64,
+    /// Key and payload bytes of the records.
+    pub source_bytes: u64,
+    /// Encoded bytes.
+    pub bytes: u64,
+    /// Records that the decoder refused.
+    pub rejected: u64,
+}
+
+impl Counts {
+    fn add(&mut self, block: &RowBlock) {
+        self.records += u64::from(block.records);
+        self.rows += u64::from(block.index.rows);
+        self.source_bytes += block.source_bytes;
+        self.bytes += block.bytes.len() as u64;
+        self.rejected += block.rejects.len() as u64;
+    }
+}
+
+/// One batch, from its first block to its commit.
+#[derive(Debug)]
+pub struct Batch {
+    pub number: u64,
+    pub started: Instant,
+    pub last_block: Instant,
+    pub delta: CheckpointDelta,
+    pub counts: Counts,
+    /// The first rejects, to be named in the log.
+    pub rejects: Vec<Reject>,
+    /// The sums again, parted.
+    pub by_partition: BTreeMap<i32, Counts>,
+    pub leader_epochs: BTreeMap<i32, i32>,
+    /// Names the record of every row that was sent.
+    pub sent: Vec<BlockIndex>,
+    /// Blocks that wait for the session to open.
+    pub unsent: Vec<RowBlock>,
+    pub is_sealed: bool,
+}
+
+impl Batch {
+    pub fn new(number: u64, now: Instant) -> Self {
+        Self {
+            number,
+            started: now,
+            last_block: now,
+            delta: CheckpointDelta::default(),
+            counts: Counts::default(),
+            rejects: Vec::new(),
+            by_partition: BTreeMap::new(),
+            leader_epochs: BTreeMap::new(),
+            sent: Vec::new(),
+            unsent: Vec::new(),
+            is_sealed: false,
+        }
+    }
+
+    /// Counts a block in and keeps it until the session takes it.
+    ///
+    /// # Errors
+    /// The block does not begin where its partition's last one ended; the batch must fail.
+    pub fn absorb(&mut self, mut block: RowBlock, now: Instant) -> Result<(), Discontinuity> {
+        debug_assert!(!self.is_sealed, "a sealed batch takes no block");
+        let partition = block.index.partition;
+        self.delta.extend(partition, block.index.span)?;
+        self.last_block = now;
+        self.counts.add(&block);
+        self.by_partition.entry(partition).or_default().add(&block);
+        let room = REJECTS_NAMED_MAX.saturating_sub(self.rejects.len());
+        self.rejects.extend(std::mem::take(&mut block.rejects).into_iter().take(room));
+        if let Some(epoch) = block.leader_epoch {
+            self.leader_epochs.insert(partition, epoch);
+        }
+        if block.index.rows > 0 {
+            self.unsent.push(block);
+        }
+        Ok(())
+    }
+
+    /// Whether one of the limits is reached.
+    pub fn is_full(&self, limits: &Limits, now: Instant) -> bool {
+        let reached = |limit: u64, value: u64| limit > 0 && value >= limit;
+        let elapsed = |limit: Duration, since: Instant| !limit.is_zero() && now.duration_since(since) >= limit;
+        reached(limits.rows_max, self.counts.rows)
+            || reached(limits.bytes_max, self.counts.bytes)
+            || elapsed(limits.age_max, self.started)
+            || elapsed(limits.idle_max, self.last_block)
+    }
+
+    /// When time alone will make it full.
+    pub fn deadline(&self, limits: &Limits) -> Option<Instant> {
+        let at = |limit: Duration, since: Instant| (!limit.is_zero()).then(|| since + limit);
+        [at(limits.age_max, self.started), at(limits.idle_max, self.last_block)].into_iter().flatten().min()
+    }
+
+    /// The offset behind row `line` (from 1) of the sent block that begins at `first`.
+    pub fn offset_of(&self, partition: i32, first: i64, line: u32) -> Option<i64> {
+        let block = self.sent.iter().find(|block| block.partition == partition && block.span.first() == first)?;
+        block.offset_of(line.checked_sub(1)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_of_rows_let_n_pass_and_no_more() {
+        assert!(!RejectLimit::Rows(0).is_exceeded(0, 10));
+        assert!(RejectLimit::Rows(0).is_exceeded(1, 10));
+        assert!(!RejectLimit::Rows(3).is_exceeded(3, 10));
+        assert!(RejectLimit::Rows(3).is_exceeded(4, 10));
+    }
+
+    #[test]
+    fn limits_of_percent_are_of_the_batch() {
+        assert!(!RejectLimit::Percent(10).is_exceeded(1, 10));
+        assert!(RejectLimit::Percent(10).is_exceeded(2, 10));
+        assert!(!RejectLimit::Percent(5).is_exceeded(0, 0));
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        let now = Instant::now();
+        let limits =
+            Limits { rows_max: 0, bytes_max: 0, age_max: Duration::from_secs(5), idle_max: Duration::ZERO };
+        let batch = Batch::new(1, now);
+        assert!(!batch.is_full(&limits, now + Duration::from_secs(4)));
+        assert!(batch.is_full(&limits, now + Duration::from_secs(5)));
+        assert_eq!(batch.deadline(&limits), Some(now + Duration::from_secs(5)));
+    }
+}

@@ -1,0 +1,87 @@
+//! Why a job, or an attempt of it, ends; and whether trying again can help.
+
+use crate::gpfdist;
+use crate::greenplum;
+use crate::kafka;
+use crate::offset::Discontinuity;
+
+use super::state::Broken;
+
+/// A failure with its fate. The text is one line: what is wrong with the names of things, the cause, what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Kafka(#[from] kafka::Error),
+    #[error(transparent)]
+    Database(#[from] greenplum::Error),
+    #[error(transparent)]
+    Server(#[from] gpfdist::Error),
+    #[error("a thread could not be started: {0}")]
+    Thread(#[from] std::io::Error),
+    /// The batch's own sums say no.
+    #[error("batch {batch} failed: {cause}; nothing of it was inserted and no offset moved")]
+    Broken { batch: u64, cause: Broken },
+    /// Segments were cut off, or the database refused, while a batch was being read.
+    #[error("batch {batch} failed: {text}; nothing of it was inserted and no offset moved")]
+    Batch { batch: u64, text: String, passes: bool },
+    /// Records are gone that were never loaded.
+    #[error(
+        "{count} records of {topic}[{partition}] expired before they were loaded (next wanted {wanted}, oldest left {low}); \
+         set FALLBACK_OFFSET: earliest in the file to go on from {low}, or start once with --force-reset-earliest; \
+         nothing was loaded and offsets are unchanged"
+    )]
+    Expired { topic: String, partition: i32, count: i64, wanted: i64, low: i64 },
+    /// The topic ends before the place where loading was to go on.
+    #[error(
+        "{topic}[{partition}] ends at offset {high}, before the stored offset {wanted}: the topic was truncated or made \
+         anew; nothing was loaded; start once with --force-reset-earliest (or -latest) to accept it"
+    )]
+    Truncated { topic: String, partition: i32, wanted: i64, high: i64 },
+    /// It bears the same name and is another topic.
+    #[error(
+        "topic {topic} was deleted and made anew since it was last loaded (its id was {stored}, now it is {found}); \
+         nothing was loaded; start once with --force-reset-earliest (or -latest) to accept it"
+    )]
+    Recreated { topic: String, stored: String, found: String },
+    /// Somebody else has the partitions.
+    #[error("the job is being loaded already: {0}")]
+    Held(String),
+    /// The file names partitions that are not there.
+    #[error("topic {topic} has {count} partitions and none of PARTITIONS {wanted}; nothing was loaded")]
+    NoPartition { topic: String, count: usize, wanted: String },
+    /// A partition cannot be read any more.
+    #[error("reading {topic}[{partition}] failed: {reason}")]
+    Partition { topic: String, partition: i32, reason: String },
+    /// The brokers refuse for good.
+    #[error("kafka: {text}")]
+    Brokers { text: String },
+    /// Our own arithmetic is wrong; better stopped than loaded.
+    #[error("{0}; this is a mistake in gpkafka, please report it; nothing of the batch was loaded")]
+    Internal(String),
+    /// The second Ctrl-C.
+    #[error("interrupted again: the open batch was dropped, its records will be loaded by the next start")]
+    Aborted,
+}
+
+impl Error {
+    /// Whether the cause can pass by itself.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Kafka(error) => error.is_passing(),
+            Self::Database(error) => error.is_passing(),
+            Self::Batch { passes, .. } => *passes,
+            _ => false,
+        }
+    }
+
+    /// Whether it is Kafka alone that does not answer: that never ends a running load.
+    pub fn is_broker_outage(&self) -> bool {
+        matches!(self, Self::Kafka(error) if error.is_passing())
+    }
+}
+
+impl From<Discontinuity> for Error {
+    fn from(error: Discontinuity) -> Self {
+        Self::Internal(error.to_string())
+    }
+}

@@ -1,0 +1,63 @@
+//! What a job tells its user while it runs. The command line decides how that looks.
+
+use jiff::Timestamp;
+
+use super::batch::Counts;
+use super::state::Outcome;
+
+/// How loud a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+/// A committed batch, or the empty one at the end.
+#[derive(Debug, Clone)]
+pub struct BatchReport {
+    pub number: u64,
+    pub start: Timestamp,
+    pub end: Timestamp,
+    pub counts: Counts,
+    pub outcome: Outcome,
+    /// Partition → `[first, next)` that the batch moved.
+    pub moved: Vec<(i32, i64, i64)>,
+}
+
+/// Where a job stands, a few times a second.
+#[derive(Debug, Clone, Default)]
+pub struct Progress {
+    /// Rows sent so far, by all batches.
+    pub rows: u64,
+    /// Bytes of those rows.
+    pub bytes: u64,
+    /// Records not yet read; `None` before the ends are known.
+    pub lag: Option<u64>,
+    pub batch: u64,
+    /// Rows of the open batch.
+    pub batch_rows: u64,
+    /// Since the open batch began.
+    pub batch_seconds: f64,
+    pub segments_connected: usize,
+    pub segments: usize,
+}
+
+/// Takes what a job tells. Called from several threads.
+pub trait Reporter: Send + Sync {
+    /// A line for the log.
+    fn log(&self, level: Level, text: &str);
+    /// A batch is committed.
+    fn batch(&self, report: &BatchReport);
+    /// Some time has passed.
+    fn progress(&self, progress: &Progress);
+}
+
+/// Lines of a level, formatted like `format!`.
+macro_rules! say {
+    ($reporter:expr, $level:ident, $($text:tt)*) => {
+        $reporter.log($crate::job::report::Level::$level, &format!($($text)*))
+    };
+}
+pub(crate) use say;

@@ -1,0 +1,216 @@
+//! A run: attempt after attempt, each from the ledger. Crash, error and take-over are one path, and this is its start.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::failure::Error;
+use super::positions::Reset;
+use super::prepare;
+use super::report::{Reporter, say};
+use super::steer::{self, Ended};
+use super::totals::Totals;
+use crate::budget::Budget;
+use crate::config::Job;
+use crate::gpfdist::{self, Server};
+use crate::greenplum::{self, Instance, JobId};
+use crate::metrics::Metrics;
+use crate::offset::Generation;
+use crate::shutdown::{Shutdown, Urgency};
+
+/// Pauses before a failed attempt is tried again; when they are used up, the failure is final. A commit starts anew.
+const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
+/// A wait is cut into pieces of this length, so that a stop is seen.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What the command line says about a run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub quit_at_eof: bool,
+    pub reset: Option<Reset>,
+    pub skip_explain: bool,
+    /// Where segments call back: `None` is this machine's name.
+    pub gpfdist_host: Option<String>,
+    pub gpfdist: gpfdist::Settings,
+    pub segment_program: Option<std::path::PathBuf>,
+    /// Bytes for everything in flight.
+    pub memory_bytes: usize,
+}
+
+/// What every attempt of a run shares.
+pub struct Run<'a> {
+    pub job: &'a Job,
+    pub options: &'a Options,
+    pub id: JobId,
+    pub instance: Instance,
+    pub server: Arc<Server>,
+    pub host: String,
+    pub budget: Budget,
+    pub metrics: Metrics,
+    pub reporter: &'a dyn Reporter,
+    pub shutdown: &'a Shutdown,
+}
+
+/// What one attempt hands to the next.
+#[derive(Debug, Default)]
+pub struct Memory {
+    pub generation: Generation,
+    pub batches_made: u64,
+    /// Ends of the partitions when the run began, where it is to stop there.
+    pub ends: Option<BTreeMap<i32, i64>>,
+    /// An attempt has got as far as reading: from now on what passes is waited for.
+    pub has_run: bool,
+    /// The reset is in the ledger.
+    pub reset_is_done: bool,
+    pub totals: Totals,
+}
+
+/// What a run has done.
+#[derive(Debug)]
+pub struct Summary {
+    pub totals: Totals,
+    pub seconds: f64,
+}
+
+/// Loads until the end of the topic, a stop, or a failure that does not pass.
+///
+/// # Errors
+/// The failure, and what was committed before it.
+///
+/// # Blocks
+/// For as long as the job runs; never call it on a tokio thread.
+#[expect(clippy::disallowed_methods, reason = "the duration of a run is told, nothing is decided by it")]
+pub fn run(
+    job: &Job,
+    options: &Options,
+    metrics: &Metrics,
+    reporter: &dyn Reporter,
+    shutdown: &Shutdown,
+) -> Result<Summary, (Error, Summary)> {
+    let begun = Instant::now();
+    let mut memory = Memory::default();
+    let outcome = Run::new(job, options, metrics, reporter, shutdown).and_then(|run| {
+        run.announce();
+        run.attempts(&mut memory)?;
+        if memory.ends.is_some() && memory.totals.in_doubt.is_none() {
+            reporter.batch(&steer::empty_report(memory.batches_made + 1));
+        }
+        Ok(())
+    });
+    let summary = Summary { totals: memory.totals, seconds: begun.elapsed().as_secs_f64() };
+    match outcome {
+        Ok(()) => Ok(summary),
+        Err(error) => Err((error, summary)),
+    }
+}
+
+/// The identity of the job that a file describes.
+pub fn identity(job: &Job) -> JobId {
+    JobId::new(&job.source.topic, &job.connection.database, &job.target)
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        job: &'a Job,
+        options: &'a Options,
+        metrics: &Metrics,
+        reporter: &'a dyn Reporter,
+        shutdown: &'a Shutdown,
+    ) -> Result<Self, Error> {
+        let server = Arc::new(Server::start(&options.gpfdist, metrics)?);
+        let host = options.gpfdist_host.clone().unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into());
+        Ok(Self {
+            job,
+            options,
+            id: identity(job),
+            instance: Instance::random()?,
+            server,
+            host,
+            budget: Budget::new(options.memory_bytes / BLOCKS_SHARE.1 * BLOCKS_SHARE.0),
+            metrics: metrics.clone(),
+            reporter,
+            shutdown,
+        })
+    }
+
+    fn announce(&self) {
+        let asked = self.options.gpfdist.port;
+        let port = self.server.port();
+        if asked != 0 && asked != port {
+            say!(self.reporter, Info, "port {asked} is taken, the next free one is {port}");
+        }
+        say!(self.reporter, Info, "gpfdist listening on {}:{port}", self.options.gpfdist.bind);
+    }
+
+    fn attempts(&self, memory: &mut Memory) -> Result<(), Error> {
+        loop {
+            memory.generation = memory.generation.next();
+            match self.attempt(memory) {
+                Ok(Ended::Done) => return Ok(()),
+                Ok(Ended::Again(why)) => say!(self.reporter, Info, "{why}; assigning anew"),
+                Err(error) => self.pause_or_fail(memory, error)?,
+            }
+            if self.shutdown.urgency() != Urgency::None {
+                return Ok(());
+            }
+        }
+    }
+
+    fn attempt(&self, memory: &mut Memory) -> Result<Ended, Error> {
+        let prepared = prepare::prepare(self, memory)?;
+        memory.has_run = true;
+        let mut steer = prepared.start(self, memory)?;
+        let ended = steer.run();
+        let made = steer.state.batches_made();
+        drop(steer);
+        memory.batches_made = made;
+        ended
+    }
+
+    /// Waits before the next attempt, or gives the failure back where waiting is no use.
+    fn pause_or_fail(&self, memory: &mut Memory, error: Error) -> Result<(), Error> {
+        if !memory.has_run || !error.is_passing() {
+            return Err(error);
+        }
+        self.metrics.batches_failed.inc();
+        let failures = memory.totals.failures_in_a_row as usize;
+        let is_outage = error.is_broker_outage();
+        let Some(pause) = PAUSES.get(failures).or(if is_outage { PAUSES.last() } else { None }) else {
+            return Err(error);
+        };
+        if !is_outage {
+            memory.totals.failures_in_a_row += 1;
+        }
+        say!(self.reporter, Warn, "{error}; trying again from the ledger in {} s", pause.as_secs());
+        self.wait(*pause)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the one pause between two attempts")]
+    fn wait(&self, pause: Duration) -> Result<(), Error> {
+        let until = Instant::now() + pause;
+        while Instant::now() < until {
+            if self.shutdown.urgency() == Urgency::Abort {
+                return Err(Error::Aborted);
+            }
+            if self.shutdown.urgency() == Urgency::Finish {
+                return Ok(());
+            }
+            std::thread::park_timeout(LOOK);
+        }
+        Ok(())
+    }
+}
+
+/// Encoded blocks may take so much of the memory; librdkafka's queues take [`QUEUE_SHARE`], and what lies between
+/// them (records being decoded, buffers of sockets) the rest.
+const BLOCKS_SHARE: (usize, usize) = (5, 8);
+
+/// See [`BLOCKS_SHARE`].
+pub const QUEUE_SHARE: (usize, usize) = (2, 8);
+
+impl From<greenplum::Held> for Error {
+    fn from(held: greenplum::Held) -> Self {
+        Self::Held(held.to_string())
+    }
+}

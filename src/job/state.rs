@@ -1,0 +1,365 @@
+//! The brain of a job, pure: events in, actions out, no I/O and no clock. It owns the checkpoint and the batches.
+//!
+//! ```text
+//!  blocks ──▶ [filling] ─full─▶ [sealed] ─▶ … one at a time, in order:  Begin ─▶ Opened ─▶ Send… ─▶ Seal
+//!                                                                        ─▶ Inserted ─▶ Commit ─▶ Committed
+//! ```
+//!
+//! The front batch may stream to the database while it still fills. Blocks that come when it is sealed make the next
+//! one, which waits for its turn in memory. There is no way back in here: whatever fails ends the attempt, and the
+//! next one starts from the ledger.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
+
+use super::batch::{Batch, Limits, RejectLimit};
+use crate::block::RowBlock;
+use crate::offset::{Checkpoint, Discontinuity, Generation};
+
+/// What the world tells the brain.
+#[derive(Debug)]
+pub enum Event {
+    /// A worker sealed a block.
+    Block(RowBlock),
+    /// A worker has read one partition up to its end mark.
+    End { partition: i32, generation: Generation },
+    /// The transaction of a batch is open and segments can be served.
+    Opened { batch: u64 },
+    /// The INSERT of a batch returned.
+    Inserted { batch: u64, inserted: u64, rejected: u64 },
+    /// The transaction of a batch is committed.
+    Committed { batch: u64 },
+    /// Time passed.
+    Tick,
+    /// Seal what is in hand and end.
+    Finish,
+}
+
+/// What the brain wants done.
+#[derive(Debug)]
+pub enum Action {
+    /// Open the batch's transaction and start its INSERT.
+    Begin { batch: u64 },
+    /// Hand a block to the segments.
+    Send { batch: u64, block: RowBlock },
+    /// No more blocks: the segments may see the end.
+    Seal { batch: u64 },
+    /// The rows are checked: append to the ledger and commit. `has_rows` tells whether a transaction is open.
+    Commit { batch: u64, has_rows: bool },
+    /// Tell the user of a committed batch.
+    Report(Box<Done>),
+    /// Everything wanted is committed.
+    End,
+}
+
+/// A committed batch.
+#[derive(Debug)]
+pub struct Done {
+    pub batch: Batch,
+    pub outcome: Outcome,
+}
+
+/// What became of a batch's rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    pub inserted: u64,
+    /// By the decoder and by segments.
+    pub rejected: u64,
+    pub filtered: u64,
+}
+
+/// Why a batch must not commit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    #[error(transparent)]
+    Discontinuity(#[from] Discontinuity),
+    #[error("{sent} rows were sent, but {inserted} inserted and {rejected} rejected by segments")]
+    RowCount { sent: u64, inserted: u64, rejected: u64 },
+    #[error("batch {batch}: the INSERT ended before the batch was sealed")]
+    EndedEarly { batch: u64 },
+    #[error("{rejected} of {rows} records were rejected, more than ERROR_LIMIT allows")]
+    TooManyRejects { rejected: u64, rows: u64 },
+}
+
+/// What a job wants, as far as the brain needs it.
+#[derive(Debug, Clone)]
+pub struct Wants {
+    pub limits: Limits,
+    pub reject_limit: RejectLimit,
+    /// Rows may vanish between the segments and the target, by the user's own wish.
+    pub has_filter: bool,
+    /// Partitions whose ends end the job; `None` runs until told.
+    pub until_end_of: Option<BTreeSet<i32>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Not yet begun.
+    Waiting,
+    /// BEGIN and INSERT are under way.
+    Beginning,
+    /// Segments are being served.
+    Open,
+    /// Segments take what is left and then see the end.
+    Draining,
+    Committing,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct State {
+    wants: Wants,
+    generation: Generation,
+    checkpoint: Checkpoint,
+    batches: VecDeque<Batch>,
+    /// Of the front batch.
+    phase: Phase,
+    outcome: Outcome,
+    /// Blocks without record: holes that were read past. They open no batch of their own until the end.
+    passed: Vec<RowBlock>,
+    ended: BTreeSet<i32>,
+    batches_made: u64,
+    is_finishing: bool,
+    has_ended: bool,
+}
+
+impl State {
+    /// A fresh state at a checkpoint read from the ledger.
+    pub fn new(wants: Wants, generation: Generation, checkpoint: Checkpoint, batches_made: u64) -> Self {
+        Self {
+            wants,
+            generation,
+            checkpoint,
+            batches: VecDeque::new(),
+            phase: Phase::Waiting,
+            outcome: Outcome::default(),
+            passed: Vec::new(),
+            ended: BTreeSet::new(),
+            batches_made,
+            is_finishing: false,
+            has_ended: false,
+        }
+    }
+
+    /// What is committed.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
+    /// How many batches there have been, for the next attempt to go on counting.
+    pub fn batches_made(&self) -> u64 {
+        self.batches_made
+    }
+
+    /// The batch whose transaction is next or open.
+    pub fn front(&self) -> Option<&Batch> {
+        self.batches.front()
+    }
+
+    /// The batch that came last: the one whose rejects were too many while it filled.
+    pub fn last(&self) -> Option<&Batch> {
+        self.batches.back()
+    }
+
+    /// What became of the front batch's rows, once its INSERT returned.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// The front batch with its outcome, where only the ledger knows whether it was committed.
+    pub fn take_front(&mut self) -> Option<Box<Done>> {
+        let batch = self.batches.pop_front()?;
+        Some(Box::new(Done { batch, outcome: self.outcome }))
+    }
+
+    /// When to send a [`Event::Tick`] at the latest.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.batches.back().filter(|batch| !batch.is_sealed).and_then(|batch| batch.deadline(&self.wants.limits))
+    }
+
+    /// Takes one event.
+    ///
+    /// # Errors
+    /// The front batch must not commit; roll it back and start anew from the ledger.
+    pub fn on(&mut self, event: Event, now: Instant) -> Result<Vec<Action>, Broken> {
+        let mut actions = Vec::new();
+        match event {
+            Event::Block(block) => self.take(block, now, &mut actions)?,
+            Event::End { partition, generation } => self.end_of(partition, generation),
+            Event::Opened { batch } => self.opened(batch),
+            Event::Inserted { batch, inserted, rejected } => {
+                self.inserted(batch, inserted, rejected)?;
+                actions.push(Action::Commit { batch, has_rows: true });
+            }
+            Event::Committed { batch } => actions.push(self.committed(batch)?),
+            Event::Tick => {}
+            Event::Finish => self.is_finishing = true,
+        }
+        self.seal_what_is_full(now, &mut actions)?;
+        self.go_on(&mut actions)?;
+        Ok(actions)
+    }
+
+    fn take(&mut self, block: RowBlock, now: Instant, actions: &mut Vec<Action>) -> Result<(), Broken> {
+        if block.generation != self.generation || self.is_finishing {
+            return Ok(());
+        }
+        if block.records == 0 && self.filling().is_none() {
+            self.passed.push(block);
+            return Ok(());
+        }
+        self.absorb(block, now)?;
+        self.send_unsent(actions);
+        Ok(())
+    }
+
+    fn filling(&mut self) -> Option<&mut Batch> {
+        self.batches.back_mut().filter(|batch| !batch.is_sealed)
+    }
+
+    fn absorb(&mut self, block: RowBlock, now: Instant) -> Result<(), Broken> {
+        if self.filling().is_none() {
+            self.batches_made += 1;
+            self.batches.push_back(Batch::new(self.batches_made, now));
+        }
+        let passed = std::mem::take(&mut self.passed);
+        let limit = self.wants.reject_limit;
+        let batch = self.batches.back_mut().expect("a filling batch was just made sure of");
+        for earlier in passed {
+            batch.absorb(earlier, now)?;
+        }
+        batch.absorb(block, now)?;
+        match limit {
+            RejectLimit::Rows(limit) if batch.counts.rejected > limit => {
+                Err(Broken::TooManyRejects { rejected: batch.counts.rejected, rows: batch.counts.records })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn end_of(&mut self, partition: i32, generation: Generation) {
+        if generation != self.generation {
+            return;
+        }
+        self.ended.insert(partition);
+        if self.wants.until_end_of.as_ref().is_some_and(|all| all.is_subset(&self.ended)) {
+            self.is_finishing = true;
+        }
+    }
+
+    fn opened(&mut self, batch: u64) {
+        debug_assert_eq!(self.front().map(|front| front.number), Some(batch), "only the front batch opens");
+        self.phase = Phase::Open;
+    }
+
+    fn send_unsent(&mut self, actions: &mut Vec<Action>) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        let Some(front) = self.batches.front_mut() else { return };
+        for block in front.unsent.drain(..) {
+            front.sent.push(block.index.clone());
+            actions.push(Action::Send { batch: front.number, block });
+        }
+    }
+
+    fn inserted(&mut self, number: u64, inserted: u64, rejected: u64) -> Result<(), Broken> {
+        let has_filter = self.wants.has_filter;
+        let limit = self.wants.reject_limit;
+        let front = self.batches.front().filter(|front| front.number == number && front.is_sealed);
+        let Some(front) = front else { return Err(Broken::EndedEarly { batch: number }) };
+        let sent = front.counts.rows;
+        let kept = inserted + rejected;
+        if rows_are_checked() && (kept > sent || (kept < sent && !has_filter)) {
+            return Err(Broken::RowCount { sent, inserted, rejected });
+        }
+        let rejected = rejected + front.counts.rejected;
+        let rows = sent + front.counts.rejected;
+        if limit.is_exceeded(rejected, rows) {
+            return Err(Broken::TooManyRejects { rejected, rows });
+        }
+        self.outcome = Outcome { inserted, rejected, filtered: sent.saturating_sub(kept) };
+        self.phase = Phase::Committing;
+        Ok(())
+    }
+
+    fn committed(&mut self, number: u64) -> Result<Action, Broken> {
+        let batch = self.batches.pop_front().filter(|front| front.number == number);
+        let batch = batch.ok_or(Broken::EndedEarly { batch: number })?;
+        self.checkpoint.advance(&batch.delta)?;
+        self.phase = Phase::Waiting;
+        let outcome = std::mem::take(&mut self.outcome);
+        Ok(Action::Report(Box::new(Done { batch, outcome })))
+    }
+
+    fn seal_what_is_full(&mut self, now: Instant, actions: &mut Vec<Action>) -> Result<(), Broken> {
+        if self.is_finishing {
+            self.gather_for_the_end(now)?;
+        }
+        self.send_unsent(actions);
+        let is_finishing = self.is_finishing;
+        let limits = self.wants.limits.clone();
+        if let Some(batch) = self.filling().filter(|batch| is_finishing || batch.is_full(&limits, now)) {
+            batch.is_sealed = true;
+        }
+        Ok(())
+    }
+
+    /// At the end of a topic the holes behind its last record are committed too, so that the next start skips them.
+    /// A stop by signal drops what has not begun: it is read again.
+    fn gather_for_the_end(&mut self, now: Instant) -> Result<(), Broken> {
+        let at_end = self.wants.until_end_of.as_ref().is_some_and(|all| all.is_subset(&self.ended));
+        if at_end {
+            if let Some(last) = self.passed.pop() {
+                self.absorb(last, now)?;
+            }
+        } else {
+            self.passed.clear();
+            self.batches.truncate(1);
+        }
+        Ok(())
+    }
+
+    fn go_on(&mut self, actions: &mut Vec<Action>) -> Result<(), Broken> {
+        match (self.batches.front(), self.phase) {
+            (None, _) => self.end_if_wanted(actions),
+            (Some(front), Phase::Waiting) if front.counts.rows > 0 => {
+                actions.push(Action::Begin { batch: front.number });
+                self.phase = Phase::Beginning;
+            }
+            (Some(front), Phase::Waiting) if front.is_sealed => return self.commit_without_rows(actions),
+            (Some(front), Phase::Open) if front.is_sealed => {
+                actions.push(Action::Seal { batch: front.number });
+                self.phase = Phase::Draining;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Only rejects or holes: there is nothing to insert, but the offsets move.
+    fn commit_without_rows(&mut self, actions: &mut Vec<Action>) -> Result<(), Broken> {
+        let Some(front) = self.batches.front() else { return Ok(()) };
+        let rejected = front.counts.rejected;
+        if self.wants.reject_limit.is_exceeded(rejected, rejected) {
+            return Err(Broken::TooManyRejects { rejected, rows: rejected });
+        }
+        self.outcome = Outcome { rejected, ..Outcome::default() };
+        actions.push(Action::Commit { batch: front.number, has_rows: false });
+        self.phase = Phase::Committing;
+        Ok(())
+    }
+
+    fn end_if_wanted(&mut self, actions: &mut Vec<Action>) {
+        if self.is_finishing && !self.has_ended {
+            self.has_ended = true;
+            actions.push(Action::End);
+        }
+    }
+}
+
+/// The mutation check takes the row check out, to see that a test notices.
+fn rows_are_checked() -> bool {
+    fail::fail_point!("row-check", |_| false);
+    true
+}

@@ -1,0 +1,359 @@
+//! The loop of one attempt: what threads tell becomes events, what the brain wants is done.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, select};
+use jiff::Timestamp;
+
+use super::batch::{Batch, REJECTS_NAMED_MAX};
+use super::commit;
+use super::failure::Error;
+use super::report::{BatchReport, Progress, Reporter, say};
+use super::state::{Action, Broken, Done, Event, Outcome, State};
+use super::threads::Threads;
+use super::totals::Totals;
+use super::warehouse::{Order, Reply};
+use super::watch::Seen;
+use super::worker::Told;
+use crate::budget::Budget;
+use crate::gpfdist::{Cause, Session};
+use crate::greenplum::{self, Canceller, SegmentRejects};
+use crate::kafka::{Consumer, Event as KafkaEvent};
+use crate::metrics::Metrics;
+use crate::offset::Generation;
+use crate::shutdown::{Shutdown, Urgency};
+
+/// The longest the loop waits: how stale the live line and the wish to stop may get.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// How an attempt ended well.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything wanted is committed.
+    Done,
+    /// Everything in hand is committed; the assignment must be made anew.
+    Again(String),
+}
+
+/// All that the loop reaches.
+pub struct Steer<'a> {
+    pub state: State,
+    pub generation: Generation,
+    pub topic: String,
+    pub topic_id: Option<String>,
+    pub consumer: Arc<Consumer>,
+    pub canceller: Canceller,
+    pub threads: Threads,
+    pub told: Receiver<Told>,
+    pub replies: Receiver<Reply>,
+    pub seen: Receiver<Seen>,
+    pub orders: Sender<Order>,
+    pub segments: usize,
+    pub budget: Budget,
+    pub metrics: Metrics,
+    pub reporter: &'a dyn Reporter,
+    pub shutdown: &'a Shutdown,
+    pub totals: &'a mut Totals,
+    /// The session of the front batch, and when its transaction was opened.
+    pub session: Option<Session>,
+    pub rejects: SegmentRejects,
+    /// Positions read, for the lag.
+    pub read: BTreeMap<i32, i64>,
+    pub again: Option<String>,
+    pub is_finishing: bool,
+}
+
+impl Steer<'_> {
+    /// Runs batches until the end, a stop, or a failure.
+    ///
+    /// # Errors
+    /// The open batch is not committed, or in doubt; the ledger knows.
+    ///
+    /// # Blocks
+    /// For as long as the attempt lasts.
+    pub fn run(&mut self) -> Result<Ended, Error> {
+        let ended = self.turn();
+        if let Err(error) = &ended {
+            self.stop_the_database(&error.to_string());
+        }
+        ended
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the loop owns the time of its batches")]
+    fn turn(&mut self) -> Result<Ended, Error> {
+        let mut progress_at = Instant::now();
+        loop {
+            let wait = self.state.deadline().map_or(WAIT, |at| at.saturating_duration_since(Instant::now()).min(WAIT));
+            let event = self.next_event(wait)?;
+            let actions = self.state.on(event, Instant::now()).map_err(|cause| self.broken(cause))?;
+            for action in actions {
+                if self.perform(action)? {
+                    self.report_progress();
+                    return Ok(self.again.take().map_or(Ended::Done, Ended::Again));
+                }
+            }
+            if Instant::now() >= progress_at {
+                self.report_progress();
+                progress_at = Instant::now() + WAIT;
+            }
+        }
+    }
+
+    fn next_event(&mut self, wait: Duration) -> Result<Event, Error> {
+        match self.shutdown.urgency() {
+            Urgency::Abort => return Err(Error::Aborted),
+            Urgency::Finish if !self.is_finishing => {
+                self.is_finishing = true;
+                self.threads.stop_reading();
+                return Ok(Event::Finish);
+            }
+            _ => {}
+        }
+        select! {
+            recv(self.replies) -> reply => match reply {
+                Ok(reply) => self.heard(reply),
+                Err(_) => Err(Error::Internal("the warehouse thread has ended".to_owned())),
+            },
+            recv(self.seen) -> seen => self.saw(seen.ok()),
+            recv(self.told) -> told => self.was_told(told.ok()),
+            default(wait) => Ok(Event::Tick),
+        }
+    }
+
+    fn was_told(&mut self, told: Option<Told>) -> Result<Event, Error> {
+        match told {
+            Some(Told::Block(block)) => {
+                self.read.insert(block.index.partition, block.index.span.next());
+                Ok(Event::Block(block))
+            }
+            Some(Told::End { partition }) => Ok(Event::End { partition, generation: self.generation }),
+            Some(Told::OutOfRange { partition }) => {
+                Ok(self.begin_anew(format!("{}[{partition}] no longer has the next offset", self.topic)))
+            }
+            Some(Told::Failed { partition, reason }) => {
+                Err(Error::Partition { topic: self.topic.clone(), partition, reason })
+            }
+            None if self.is_finishing => {
+                // all workers have ended, as they were told to
+                self.told = crossbeam_channel::never();
+                Ok(Event::Tick)
+            }
+            None => Err(Error::Internal("all worker threads have ended".to_owned())),
+        }
+    }
+
+    fn saw(&mut self, seen: Option<Seen>) -> Result<Event, Error> {
+        match seen {
+            Some(Seen::NewPartitions(new)) => {
+                Ok(self.begin_anew(format!("{} has new partitions {new:?}", self.topic)))
+            }
+            Some(Seen::Kafka(KafkaEvent::Final { text })) => Err(Error::Brokers { text }),
+            Some(Seen::Kafka(KafkaEvent::Note { text })) => {
+                say!(self.reporter, Debug, "kafka: {text}");
+                Ok(Event::Tick)
+            }
+            Some(Seen::Kafka(event)) => {
+                say!(self.reporter, Warn, "kafka: {}; going on when it passes", event.text());
+                Ok(Event::Tick)
+            }
+            Some(Seen::HolderLost(error)) => Err(error.into()),
+            None => {
+                self.seen = crossbeam_channel::never();
+                Ok(Event::Tick)
+            }
+        }
+    }
+
+    /// Commits what is in hand; the next attempt looks at the topic afresh.
+    fn begin_anew(&mut self, why: String) -> Event {
+        self.again.get_or_insert(why);
+        self.is_finishing = true;
+        self.threads.stop_reading();
+        Event::Finish
+    }
+
+    fn heard(&mut self, reply: Reply) -> Result<Event, Error> {
+        match reply {
+            Reply::Opened { batch, session } => {
+                self.session = Some(session);
+                Ok(Event::Opened { batch })
+            }
+            Reply::Inserted { batch, inserted, rejected, rejects } => {
+                self.rejects = rejects;
+                if let Some(failure) = self.session.take().and_then(|session| session.status().failure) {
+                    return Err(Error::Batch { batch, text: failure.reason, passes: true });
+                }
+                Ok(Event::Inserted { batch, inserted, rejected })
+            }
+            Reply::Committed { batch } => Ok(Event::Committed { batch }),
+            Reply::Failed { batch, error } => Err(self.failed(batch, error)),
+        }
+    }
+
+    /// The database's error, or what caused it on our side.
+    fn failed(&mut self, batch: u64, error: greenplum::Error) -> Error {
+        if matches!(error, greenplum::Error::InDoubt { .. }) {
+            self.totals.in_doubt = self.state.take_front();
+        }
+        let failure = self.session.take().and_then(|session| session.status().failure);
+        match failure {
+            Some(failure) if failure.cause != Cause::Source && error.is_caused_by_source() => {
+                let text = format!("{} ({error})", failure.reason);
+                Error::Batch { batch, text, passes: true }
+            }
+            _ => match (&error, self.name_of_row(&error)) {
+                (_, Some(name)) => Error::Batch { batch, text: format!("{name}: {error}"), passes: false },
+                _ => Error::Database(error),
+            },
+        }
+    }
+
+    /// PostgreSQL counts the rows of a scan; their order is the order in which they were sent.
+    fn name_of_row(&self, error: &greenplum::Error) -> Option<String> {
+        let greenplum::Error::Row { line, .. } = error else { return None };
+        let mut row = line.checked_sub(1)?;
+        for block in &self.state.front()?.sent {
+            if row < u64::from(block.rows) {
+                let offset = block.offset_of(u32::try_from(row).ok()?)?;
+                return Some(format!("{}[{}]@{offset}", self.topic, block.partition));
+            }
+            row -= u64::from(block.rows);
+        }
+        None
+    }
+
+    /// `true`: the end.
+    fn perform(&mut self, action: Action) -> Result<bool, Error> {
+        match action {
+            Action::Begin { batch } => self.order(Order::Insert { batch })?,
+            Action::Send { block, .. } => {
+                if let Some(session) = &self.session {
+                    session.push(block.index, block.bytes);
+                }
+            }
+            Action::Seal { .. } => {
+                if let Some(session) = &self.session {
+                    session.seal();
+                }
+            }
+            Action::Commit { batch, has_rows } => {
+                let Some(front) = self.state.front() else { return Ok(false) };
+                let commit =
+                    commit::of(front, self.state.outcome(), &self.rejects.counts, self.topic_id.as_deref());
+                self.order(Order::Commit { batch, has_rows, commit })?;
+            }
+            Action::Report(done) => self.report(&done),
+            Action::End => return Ok(true),
+        }
+        Ok(false)
+    }
+
+    fn order(&self, order: Order) -> Result<(), Error> {
+        self.orders.send(order).map_err(|_| Error::Internal("the warehouse thread has ended".to_owned()))
+    }
+
+    fn report(&mut self, done: &Done) {
+        self.name_rejects(&done.batch);
+        self.rejects = SegmentRejects::default();
+        self.totals.add(done, &self.metrics);
+        self.consumer.publish(self.state.checkpoint());
+        self.reporter.batch(&batch_report(done));
+    }
+
+    fn broken(&mut self, cause: Broken) -> Error {
+        let number = self.state.front().map_or(0, |front| front.number);
+        if let (Broken::TooManyRejects { .. }, Some(failed)) = (&cause, self.state.last()) {
+            self.name_rejects(failed);
+        }
+        Error::Broken { batch: number, cause }
+    }
+
+    /// The first of a batch's rejects by name, the rest as counts.
+    fn name_rejects(&self, batch: &Batch) {
+        let topic = &self.topic;
+        for reject in &batch.rejects {
+            let payload = String::from_utf8_lossy(&reject.payload);
+            say!(self.reporter, Warn, "rejected {topic}[{}]@{}  {}  payload {payload}", reject.partition, reject.offset, reject.reason);
+        }
+        for reject in self.rejects.named.iter().take(REJECTS_NAMED_MAX.saturating_sub(batch.rejects.len())) {
+            let offset = batch.offset_of(reject.partition, reject.first, reject.line);
+            let offset = offset.map_or_else(|| format!("{}+{}", reject.first, reject.line), |offset| offset.to_string());
+            let cut = reject.raw.len().min(crate::block::Reject::PAYLOAD_BYTES_MAX);
+            let raw = String::from_utf8_lossy(&reject.raw[..cut]);
+            say!(self.reporter, Warn, "rejected {topic}[{}]@{offset}  {}  row {raw}", reject.partition, reject.message);
+        }
+        self.count_rejects(batch);
+    }
+
+    fn count_rejects(&self, batch: &Batch) {
+        let mut counts = self.rejects.counts.clone();
+        for (&partition, sums) in batch.by_partition.iter().filter(|(_, sums)| sums.rejected > 0) {
+            *counts.entry(partition).or_default() += sums.rejected;
+        }
+        if counts.values().sum::<u64>() > REJECTS_NAMED_MAX as u64 {
+            for (partition, count) in counts {
+                say!(self.reporter, Warn, "rejected {count} records of {}[{partition}] in batch {}", self.topic, batch.number);
+            }
+        }
+    }
+
+    fn report_progress(&mut self) {
+        let partitions: Vec<i32> = self.read.keys().copied().collect();
+        let ends = self.consumer.cached_ends(&partitions);
+        let lag = ends.iter().filter_map(|(p, end)| Some(end - self.read.get(p)?)).map(|lag| lag.max(0).unsigned_abs());
+        let lag: u64 = lag.sum();
+        self.metrics.lag_records.set(i64::try_from(lag).unwrap_or(i64::MAX));
+        self.metrics.memory_bytes.set(i64::try_from(self.budget.used()).unwrap_or(i64::MAX));
+        #[expect(clippy::disallowed_methods, reason = "shown, never decided by")]
+        let now = Instant::now();
+        let front = self.state.front();
+        self.reporter.progress(&Progress {
+            rows: self.metrics.rows_sent.get(),
+            bytes: self.metrics.bytes_sent.get(),
+            lag: (ends.len() == partitions.len()).then_some(lag),
+            batch: front.map_or(self.state.batches_made(), |front| front.number),
+            batch_rows: front.map_or(0, |front| front.counts.rows),
+            batch_seconds: front.map_or(0.0, |front| now.duration_since(front.started).as_secs_f64()),
+            segments_connected: usize::try_from(self.metrics.segments_connected.get()).unwrap_or(0),
+            segments: self.segments,
+        });
+    }
+
+    /// Whatever the INSERT waits for, it must not go on.
+    fn stop_the_database(&mut self, reason: &str) {
+        if let Some(session) = self.session.take() {
+            session.fail(reason.lines().next().unwrap_or("the load has failed"));
+        }
+        self.canceller.cancel();
+    }
+}
+
+/// A committed batch as it is shown. Its start is as long ago as its first block.
+fn batch_report(done: &Done) -> BatchReport {
+    #[expect(clippy::disallowed_methods, reason = "shown, never decided by")]
+    let age = done.batch.started.elapsed();
+    let end = Timestamp::now();
+    BatchReport {
+        number: done.batch.number,
+        start: end.checked_sub(jiff::SignedDuration::try_from(age).unwrap_or_default()).unwrap_or(end),
+        end,
+        counts: done.batch.counts.clone(),
+        outcome: done.outcome,
+        moved: done.batch.delta.iter().map(|(partition, span)| (partition, span.first(), span.next())).collect(),
+    }
+}
+
+/// The empty batch that the original prints at the end of a topic.
+pub fn empty_report(number: u64) -> BatchReport {
+    let now = Timestamp::now();
+    BatchReport {
+        number,
+        start: now,
+        end: now,
+        counts: super::batch::Counts::default(),
+        outcome: Outcome::default(),
+        moved: Vec::new(),
+    }
+}

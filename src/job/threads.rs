@@ -1,0 +1,103 @@
+//! The one place that starts, names and joins threads.
+//!
+//! | thread | does | ends |
+//! |---|---|---|
+//! | caller of [`super::run`] | the brain's loop: events in, actions out | when the job ends |
+//! | `kafka` | polls the main queue, looks for new partitions | with the attempt |
+//! | `worker-N` | its own record queue → decode → encode → sealed blocks | with the attempt |
+//! | `warehouse` | the batch's SQL session | with the attempt |
+//! | `holder` | the control session: acts every two seconds | with the attempt |
+//! | `signals` | counts Ctrl-C and SIGTERM | with the process |
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{Builder, JoinHandle};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::shutdown::Shutdown;
+
+/// Tells the threads of one attempt to end. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks all threads of the attempt to end.
+    pub fn ask(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether somebody asked.
+    pub fn is_asked(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The threads of one attempt. Dropping it asks them to end and waits for each.
+#[derive(Debug, Default)]
+pub struct Threads {
+    stop: Stop,
+    /// For workers alone: they end first.
+    stop_reading: Stop,
+    joins: Vec<JoinHandle<()>>,
+}
+
+impl Threads {
+    /// The wish to end, to be looked at by every thread at least every 100 ms.
+    pub fn stop(&self) -> Stop {
+        self.stop.clone()
+    }
+
+    /// The wish to read no more, for workers.
+    pub fn reading(&self) -> Stop {
+        self.stop_reading.clone()
+    }
+
+    /// Asks the workers to end; the others go on until all is committed.
+    pub fn stop_reading(&self) {
+        self.stop_reading.ask();
+    }
+
+    /// Starts a thread.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn start(&mut self, name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let thread = Builder::new().name(name.to_owned()).spawn(body)?;
+        self.joins.push(thread);
+        Ok(())
+    }
+
+    /// Whether a thread has ended by a panic: the attempt cannot go on without it.
+    pub fn any_has_ended(&self) -> bool {
+        self.joins.iter().any(JoinHandle::is_finished)
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.stop_reading.ask();
+        self.stop.ask();
+        for thread in self.joins.drain(..) {
+            if thread.join().is_err() {
+                // the panic has printed itself; the attempt has failed already, since a channel of it is closed
+            }
+        }
+    }
+}
+
+/// From now on Ctrl-C and SIGTERM escalate `shutdown` instead of killing the process.
+///
+/// # Errors
+/// The handlers could not be installed.
+pub fn watch_signals(shutdown: &Shutdown) -> std::io::Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let shutdown = shutdown.clone();
+    Builder::new().name("signals".to_owned()).spawn(move || {
+        for _signal in signals.forever() {
+            shutdown.escalate();
+        }
+    })?;
+    Ok(())
+}

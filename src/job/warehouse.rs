@@ -1,0 +1,95 @@
+//! The thread that owns the batch's SQL session. Orders in, replies out; between two of them it waits inside the server.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use super::threads::Stop;
+use crate::gpfdist::{Scan, Server, Session};
+use crate::greenplum::{Chain, Commit, Error, Load, SegmentRejects};
+
+/// How often a warehouse without orders looks at the wish to end.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// What the brain wants of the database, one batch at a time.
+#[derive(Debug)]
+pub enum Order {
+    /// BEGIN, then the INSERT.
+    Insert { batch: u64 },
+    /// Ledger and COMMIT. Without rows the transaction is begun for it.
+    Commit { batch: u64, has_rows: bool, commit: Commit },
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Reply {
+    /// The transaction is open; segments that ask under its id are served from here.
+    Opened { batch: u64, session: Session },
+    Inserted { batch: u64, inserted: u64, rejected: u64, rejects: SegmentRejects },
+    Committed { batch: u64 },
+    /// The transaction is rolled back, or in doubt: the ledger knows.
+    Failed { batch: u64, error: Error },
+}
+
+/// The thread's own things.
+pub struct Warehouse {
+    pub load: Load,
+    /// Newest ledger rows, moved on by every commit.
+    pub chain: Chain,
+    pub server: Arc<Server>,
+    /// Path of the external table, and the topic that names blocks.
+    pub path: String,
+    pub topic: String,
+    pub orders: Receiver<Order>,
+    pub replies: Sender<Reply>,
+    pub stop: Stop,
+}
+
+impl Warehouse {
+    /// Serves orders until told to stop.
+    ///
+    /// # Blocks
+    /// For as long as the attempt lasts; inside an INSERT until the session is sealed or fails.
+    pub fn run(mut self) {
+        while !self.stop.is_asked() {
+            let (batch, done) = match self.orders.recv_timeout(WAIT) {
+                Ok(Order::Insert { batch }) => (batch, self.insert(batch)),
+                Ok(Order::Commit { batch, has_rows, commit }) => (batch, self.commit(batch, has_rows, &commit)),
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let reply = done.unwrap_or_else(|error| Reply::Failed { batch, error });
+            let has_failed = matches!(reply, Reply::Failed { .. });
+            if self.replies.send(reply).is_err() || has_failed {
+                return;
+            }
+        }
+    }
+
+    fn insert(&mut self, batch: u64) -> Result<Reply, Error> {
+        let xid = self.load.begin()?;
+        let scan = Scan { path: self.path.clone(), xid: Some(xid), file_prefix: self.topic.clone() };
+        let session = self.server.open(scan);
+        if self.replies.send(Reply::Opened { batch, session: session.clone() }).is_err() {
+            session.fail("the loader has stopped");
+        }
+        let inserted = self.load.insert();
+        session.finish();
+        let inserted = inserted?;
+        let rejects = match inserted.rejected {
+            0 => SegmentRejects { named: Vec::new(), counts: BTreeMap::new() },
+            _ => self.load.rejects(super::batch::REJECTS_NAMED_MAX)?,
+        };
+        Ok(Reply::Inserted { batch, inserted: inserted.rows, rejected: inserted.rejected, rejects })
+    }
+
+    fn commit(&mut self, batch: u64, has_rows: bool, commit: &Commit) -> Result<Reply, Error> {
+        if !has_rows {
+            self.load.begin()?;
+        }
+        self.load.commit(&mut self.chain, commit)?;
+        Ok(Reply::Committed { batch })
+    }
+}

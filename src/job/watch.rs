@@ -1,0 +1,106 @@
+//! Two threads that look after the world while batches run: `kafka` polls the main queue and looks for new partitions,
+//! `holder` keeps the control session acting.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Sender, TrySendError};
+
+use super::threads::Stop;
+use crate::greenplum::{Error, Holder};
+use crate::kafka::{Consumer, Event};
+
+/// How often the topic is asked for new partitions: three times inside the 30 s that are promised.
+const LOOK_FOR_PARTITIONS: Duration = Duration::from_secs(10);
+
+/// How long a look may take.
+const LOOK_WAIT: Duration = Duration::from_secs(5);
+
+/// How often the control session acts. Seven beats fit into the silence after which a successor takes over.
+const BEAT: Duration = Duration::from_secs(2);
+
+/// The longest these threads go without looking at the wish to end.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// What they see.
+#[derive(Debug)]
+pub enum Seen {
+    /// Partitions that the assignment lacks.
+    NewPartitions(Vec<i32>),
+    /// Something about the brokers that passes, for the log.
+    Kafka(Event),
+    /// The claim is gone.
+    HolderLost(Error),
+}
+
+/// What the `kafka` thread owns.
+pub struct KafkaWatch {
+    pub consumer: Arc<Consumer>,
+    pub assigned: BTreeSet<i32>,
+    /// Whether a new partition would be ours.
+    pub wants: Box<dyn Fn(i32) -> bool + Send>,
+    pub seen: Sender<Seen>,
+    pub stop: Stop,
+}
+
+impl KafkaWatch {
+    /// Polls until told to stop.
+    ///
+    /// # Blocks
+    /// For as long as the attempt lasts.
+    #[expect(clippy::disallowed_methods, reason = "this thread owns the time between two looks")]
+    pub fn run(mut self) {
+        let mut look_at = Instant::now() + LOOK_FOR_PARTITIONS;
+        while !self.stop.is_asked() {
+            if let Some(event) = self.consumer.poll(WAIT) {
+                tell(&self.seen, Seen::Kafka(event));
+            }
+            if Instant::now() >= look_at {
+                self.look();
+                look_at = Instant::now() + LOOK_FOR_PARTITIONS;
+            }
+        }
+    }
+
+    /// A broker that does not answer is no news: the next look may do better.
+    fn look(&mut self) {
+        let Ok(topic) = self.consumer.topic(LOOK_WAIT) else { return };
+        let new: Vec<i32> = topic
+            .partitions
+            .into_iter()
+            .filter(|partition| !self.assigned.contains(partition) && (self.wants)(*partition))
+            .collect();
+        if !new.is_empty() {
+            self.assigned.extend(&new);
+            tell(&self.seen, Seen::NewPartitions(new));
+        }
+    }
+}
+
+/// Keeps the control session acting until told to stop or until it is gone.
+///
+/// # Blocks
+/// For as long as the attempt lasts.
+#[expect(clippy::disallowed_methods, reason = "this thread owns the time between two beats")]
+pub fn hold(mut holder: Holder, seen: &Sender<Seen>, stop: &Stop) {
+    let mut beat_at = Instant::now() + BEAT;
+    while !stop.is_asked() {
+        std::thread::park_timeout(WAIT);
+        if Instant::now() < beat_at {
+            continue;
+        }
+        if let Err(error) = holder.beat() {
+            tell(seen, Seen::HolderLost(error));
+            return;
+        }
+        beat_at = Instant::now() + BEAT;
+    }
+}
+
+/// News that nobody has room for is dropped, but for the loss of the claim, which is told again by every statement.
+fn tell(seen: &Sender<Seen>, news: Seen) {
+    match seen.try_send(news) {
+        Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
+    }
+}

@@ -1,0 +1,273 @@
+//! A worker: its own record queue → decode → encode → sealed blocks. It knows nothing of batches.
+//!
+//! A partition stays with one worker, so its blocks come out in offset order. Every block under construction stands
+//! under a permit of the budget; a worker that gets none leaves its queue unread, and Kafka waits.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use super::threads::Stop;
+use crate::block::RowBlock;
+use crate::budget::{Budget, Permit};
+use crate::decode::{Decoder, Reason};
+use crate::encode::BlockBuilder;
+use crate::kafka::{Item, RecordQueue};
+use crate::metrics::Metrics;
+use crate::offset::Generation;
+use crate::record::Record;
+use crate::row::Rows;
+
+/// How long a worker waits for records, for a permit or for room in its channel before it looks at the wish to end.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// A pause in the flow of records this long sends what is there: half-full blocks are for a topic that is quiet.
+const QUIET: Duration = Duration::from_millis(10);
+
+/// Records taken from librdkafka at once: enough that the call costs nothing beside them.
+const RECORDS_PER_POLL: usize = 1000;
+
+/// What a worker tells the brain.
+#[derive(Debug)]
+pub enum Told {
+    Block(RowBlock),
+    /// A partition is read up to its end mark, see [`Lane::until`].
+    End { partition: i32 },
+    /// The broker no longer has, or not yet has, the offset that was asked for.
+    OutOfRange { partition: i32 },
+    /// Reading of a partition failed for good.
+    Failed { partition: i32, reason: String },
+}
+
+/// One partition of a worker.
+#[derive(Debug)]
+pub struct Lane {
+    /// The next offset to read.
+    pub next: i64,
+    /// Stop before this offset, and say so once.
+    pub until: Option<i64>,
+}
+
+/// Sizes of what a worker makes.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockLimits {
+    /// A block is sealed when its encoded rows have come to this.
+    pub bytes: usize,
+    /// A block has at most so many rows; 0 is no limit.
+    pub rows_max: u64,
+}
+
+/// A worker's hands, moved into its thread.
+pub struct Worker {
+    pub queue: RecordQueue,
+    pub decoder: Box<dyn Decoder>,
+    pub lanes: BTreeMap<i32, Lane>,
+    pub limits: BlockLimits,
+    pub generation: Generation,
+    pub budget: Budget,
+    pub metrics: Metrics,
+    pub out: Sender<Told>,
+    pub stop: Stop,
+}
+
+impl Worker {
+    /// Reads until told to stop, or until nobody listens.
+    ///
+    /// # Blocks
+    /// For as long as the attempt lasts.
+    pub fn run(self) {
+        let Self { mut queue, decoder, lanes, limits, generation, budget, metrics, out, stop } = self;
+        let lanes = lanes.into_iter().map(|(partition, lane)| (partition, Filling::new(lane))).collect();
+        let mut hand =
+            Hand { decoder, rows: Rows::default(), lanes, limits, generation, budget, metrics, out, stop, gone: false };
+        while !hand.is_over() {
+            let wait = if hand.has_open_blocks() { QUIET } else { WAIT };
+            let taken = queue.poll(wait, RECORDS_PER_POLL, &mut |item| hand.take(item));
+            if taken == 0 {
+                hand.flush_all();
+            }
+        }
+    }
+}
+
+/// A lane and the block that it is building.
+struct Filling {
+    lane: Lane,
+    block: Option<BlockBuilder>,
+    has_ended: bool,
+}
+
+impl Filling {
+    fn new(lane: Lane) -> Self {
+        Self { lane, block: None, has_ended: false }
+    }
+}
+
+struct Hand {
+    decoder: Box<dyn Decoder>,
+    rows: Rows,
+    lanes: BTreeMap<i32, Filling>,
+    limits: BlockLimits,
+    generation: Generation,
+    budget: Budget,
+    metrics: Metrics,
+    out: Sender<Told>,
+    stop: Stop,
+    /// Nobody listens any more.
+    gone: bool,
+}
+
+impl Hand {
+    fn is_over(&self) -> bool {
+        self.gone || self.stop.is_asked()
+    }
+
+    fn has_open_blocks(&self) -> bool {
+        self.lanes.values().any(|filling| filling.block.is_some())
+    }
+
+    fn take(&mut self, item: Item<'_>) {
+        if self.is_over() {
+            return;
+        }
+        match item {
+            Item::Record(record) => self.record(&record),
+            Item::End { partition, offset } => self.end(partition, offset),
+            Item::OutOfRange { partition, .. } => {
+                self.flush(partition);
+                self.tell(Told::OutOfRange { partition });
+            }
+            Item::Error { partition, text, is_passing: false } => {
+                self.tell(Told::Failed { partition, reason: text.to_owned() });
+            }
+            // an attempt assigns once, and its lanes know where they begin; what passes needs nobody
+            Item::Assigned { .. } | Item::Added { .. } | Item::Error { is_passing: true, .. } => {}
+        }
+    }
+
+    fn record(&mut self, record: &Record<'_>) {
+        let Some(filling) = self.lanes.get(&record.partition) else { return };
+        let (next, until) = (filling.lane.next, filling.lane.until);
+        if record.offset < next || filling.has_ended {
+            return;
+        }
+        if until.is_some_and(|until| record.offset >= until) {
+            return self.end(record.partition, record.offset);
+        }
+        self.rows.clear();
+        let decoded = self.decoder.decode(record, &mut self.rows);
+        let payload = record.payload.map_or(0, <[u8]>::len);
+        if !self.make_room(record.partition, next, payload) {
+            return;
+        }
+        self.add(record, decoded);
+    }
+
+    fn add(&mut self, record: &Record<'_>, decoded: Result<(), Reason>) {
+        let Some(filling) = self.lanes.get_mut(&record.partition) else { return };
+        let Some(block) = filling.block.as_mut() else { return };
+        match decoded {
+            Ok(()) => block.push(record, &self.rows),
+            Err(reason) => block.reject(record, reason.to_string()),
+        }
+        filling.lane.next = record.offset + 1;
+        self.metrics.records_read.inc();
+        let size = record.payload.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len);
+        self.metrics.source_bytes.inc_by(size as u64);
+        let is_long = self.limits.rows_max > 0 && u64::from(block.rows()) >= self.limits.rows_max;
+        if is_long || block.bytes_len() >= self.limits.bytes {
+            self.flush(record.partition);
+        }
+    }
+
+    /// Sees to an open block with room for a record. `false`: the attempt is over.
+    fn make_room(&mut self, partition: i32, next: i64, payload: usize) -> bool {
+        let is_giant = payload > self.limits.bytes;
+        if is_giant {
+            self.flush(partition);
+        }
+        if self.lanes.get(&partition).is_some_and(|filling| filling.block.is_some()) {
+            return true;
+        }
+        let wanted = self.limits.bytes.max(payload);
+        let Some(permit) = self.permit(partition, wanted) else { return false };
+        if let Some(filling) = self.lanes.get_mut(&partition) {
+            filling.block = Some(BlockBuilder::new(partition, next, self.generation, permit));
+        }
+        true
+    }
+
+    /// Waits for memory. Half-full blocks of other partitions are sent first: their permits can only return that way.
+    fn permit(&mut self, _partition: i32, bytes: usize) -> Option<Permit> {
+        if let Some(permit) = self.budget.try_acquire(bytes) {
+            return Some(permit);
+        }
+        self.flush_all();
+        while !self.is_over() {
+            if let Some(permit) = self.budget.acquire(bytes, WAIT) {
+                return Some(permit);
+            }
+        }
+        None
+    }
+
+    /// Everything before `offset` is read.
+    fn end(&mut self, partition: i32, offset: i64) {
+        let Some(filling) = self.lanes.get(&partition) else { return };
+        if filling.has_ended {
+            return;
+        }
+        let next = filling.lane.next;
+        let reaches = filling.lane.until.is_some_and(|until| offset >= until);
+        let to = filling.lane.until.map_or(offset, |until| offset.min(until));
+        if to > next && !self.read_past(partition, next, to) {
+            return;
+        }
+        self.flush(partition);
+        if reaches {
+            if let Some(filling) = self.lanes.get_mut(&partition) {
+                filling.has_ended = true;
+            }
+            self.tell(Told::End { partition });
+        }
+    }
+
+    /// Holes behind the last record: the position moves without one.
+    fn read_past(&mut self, partition: i32, next: i64, to: i64) -> bool {
+        if !self.make_room(partition, next, 0) {
+            return false;
+        }
+        if let Some(filling) = self.lanes.get_mut(&partition) {
+            if let Some(block) = filling.block.as_mut() {
+                block.read_past(to);
+            }
+            filling.lane.next = to;
+        }
+        true
+    }
+
+    fn flush_all(&mut self) {
+        let open: Vec<i32> =
+            self.lanes.iter().filter(|(_, filling)| filling.block.is_some()).map(|(&partition, _)| partition).collect();
+        open.into_iter().for_each(|partition| self.flush(partition));
+    }
+
+    fn flush(&mut self, partition: i32) {
+        let block = self.lanes.get_mut(&partition).and_then(|filling| filling.block.take());
+        if let Some(block) = block.and_then(BlockBuilder::seal) {
+            self.tell(Told::Block(block));
+        }
+    }
+
+    fn tell(&mut self, mut told: Told) {
+        #[expect(clippy::disallowed_methods, reason = "a wait with a deadline, so that a stop is seen")]
+        while !self.is_over() {
+            match self.out.send_deadline(told, Instant::now() + WAIT) {
+                Ok(()) => return,
+                Err(crossbeam_channel::SendTimeoutError::Timeout(back)) => told = back,
+                Err(crossbeam_channel::SendTimeoutError::Disconnected(_)) => self.gone = true,
+            }
+        }
+    }
+}
