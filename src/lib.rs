@@ -22,3 +22,4 @@ pub mod kafka;
 pub mod cli;
 pub mod config;
 pub mod job;
+pub mod service;

@@ -188,7 +188,6 @@ impl Reporter for Console {
 
 impl State {
     fn measure(&mut self, progress: &Progress) {
-        #[expect(clippy::disallowed_methods, reason = "the console owns the time that rates are shown by")]
         let now = Instant::now();
         let Some((since, rows, bytes)) = self.window else {
             self.window = Some((now, progress.rows, progress.bytes));
@@ -277,9 +276,6 @@ mod tests {
             outcome: Outcome { inserted: 9, rejected: 0, filtered: 0 },
             moved: vec![(0, 0, 9)],
         };
-        assert_eq!(
-            batch_line(&report),
-            "2020-04-01T09:05:11.923504Z 2020-04-01T09:05:12.163744Z 9 217 9 0 903B/sec"
-        );
+        assert_eq!(batch_line(&report), "2020-04-01T09:05:11.923504Z 2020-04-01T09:05:12.163744Z 9 217 9 0 903B/sec");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{DryrunArgs, Exit, console, files, load};
 use crate::config::Job;
-use crate::greenplum::{Connection, Definition, ExternalTable, Insert, Ledger, Partitions, Settings, Target};
+use crate::greenplum::{Connection, Definition, Insert, Ledger, Partitions, Settings, Target};
 use crate::job::run;
 use crate::kafka::Consumer;
 
@@ -56,28 +56,16 @@ fn plan(job: &Job, settings: &Settings, host: &str, port: u16) -> String {
     line(&mut text, "\n-- each batch");
     line(&mut text, "BEGIN;");
     line(&mut text, &format!("{};", insert.sql(&definition.table())));
-    line(&mut text, "-- rows sent = inserted + rejected is checked, the ledger rows are appended and their chain checked");
+    line(
+        &mut text,
+        "-- rows sent = inserted + rejected is checked, the ledger rows are appended and their chain checked",
+    );
     line(&mut text, "COMMIT;");
     text
 }
 
-fn definition(
-    job: &Job,
-    settings: &Settings,
-    columns: Vec<crate::table::Column>,
-    host: &str,
-    port: u16,
-) -> Definition {
-    Definition {
-        job: run::identity(job),
-        partitions: Partitions::All,
-        schema: settings.metadata_schema().clone(),
-        host: host.to_owned(),
-        port,
-        columns,
-        segment_program: None,
-        segments: settings.segments,
-    }
+fn definition(job: &Job, settings: &Settings, columns: Vec<crate::table::Column>, host: &str, port: u16) -> Definition {
+    Definition::new(&run::identity(job), &Partitions::All, settings, &columns, host, port)
 }
 
 /// What the servers say: the target, the INSERT, the topic.

@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-use super::{Exit, EXIT_USAGE, FileArgs};
+use super::{EXIT_USAGE, Exit, FileArgs};
 use crate::config::{self, Job, Problem, Refusal, ServerFile};
 
 /// Reads a job file; its warnings are for the log.
@@ -32,5 +32,5 @@ pub fn one_line(path: &Path, problem: &Problem) -> String {
 
 fn refused(refusal: &Refusal) -> Exit {
     let is_terminal = std::io::stderr().is_terminal();
-    Exit { code: EXIT_USAGE, text: config::render(refusal, is_terminal) }
+    Exit { code: EXIT_USAGE, text: config::render(refusal, is_terminal, is_terminal) }
 }

@@ -1,6 +1,5 @@
 //! `gpkafka load FILE`: from flags and file to a running job, and its summary.
 
-use std::net::IpAddr;
 use std::path::Path;
 
 use super::console::Console;
@@ -33,14 +32,14 @@ pub fn run(args: &LoadArgs) -> Result<(), Exit> {
     let metrics = Metrics::default();
     let _debug = debug_server(args.debug_port, &metrics, &console)?;
     announce(&job, args, &console);
-    let outcome = run::run(&job, &options, &metrics, &console, &shutdown);
+    let summary = run::run(&job, &options, &metrics, &console, &shutdown);
     console.calm();
-    match outcome {
-        Ok(summary) => {
+    match &summary.failure {
+        None => {
             tell_summary(&job, &summary, &console, "JOB_STOPPED", "");
             Ok(())
         }
-        Err((error, summary)) => {
+        Some(error) => {
             let text = error.to_string();
             say!(console, Error, "{text}");
             tell_summary(&job, &summary, &console, "JOB_ERROR", &text);
@@ -51,8 +50,9 @@ pub fn run(args: &LoadArgs) -> Result<(), Exit> {
 
 fn debug_server(port: Option<u16>, metrics: &Metrics, console: &Console) -> Result<Option<DebugServer>, Exit> {
     let Some(port) = port else { return Ok(None) };
-    let server = DebugServer::start(port, metrics)
-        .map_err(|error| Exit::failed(format!("--debug-port {port}: {error}; name another port, or 0 for any free one")))?;
+    let server = DebugServer::start(port, metrics).map_err(|error| {
+        Exit::failed(format!("--debug-port {port}: {error}; name another port, or 0 for any free one"))
+    })?;
     say!(console, Info, "health and metrics at http://127.0.0.1:{}/metrics", server.port());
     Ok(Some(server))
 }
@@ -87,7 +87,7 @@ pub fn callback(args: &GpfdistArgs, job: &Job, file: Option<&ServerFile>) -> (Op
         settings.port = port;
         settings.port_is_asked = port != 0;
     }
-    if let Some(bind) = file.and_then(|file| file.bind_address.as_deref()).and_then(|text| text.parse::<IpAddr>().ok()) {
+    if let Some(bind) = file.and_then(|file| file.bind_address) {
         settings.bind = bind;
     }
     (host, settings)
@@ -138,5 +138,11 @@ fn tell_rates(summary: &Summary, console: &Console) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, shown rounded")]
     let rate = rate as u64;
     let batches = summary.totals.batches;
-    say!(console, Info, "{:.1} s, {} rows/s in {batches} batches; offsets committed with the rows", summary.seconds, units::count(rate));
+    say!(
+        console,
+        Info,
+        "{:.1} s, {} rows/s in {batches} batches; offsets committed with the rows",
+        summary.seconds,
+        units::count(rate)
+    );
 }

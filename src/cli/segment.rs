@@ -13,23 +13,25 @@ pub fn run(args: &SegmentArgs) -> Result<(), Exit> {
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     for url in &args.urls {
         let options = Options {
-            url: url.clone(),
             segment_id: args.segment_id,
             segment_count: args.segment_count,
             xid: args.xid.clone(),
             cid: args.cid.clone(),
             sn: args.sn.clone(),
             proto: args.proto,
+            discard: args.discard,
+            ..Options::new(url)
         };
-        let fetched = if args.discard {
-            client::fetch(&options, &mut std::io::sink())
-        } else {
-            client::fetch(&options, &mut out)
-        };
-        let fetched = fetched.map_err(Exit::failed)?;
+        let fetched = client::fetch(&options, &mut out).map_err(Exit::failed)?;
         if args.discard {
             // whoever reads the sums may have gone; the exit code tells the rest
-            drop(writeln!(std::io::stderr(), "{} rows, {} bytes, {} blocks", fetched.rows, fetched.bytes, fetched.blocks));
+            drop(writeln!(
+                std::io::stderr(),
+                "{} rows, {} bytes, {} blocks",
+                fetched.rows,
+                fetched.bytes,
+                fetched.blocks
+            ));
         }
     }
     out.flush().map_err(|error| Exit::failed(format!("writing rows to stdout failed: {error}")))

@@ -17,6 +17,7 @@ mod problem;
 mod render;
 mod scalars;
 mod server;
+mod stages;
 mod template;
 #[cfg(test)]
 mod tests;

@@ -32,6 +32,7 @@ mod rejects;
 mod settings;
 mod sql;
 mod target;
+mod tryout;
 
 pub use chain::{Chain, Commit, Entry, Kind, Move};
 pub use connection::{Canceller, Connection};

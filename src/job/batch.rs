@@ -169,8 +169,7 @@ mod tests {
     #[test]
     fn zero_is_no_limit() {
         let now = Instant::now();
-        let limits =
-            Limits { rows_max: 0, bytes_max: 0, age_max: Duration::from_secs(5), idle_max: Duration::ZERO };
+        let limits = Limits { rows_max: 0, bytes_max: 0, age_max: Duration::from_secs(5), idle_max: Duration::ZERO };
         let batch = Batch::new(1, now);
         assert!(!batch.is_full(&limits, now + Duration::from_secs(4)));
         assert!(batch.is_full(&limits, now + Duration::from_secs(5)));

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Sender, bounded};
 
 use super::batch::{Limits, RejectLimit};
 use super::failure::Error;
@@ -18,7 +18,7 @@ use super::steer::Steer;
 use super::threads::Threads;
 use super::warehouse::Warehouse;
 use super::watch::{self, KafkaWatch};
-use super::worker::{BlockLimits, Lane, Worker};
+use super::worker::{BlockLimits, Lane, Told, Worker};
 use crate::config::{ErrorLimit, Idle};
 use crate::decode;
 use crate::greenplum::{
@@ -26,6 +26,7 @@ use crate::greenplum::{
     Settings, Target,
 };
 use crate::kafka::{self, Consumer, Start, Watermarks};
+use crate::offset::Generation;
 
 /// How long the brokers may take to answer at the start.
 const KAFKA_WAIT: Duration = Duration::from_secs(20);
@@ -162,16 +163,7 @@ fn external(
         None => Partitions::All,
         Some(asked) => Partitions::Only(asked.ranges().iter().cloned().flatten().take(PARTITIONS_MAX).collect()),
     };
-    let definition = Definition {
-        job: run.id.clone(),
-        partitions,
-        schema: settings.metadata_schema().clone(),
-        host: run.host.clone(),
-        port: run.server.port(),
-        columns: insert.source().to_vec(),
-        segment_program: settings.segment_program.clone(),
-        segments: connection.segments(),
-    };
+    let definition = Definition::new(&run.id, &partitions, settings, insert.source(), &run.host, run.server.port());
     let external = ExternalTable::ensure(connection, &definition)?;
     if external.is_reused {
         say!(run.reporter, Info, "External table {} already exist, reuse.", external.name);
@@ -181,7 +173,7 @@ fn external(
     for dropped in &external.dropped {
         say!(run.reporter, Debug, "dropped {dropped}, which an earlier start of this job has left");
     }
-    run.server.accept(&external.path);
+    run.server.accept_path(&external.path);
     Ok(external)
 }
 
@@ -265,34 +257,9 @@ impl Prepared {
         let canceller = load.canceller();
         let wants = wants(run, memory);
         let assigned: BTreeSet<i32> = positions.starts.iter().map(|(partition, _)| partition).collect();
-        let mut starts = Vec::new();
         let lanes = lanes(&positions, memory);
-        let count = workers_max().min(lanes.len()).max(1);
-        let mut parts: Vec<BTreeMap<i32, Lane>> = (0..count).map(|_| BTreeMap::new()).collect();
-        for (at, (partition, lane)) in lanes.into_iter().enumerate() {
-            parts[at % count].insert(partition, lane);
-        }
-        for (at, lanes) in parts.into_iter().enumerate() {
-            let queue = consumer.queue();
-            starts.extend(lanes.iter().map(|(&partition, lane)| Start {
-                partition,
-                next: lane.next,
-                leader_epoch: chain.get(partition).and_then(|entry| entry.leader_epoch),
-                queue: queue.id(),
-            }));
-            let worker = Worker {
-                queue,
-                decoder: decode::decoder(&run.job.decode_settings(columns.clone())),
-                lanes,
-                limits: block_limits(run, assigned.len()),
-                generation: memory.generation,
-                budget: run.budget.clone(),
-                metrics: run.metrics.clone(),
-                out: told_in.clone(),
-                stop: threads.reading(),
-            };
-            threads.start(&format!("worker-{at}"), move || worker.run())?;
-        }
+        let crew = Crew { run, generation: memory.generation, consumer: &consumer, chain: &chain, columns: &columns };
+        let starts = crew.start(lanes, &told_in, &mut threads)?;
         drop(told_in);
         consumer.assign(memory.generation, &starts)?;
         let stop = threads.stop();
@@ -336,6 +303,60 @@ impl Prepared {
             is_finishing: false,
         })
     }
+}
+
+/// What all workers share.
+struct Crew<'a> {
+    run: &'a Run<'a>,
+    generation: Generation,
+    consumer: &'a Consumer,
+    chain: &'a Chain,
+    columns: &'a [decode::Column],
+}
+
+impl Crew<'_> {
+    /// Deals the partitions out and starts the workers; what to assign to their queues comes back.
+    fn start(
+        &self,
+        lanes: BTreeMap<i32, Lane>,
+        told: &Sender<Told>,
+        threads: &mut Threads,
+    ) -> Result<Vec<Start>, Error> {
+        let limits = block_limits(self.run, lanes.len());
+        let mut starts = Vec::new();
+        for (at, lanes) in dealt(lanes).into_iter().enumerate() {
+            let queue = self.consumer.queue();
+            starts.extend(lanes.iter().map(|(&partition, lane)| Start {
+                partition,
+                next: lane.next,
+                leader_epoch: self.chain.get(partition).and_then(|entry| entry.leader_epoch),
+                queue: queue.id(),
+            }));
+            let worker = Worker {
+                queue,
+                decoder: decode::decoder(&self.run.job.decode_settings(self.columns.to_vec())),
+                lanes,
+                limits,
+                generation: self.generation,
+                budget: self.run.budget.clone(),
+                metrics: self.run.metrics.clone(),
+                out: told.clone(),
+                stop: threads.reading(),
+            };
+            threads.start(&format!("worker-{at}"), move || worker.run())?;
+        }
+        Ok(starts)
+    }
+}
+
+/// The partitions, one after the other to as many workers as there is work for.
+fn dealt(lanes: BTreeMap<i32, Lane>) -> Vec<BTreeMap<i32, Lane>> {
+    let count = workers_max().min(lanes.len()).max(1);
+    let mut parts: Vec<BTreeMap<i32, Lane>> = (0..count).map(|_| BTreeMap::new()).collect();
+    for (at, (partition, lane)) in lanes.into_iter().enumerate() {
+        parts[at % count].insert(partition, lane);
+    }
+    parts
 }
 
 fn kafka_watch(

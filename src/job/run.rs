@@ -71,23 +71,15 @@ pub struct Memory {
 pub struct Summary {
     pub totals: Totals,
     pub seconds: f64,
+    /// Why it ended, where that was not its own or the user's wish.
+    pub failure: Option<Error>,
 }
 
 /// Loads until the end of the topic, a stop, or a failure that does not pass.
 ///
-/// # Errors
-/// The failure, and what was committed before it.
-///
 /// # Blocks
 /// For as long as the job runs; never call it on a tokio thread.
-#[expect(clippy::disallowed_methods, reason = "the duration of a run is told, nothing is decided by it")]
-pub fn run(
-    job: &Job,
-    options: &Options,
-    metrics: &Metrics,
-    reporter: &dyn Reporter,
-    shutdown: &Shutdown,
-) -> Result<Summary, (Error, Summary)> {
+pub fn run(job: &Job, options: &Options, metrics: &Metrics, reporter: &dyn Reporter, shutdown: &Shutdown) -> Summary {
     let begun = Instant::now();
     let mut memory = Memory::default();
     let outcome = Run::new(job, options, metrics, reporter, shutdown).and_then(|run| {
@@ -98,11 +90,7 @@ pub fn run(
         }
         Ok(())
     });
-    let summary = Summary { totals: memory.totals, seconds: begun.elapsed().as_secs_f64() };
-    match outcome {
-        Ok(()) => Ok(summary),
-        Err(error) => Err((error, summary)),
-    }
+    Summary { totals: memory.totals, seconds: begun.elapsed().as_secs_f64(), failure: outcome.err() }
 }
 
 /// The identity of the job that a file describes.
@@ -186,7 +174,6 @@ impl<'a> Run<'a> {
         self.wait(*pause)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the one pause between two attempts")]
     fn wait(&self, pause: Duration) -> Result<(), Error> {
         let until = Instant::now() + pause;
         while Instant::now() < until {

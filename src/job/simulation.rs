@@ -50,7 +50,7 @@ impl Topic {
         let next = records.last().map_or(self.end[&partition], |(offset, _)| offset + 1);
         let good: Vec<i64> = records.iter().filter(|(_, good)| *good).map(|(offset, _)| *offset).collect();
         let reject = |&(offset, _): &(i64, bool)| Reject { partition, offset, reason: "bad".into(), payload: vec![] };
-        let runs = (0u32..).zip(&good).map(|(row, &offset)| Run { row, offset }).collect();
+        let runs = (0u32..).zip(&good).map(|(row, &offset)| Run { row, offset, record_rows: 1 }).collect();
         RowBlock {
             index: BlockIndex {
                 partition,
@@ -192,7 +192,10 @@ impl World {
     fn check(mut self) {
         let good = |good: bool| {
             self.topic.partitions.iter().flat_map(move |(&partition, records)| {
-                records.iter().filter(move |(_, is_good)| **is_good == good).map(move |(&offset, _)| (partition, offset))
+                records
+                    .iter()
+                    .filter(move |(_, is_good)| **is_good == good)
+                    .map(move |(&offset, _)| (partition, offset))
             })
         };
         let wanted: Vec<(i32, i64)> = good(true).collect();

@@ -81,7 +81,6 @@ impl Steer<'_> {
         ended
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the loop owns the time of its batches")]
     fn turn(&mut self) -> Result<Ended, Error> {
         let mut progress_at = Instant::now();
         loop {
@@ -146,9 +145,7 @@ impl Steer<'_> {
 
     fn saw(&mut self, seen: Option<Seen>) -> Result<Event, Error> {
         match seen {
-            Some(Seen::NewPartitions(new)) => {
-                Ok(self.begin_anew(format!("{} has new partitions {new:?}", self.topic)))
-            }
+            Some(Seen::NewPartitions(new)) => Ok(self.begin_anew(format!("{} has new partitions {new:?}", self.topic))),
             Some(Seen::Kafka(KafkaEvent::Final { text })) => Err(Error::Brokers { text }),
             Some(Seen::Kafka(KafkaEvent::Note { text })) => {
                 say!(self.reporter, Debug, "kafka: {text}");
@@ -199,7 +196,7 @@ impl Steer<'_> {
         }
         let failure = self.session.take().and_then(|session| session.status().failure);
         match failure {
-            Some(failure) if failure.cause != Cause::Source && error.is_caused_by_source() => {
+            Some(failure) if failure.cause != Cause::Source && is_from_source(&error) => {
                 let text = format!("{} ({error})", failure.reason);
                 Error::Batch { batch, text, passes: true }
             }
@@ -230,7 +227,7 @@ impl Steer<'_> {
             Action::Begin { batch } => self.order(Order::Insert { batch })?,
             Action::Send { block, .. } => {
                 if let Some(session) = &self.session {
-                    session.push(block.index, block.bytes);
+                    session.push(&block.index, block.bytes);
                 }
             }
             Action::Seal { .. } => {
@@ -240,8 +237,7 @@ impl Steer<'_> {
             }
             Action::Commit { batch, has_rows } => {
                 let Some(front) = self.state.front() else { return Ok(false) };
-                let commit =
-                    commit::of(front, self.state.outcome(), &self.rejects.counts, self.topic_id.as_deref());
+                let commit = commit::of(front, self.state.outcome(), &self.rejects.counts, self.topic_id.as_deref());
                 self.order(Order::Commit { batch, has_rows, commit })?;
             }
             Action::Report(done) => self.report(&done),
@@ -275,11 +271,19 @@ impl Steer<'_> {
         let topic = &self.topic;
         for reject in &batch.rejects {
             let payload = String::from_utf8_lossy(&reject.payload);
-            say!(self.reporter, Warn, "rejected {topic}[{}]@{}  {}  payload {payload}", reject.partition, reject.offset, reject.reason);
+            say!(
+                self.reporter,
+                Warn,
+                "rejected {topic}[{}]@{}  {}  payload {payload}",
+                reject.partition,
+                reject.offset,
+                reject.reason
+            );
         }
         for reject in self.rejects.named.iter().take(REJECTS_NAMED_MAX.saturating_sub(batch.rejects.len())) {
             let offset = batch.offset_of(reject.partition, reject.first, reject.line);
-            let offset = offset.map_or_else(|| format!("{}+{}", reject.first, reject.line), |offset| offset.to_string());
+            let offset =
+                offset.map_or_else(|| format!("{}+{}", reject.first, reject.line), |offset| offset.to_string());
             let cut = reject.raw.len().min(crate::block::Reject::PAYLOAD_BYTES_MAX);
             let raw = String::from_utf8_lossy(&reject.raw[..cut]);
             say!(self.reporter, Warn, "rejected {topic}[{}]@{offset}  {}  row {raw}", reject.partition, reject.message);
@@ -294,7 +298,13 @@ impl Steer<'_> {
         }
         if counts.values().sum::<u64>() > REJECTS_NAMED_MAX as u64 {
             for (partition, count) in counts {
-                say!(self.reporter, Warn, "rejected {count} records of {}[{partition}] in batch {}", self.topic, batch.number);
+                say!(
+                    self.reporter,
+                    Warn,
+                    "rejected {count} records of {}[{partition}] in batch {}",
+                    self.topic,
+                    batch.number
+                );
             }
         }
     }
@@ -306,7 +316,6 @@ impl Steer<'_> {
         let lag: u64 = lag.sum();
         self.metrics.lag_records.set(i64::try_from(lag).unwrap_or(i64::MAX));
         self.metrics.memory_bytes.set(i64::try_from(self.budget.used()).unwrap_or(i64::MAX));
-        #[expect(clippy::disallowed_methods, reason = "shown, never decided by")]
         let now = Instant::now();
         let front = self.state.front();
         self.reporter.progress(&Progress {
@@ -326,13 +335,19 @@ impl Steer<'_> {
         if let Some(session) = self.session.take() {
             session.fail(reason.lines().next().unwrap_or("the load has failed"));
         }
-        self.canceller.cancel();
+        if let Err(error) = self.canceller.cancel() {
+            say!(self.reporter, Debug, "cancelling the INSERT: {error}");
+        }
     }
+}
+
+/// What the database says when its source fails: class 08 from a segment, 38000 from a program in its place.
+fn is_from_source(error: &greenplum::Error) -> bool {
+    error.state().is_some_and(|state| state.starts_with("08") || state == "38000")
 }
 
 /// A committed batch as it is shown. Its start is as long ago as its first block.
 fn batch_report(done: &Done) -> BatchReport {
-    #[expect(clippy::disallowed_methods, reason = "shown, never decided by")]
     let age = done.batch.started.elapsed();
     let end = Timestamp::now();
     BatchReport {

@@ -26,11 +26,24 @@ pub enum Order {
 #[derive(Debug)]
 pub enum Reply {
     /// The transaction is open; segments that ask under its id are served from here.
-    Opened { batch: u64, session: Session },
-    Inserted { batch: u64, inserted: u64, rejected: u64, rejects: SegmentRejects },
-    Committed { batch: u64 },
+    Opened {
+        batch: u64,
+        session: Session,
+    },
+    Inserted {
+        batch: u64,
+        inserted: u64,
+        rejected: u64,
+        rejects: SegmentRejects,
+    },
+    Committed {
+        batch: u64,
+    },
     /// The transaction is rolled back, or in doubt: the ledger knows.
-    Failed { batch: u64, error: Error },
+    Failed {
+        batch: u64,
+        error: Error,
+    },
 }
 
 /// The thread's own things.

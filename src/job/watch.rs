@@ -49,7 +49,6 @@ impl KafkaWatch {
     ///
     /// # Blocks
     /// For as long as the attempt lasts.
-    #[expect(clippy::disallowed_methods, reason = "this thread owns the time between two looks")]
     pub fn run(mut self) {
         let mut look_at = Instant::now() + LOOK_FOR_PARTITIONS;
         while !self.stop.is_asked() {
@@ -82,7 +81,6 @@ impl KafkaWatch {
 ///
 /// # Blocks
 /// For as long as the attempt lasts.
-#[expect(clippy::disallowed_methods, reason = "this thread owns the time between two beats")]
 pub fn hold(mut holder: Holder, seen: &Sender<Seen>, stop: &Stop) {
     let mut beat_at = Instant::now() + BEAT;
     while !stop.is_asked() {

@@ -33,11 +33,18 @@ const RECORDS_PER_POLL: usize = 1000;
 pub enum Told {
     Block(RowBlock),
     /// A partition is read up to its end mark, see [`Lane::until`].
-    End { partition: i32 },
+    End {
+        partition: i32,
+    },
     /// The broker no longer has, or not yet has, the offset that was asked for.
-    OutOfRange { partition: i32 },
+    OutOfRange {
+        partition: i32,
+    },
     /// Reading of a partition failed for good.
-    Failed { partition: i32, reason: String },
+    Failed {
+        partition: i32,
+        reason: String,
+    },
 }
 
 /// One partition of a worker.
@@ -261,12 +268,14 @@ impl Hand {
     }
 
     fn tell(&mut self, mut told: Told) {
-        #[expect(clippy::disallowed_methods, reason = "a wait with a deadline, so that a stop is seen")]
         while !self.is_over() {
             match self.out.send_deadline(told, Instant::now() + WAIT) {
                 Ok(()) => return,
                 Err(crossbeam_channel::SendTimeoutError::Timeout(back)) => told = back,
-                Err(crossbeam_channel::SendTimeoutError::Disconnected(_)) => self.gone = true,
+                Err(crossbeam_channel::SendTimeoutError::Disconnected(_)) => {
+                    self.gone = true;
+                    return;
+                }
             }
         }
     }
