@@ -1,6 +1,6 @@
 CREATE TABLE {ledger} (
     job          text NOT NULL,
-    partition    integer NOT NULL,
+    "partition"  integer NOT NULL,
     seq          bigint NOT NULL,
     kind         text NOT NULL,
     first        bigint NOT NULL,

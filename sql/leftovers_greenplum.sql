@@ -4,7 +4,8 @@ WITH holder AS (
       JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
      WHERE l.locktype = 'advisory'
        AND l.classid::pg_catalog.int8 = ($1::pg_catalog.int4::pg_catalog.int8 & 4294967295)
-       AND l.objsubid = 2$'\n       AND l.gp_segment_id = -1'
+       AND l.objsubid = 2
+       AND l.gp_segment_id = -1
 )
 SELECT DISTINCT a.application_name
   FROM pg_catalog.pg_stat_activity a
@@ -16,6 +17,8 @@ SELECT DISTINCT a.application_name
    AND a.application_name <> $3
    AND a.application_name NOT IN (SELECT application_name FROM holder)
    AND l.locktype = 'relation'
-   AND l.mode = 'RowExclusiveLock'$'\n   AND l.gp_segment_id = -1'
+   AND l.mode = 'RowExclusiveLock'
+   AND l.gp_segment_id = -1
    AND (n.nspname::pg_catalog.text, c.relname::pg_catalog.text)
-       IN (SELECT * FROM pg_catalog.unnest($4::pg_catalog.text[], $5::pg_catalog.text[]))
+       IN (SELECT * FROM ROWS FROM (pg_catalog.unnest($4::pg_catalog.text[]),
+                                     pg_catalog.unnest($5::pg_catalog.text[])))

@@ -18,4 +18,5 @@ SELECT DISTINCT a.application_name
    AND l.locktype = 'relation'
    AND l.mode = 'RowExclusiveLock'
    AND (n.nspname::pg_catalog.text, c.relname::pg_catalog.text)
-       IN (SELECT * FROM pg_catalog.unnest($4::pg_catalog.text[], $5::pg_catalog.text[]))
+       IN (SELECT * FROM ROWS FROM (pg_catalog.unnest($4::pg_catalog.text[]),
+                                     pg_catalog.unnest($5::pg_catalog.text[])))

@@ -64,14 +64,19 @@ fn means(text: &str, expected: Expect) {
 
 #[test]
 fn the_least_file_is_right() {
-    check(&[], expect![[r#"
+    check(
+        &[],
+        expect![[r#"
         fine
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn t1_csv() {
-    means(include_str!("samples/t1_csv.yaml"), expect![[r#"
+    means(
+        include_str!("samples/t1_csv.yaml"),
+        expect![[r#"
         Ok(
             Job {
                 connection: Connection {
@@ -171,12 +176,15 @@ fn t1_csv() {
                 warnings: [],
             },
         )
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn t3_whole_json() {
-    means(include_str!("samples/t3_whole_json.yaml"), expect![[r#"
+    means(
+        include_str!("samples/t3_whole_json.yaml"),
+        expect![[r#"
         Ok(
             Job {
                 connection: Connection {
@@ -225,12 +233,15 @@ fn t3_whole_json() {
                 warnings: [],
             },
         )
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn t4_json_column() {
-    means(include_str!("samples/t4_json_column.yaml"), expect![[r#"
+    means(
+        include_str!("samples/t4_json_column.yaml"),
+        expect![[r#"
         Ok(
             Job {
                 connection: Connection {
@@ -299,12 +310,15 @@ fn t4_json_column() {
                 warnings: [],
             },
         )
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn t5_json_fields() {
-    means(include_str!("samples/t5_json_fields.yaml"), expect![[r#"
+    means(
+        include_str!("samples/t5_json_fields.yaml"),
+        expect![[r#"
         Ok(
             Job {
                 connection: Connection {
@@ -389,12 +403,15 @@ fn t5_json_fields() {
                 warnings: [],
             },
         )
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn t6_json_renamed() {
-    means(include_str!("samples/t6_json_renamed.yaml"), expect![[r#"
+    means(
+        include_str!("samples/t6_json_renamed.yaml"),
+        expect![[r#"
         Ok(
             Job {
                 connection: Connection {
@@ -473,12 +490,15 @@ fn t6_json_renamed() {
                 warnings: [],
             },
         )
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn t8_binary() {
-    means(include_str!("samples/t8_binary.yaml"), expect![[r#"
+    means(
+        include_str!("samples/t8_binary.yaml"),
+        expect![[r#"
         Ok(
             Job {
                 connection: Connection {
@@ -551,12 +571,15 @@ fn t8_binary() {
                 warnings: [],
             },
         )
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn t9_json_lines() {
-    means(include_str!("samples/t9_json_lines.yaml"), expect![[r#"
+    means(
+        include_str!("samples/t9_json_lines.yaml"),
+        expect![[r#"
         Ok(
             Job {
                 connection: Connection {
@@ -633,12 +656,15 @@ fn t9_json_lines() {
                 warnings: [],
             },
         )
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn t18_filter() {
-    means(include_str!("samples/t18_filter.yaml"), expect![[r#"
+    means(
+        include_str!("samples/t18_filter.yaml"),
+        expect![[r#"
         Ok(
             Job {
                 connection: Connection {
@@ -727,12 +753,15 @@ fn t18_filter() {
                 warnings: [],
             },
         )
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn the_reference_is_a_job() {
-    means(REFERENCE, expect![[r#"
+    means(
+        REFERENCE,
+        expect![[r#"
         Ok(
             Job {
                 connection: Connection {
@@ -879,7 +908,8 @@ fn the_reference_is_a_job() {
                 warnings: [],
             },
         )
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -904,10 +934,13 @@ fn unknown_keys_at_every_level() {
 
 #[test]
 fn lower_case_keys() {
-    check(&[("TOPIC:", "topic:"), ("DATABASE", "database")], expect![[r#"
+    check(
+        &[("TOPIC:", "topic:"), ("DATABASE", "database")],
+        expect![[r#"
         orders.yaml:1:1: unknown key `database` at the top level (did you mean `DATABASE`?)
         orders.yaml:10:7: unknown key `topic` under KAFKA.INPUT.SOURCE (did you mean `TOPIC`?)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -926,12 +959,18 @@ fn missing_keys() {
             orders.yaml:11:11: `TYPE` is missing under entry 1 of KAFKA.INPUT.VALUE.COLUMNS
         "#]],
     );
-    check(&[("  OUTPUT:\n    TABLE: orders\n", "")], expect![[r#"
+    check(
+        &[("  OUTPUT:\n    TABLE: orders\n", "")],
+        expect![[r#"
         orders.yaml:6:1: `OUTPUT` is missing under KAFKA
-    "#]]);
-    check(&[("      COLUMNS:\n        - NAME: id\n          TYPE: int\n", "")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("      COLUMNS:\n        - NAME: id\n          TYPE: int\n", "")],
+        expect![[r#"
         orders.yaml:11:5: `COLUMNS` is missing under KAFKA.INPUT.VALUE
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -940,37 +979,60 @@ fn ports() {
         let said = complaints(&file(&[("PORT: 5432", &format!("PORT: {port}"))]));
         assert!(said.starts_with("orders.yaml:4:") && said.lines().count() == 1, "{port}: {said}");
     }
-    check(&[("5432", "70000")], expect![[r#"
+    check(
+        &[("5432", "70000")],
+        expect![[r#"
         orders.yaml:4:7: `PORT` must be a port from 1 to 65535, not `70000`
-    "#]]);
-    check(&[("5432", "[1]")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("5432", "[1]")],
+        expect![[r#"
         orders.yaml:4:7: `PORT` must be a port from 1 to 65535, not a list
-    "#]]);
-    check(&[("5432", "'5432'")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("5432", "'5432'")],
+        expect![[r#"
         fine
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn wrong_shapes() {
-    check(&[("    SOURCE:\n      BROKERS: localhost:9092\n      TOPIC: orders\n", "    SOURCE: kafka\n")], expect![[r#"
+    check(
+        &[("    SOURCE:\n      BROKERS: localhost:9092\n      TOPIC: orders\n", "    SOURCE: kafka\n")],
+        expect![[r#"
         orders.yaml:8:13: KAFKA.INPUT.SOURCE must be a block of keys, not `kafka`
-    "#]]);
-    check(&[("      COLUMNS:\n        - NAME: id\n          TYPE: int\n", "      COLUMNS: id int\n")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("      COLUMNS:\n        - NAME: id\n          TYPE: int\n", "      COLUMNS: id int\n")],
+        expect![[r#"
         orders.yaml:12:16: `COLUMNS` must be a list, not `id int`
-    "#]]);
-    check(&[("        - NAME: id\n          TYPE: int\n", "        - id int\n")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("        - NAME: id\n          TYPE: int\n", "        - id int\n")],
+        expect![[r#"
         orders.yaml:13:11: entry 1 of KAFKA.INPUT.VALUE.COLUMNS must be a block of keys, not `id int`
-    "#]]);
-    check(&[("TABLE: orders", "TABLE:\n      - orders")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("TABLE: orders", "TABLE:\n      - orders")],
+        expect![[r#"
         orders.yaml:18:7: `TABLE` must be a text, not a list
-    "#]]);
+    "#]],
+    );
     expect![[r#"
         orders.yaml:1:1: the file must be a block of keys, not a list
-    "#]].assert_eq(&complaints("- a\n- b\n"));
+    "#]]
+    .assert_eq(&complaints("- a\n- b\n"));
     expect![[r#"
         orders.yaml:1:1: the file must be a block of keys, not `just words`
-    "#]].assert_eq(&complaints("just words\n"));
+    "#]]
+    .assert_eq(&complaints("just words\n"));
 }
 
 #[test]
@@ -995,26 +1057,43 @@ fn no_file_at_all() {
         |path: &str| render(&crate::config::load(Path::new(path), &Variables::new()).unwrap_err(), false, false);
     expect![[r#"
         no/such.yaml: no such file
-    "#]].assert_eq(&refused("no/such.yaml"));
+    "#]]
+    .assert_eq(&refused("no/such.yaml"));
     expect![[r#"
         /: cannot read the file: Is a directory (os error 21)
-    "#]].assert_eq(&refused("/"));
+    "#]]
+    .assert_eq(&refused("/"));
     for (bytes, expected) in [
-        (&b""[..], expect![[r#"
+        (
+            &b""[..],
+            expect![[r#"
             orders.yaml: the file is empty
-        "#]]),
-        (b"  \n\n", expect![[r#"
+        "#]],
+        ),
+        (
+            b"  \n\n",
+            expect![[r#"
             orders.yaml: the file is empty
-        "#]]),
-        (b"# only words\n", expect![[r#"
+        "#]],
+        ),
+        (
+            b"# only words\n",
+            expect![[r#"
             orders.yaml:2:1: not YAML: invalid type: Option value, expected YAML
-        "#]]),
-        (b"---\n", expect![[r#"
+        "#]],
+        ),
+        (
+            b"---\n",
+            expect![[r#"
             orders.yaml:1:1: the file holds nothing but comments
-        "#]]),
-        (b"A: 1\nB: \xff\n", expect![[r#"
+        "#]],
+        ),
+        (
+            b"A: 1\nB: \xff\n",
+            expect![[r#"
             orders.yaml:2:4: not UTF-8: this byte is part of no character
-        "#]]),
+        "#]],
+        ),
     ] {
         let refusal = parse(Path::new("orders.yaml"), bytes.to_vec(), &Variables::new()).unwrap_err();
         expected.assert_eq(&render(&refusal, false, false));
@@ -1024,30 +1103,54 @@ fn no_file_at_all() {
 #[test]
 fn not_yaml() {
     for (text, expected) in [
-        ("A: b: c\n", expect![[r#"
+        (
+            "A: b: c\n",
+            expect![[r#"
             orders.yaml:1:5: not YAML: mapping values are not allowed in this context
-        "#]]),
-        ("A: [1, 2\nB: 3\n", expect![[r#"
+        "#]],
+        ),
+        (
+            "A: [1, 2\nB: 3\n",
+            expect![[r#"
             orders.yaml:2:2: not YAML: did not find expected ',' or ']'
-        "#]]),
-        ("A:\n\tB: 1\n", expect![[r#"
+        "#]],
+        ),
+        (
+            "A:\n\tB: 1\n",
+            expect![[r#"
             orders.yaml:2:1: a tab indents this line: YAML wants spaces
-        "#]]),
-        ("A: 'x\n", expect![[r#"
+        "#]],
+        ),
+        (
+            "A: 'x\n",
+            expect![[r#"
             orders.yaml:2:1: not YAML: found unexpected end of stream
-        "#]]),
-        ("A: 1\n  B: 2\n", expect![[r#"
+        "#]],
+        ),
+        (
+            "A: 1\n  B: 2\n",
+            expect![[r#"
             orders.yaml:2:4: not YAML: mapping values are not allowed in this context
-        "#]]),
-        ("A: *b\n", expect![[r#"
+        "#]],
+        ),
+        (
+            "A: *b\n",
+            expect![[r#"
             orders.yaml:1:4: not YAML: unknown anchor
-        "#]]),
-        ("DATABASE: a\n---\nDATABASE: b\n", expect![[r#"
+        "#]],
+        ),
+        (
+            "DATABASE: a\n---\nDATABASE: b\n",
+            expect![[r#"
             orders.yaml:2:1: a second document begins here: a job file is one
-        "#]]),
-        ("A: @b\n", expect![[r#"
+        "#]],
+        ),
+        (
+            "A: @b\n",
+            expect![[r#"
             orders.yaml:1:4: not YAML: found character that cannot start any token
-        "#]]),
+        "#]],
+        ),
     ] {
         expected.assert_eq(&complaints(text));
     }
@@ -1056,51 +1159,87 @@ fn not_yaml() {
 #[test]
 fn columns_of_formats() {
     let two = "        - NAME: other\n          TYPE: json\n      FORMAT: json";
-    check(&[("      FORMAT: csv", two)], expect![[r#"
+    check(
+        &[("      FORMAT: csv", two)],
+        expect![[r#"
         orders.yaml:12:7: FORMAT json makes one column, of type json or jsonb, not 2
-    "#]]);
-    check(&[("csv", "json")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("csv", "json")],
+        expect![[r#"
         orders.yaml:13:11: the column of FORMAT json has type json or jsonb, not `int`
-    "#]]);
-    check(&[("csv", "binary")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("csv", "binary")],
+        expect![[r#"
         orders.yaml:13:11: the column of FORMAT binary has type bytea, not `int`
-    "#]]);
-    check(&[("NAME: id", "NAME: __IGNORED__")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("NAME: id", "NAME: __IGNORED__")],
+        expect![[r#"
         orders.yaml:13:11: all COLUMNS are ignored
-    "#]]);
-    check(&[("csv", "delimited")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("csv", "delimited")],
+        expect![[r#"
         orders.yaml:11:5: `DELIMITED_OPTION` is missing under KAFKA.INPUT.VALUE
-    "#]]);
-    check(&[("csv", "xml")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("csv", "xml")],
+        expect![[r#"
         orders.yaml:15:15: `FORMAT` must be avro, binary, csv, custom, delimited, json, jsonl or protobuf, not `xml`
-    "#]]);
-    check(&[("csv", "jsn")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("csv", "jsn")],
+        expect![[r#"
         orders.yaml:15:15: `FORMAT` must be avro, binary, csv, custom, delimited, json, jsonl or protobuf, not `jsn` (did you mean `json`?)
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn options_of_formats() {
     let with = |format: &str, option: &str| file(&[("FORMAT: csv", &format!("FORMAT: {format}\n      {option}"))]);
     for (text, expected) in [
-        (with("csv", "CSV_OPTION: {DELIMITER: '\\t', QUOTE: '\\x01', FORCE_NOT_NULL: id}"), expect![[r#"
+        (
+            with("csv", "CSV_OPTION: {DELIMITER: '\\t', QUOTE: '\\x01', FORCE_NOT_NULL: id}"),
+            expect![[r#"
             fine
-        "#]]),
-        (with("csv", "CSV_OPTION: {DELIMITER: ab, QUOTE: '\\q', FORCE_NOT_NULL: 'id, oid'}"), expect![[r#"
+        "#]],
+        ),
+        (
+            with("csv", "CSV_OPTION: {DELIMITER: ab, QUOTE: '\\q', FORCE_NOT_NULL: 'id, oid'}"),
+            expect![[r#"
             orders.yaml:16:7: FORCE_NOT_NULL names "oid", which is none of the COLUMNS
             orders.yaml:16:31: `DELIMITER` must be one ASCII character, or an escape of one like `\t` or `\x01`, not `ab`
             orders.yaml:16:42: `QUOTE` has an escape in it that nobody knows: `\q`
-        "#]]),
-        (with("csv", "CSV_OPTION: {DELIMITER: '\"'}"), expect![[r#"
+        "#]],
+        ),
+        (
+            with("csv", "CSV_OPTION: {DELIMITER: '\"'}"),
+            expect![[r#"
             orders.yaml:16:7: DELIMITER and QUOTE of CSV_OPTION may not be the same character
-        "#]]),
-        (with("csv", "DELIMITED_OPTION: {DELIMITER: '|'}"), expect![[r#"
+        "#]],
+        ),
+        (
+            with("csv", "DELIMITED_OPTION: {DELIMITER: '|'}"),
+            expect![[r#"
             fine
             orders.yaml:16:7: DELIMITED_OPTION has no effect with FORMAT csv
-        "#]]),
-        (with("delimited", "DELIMITED_OPTION: {DELIMITER: '|', QUOTE: '\"'}"), expect![[r#"
+        "#]],
+        ),
+        (
+            with("delimited", "DELIMITED_OPTION: {DELIMITER: '|', QUOTE: '\"'}"),
+            expect![[r#"
             orders.yaml:16:7: DELIMITED_OPTION has a QUOTE without an ESCAPE
-        "#]]),
+        "#]],
+        ),
         (
             with("delimited", "DELIMITED_OPTION: {DELIMITER: '||', EOL_PREFIX: '|', QUOTE: '\"', ESCAPE: '\\'}"),
             expect![[r#"
@@ -1110,16 +1249,25 @@ fn options_of_formats() {
                 orders.yaml:16:72: DELIMITED_OPTION.ESCAPE is not yet supported
             "#]],
         ),
-        (with("delimited", "DELIMITED_OPTION: {DELIMITOR: '|'}"), expect![[r#"
+        (
+            with("delimited", "DELIMITED_OPTION: {DELIMITOR: '|'}"),
+            expect![[r#"
             orders.yaml:16:26: unknown key `DELIMITOR` under KAFKA.INPUT.VALUE.DELIMITED_OPTION (did you mean `DELIMITER`?)
-        "#]]),
-        (with("avro", "AVRO_OPTION: {SCHEMA_REGISTRY_ADDR: registry}"), expect![[r#"
+        "#]],
+        ),
+        (
+            with("avro", "AVRO_OPTION: {SCHEMA_REGISTRY_ADDR: registry}"),
+            expect![[r#"
             orders.yaml:13:11: the column of FORMAT avro has type json or jsonb, not `int`
             orders.yaml:16:43: `SCHEMA_REGISTRY_ADDR` must be URLs like `http://registry:8081`, parted by commas, not `registry`
-        "#]]),
-        (with("custom", "CUSTOM_OPTION: {PARAMSTR: a}"), expect![[r#"
+        "#]],
+        ),
+        (
+            with("custom", "CUSTOM_OPTION: {PARAMSTR: a}"),
+            expect![[r#"
             orders.yaml:16:7: `NAME` is missing under KAFKA.INPUT.VALUE.CUSTOM_OPTION
-        "#]]),
+        "#]],
+        ),
     ] {
         expected.assert_eq(&complaints(&text));
     }
@@ -1139,33 +1287,54 @@ fn sources() {
             orders.yaml:12:24: `FALLBACK_OFFSET` must be earliest or latest, not `earlyest` (did you mean `earliest`?)
         "#]],
     );
-    check(&[("TOPIC: orders", "TOPIC: orders\n      PARTITIONS: (7...5)\n      ENCRYPTION: yes")], expect![[r#"
+    check(
+        &[("TOPIC: orders", "TOPIC: orders\n      PARTITIONS: (7...5)\n      ENCRYPTION: yes")],
+        expect![[r#"
         orders.yaml:11:19: `PARTITIONS` has a range that runs backwards: `7...5`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn batches() {
-    check(&[("2000", "-1")], expect![[r#"
+    check(
+        &[("2000", "-1")],
+        expect![[r#"
         orders.yaml:19:23: `MINIMAL_INTERVAL` must be a number of milliseconds, 0 or more, not `-1`
-    "#]]);
-    check(&[("2000", "2s")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("2000", "2s")],
+        expect![[r#"
         orders.yaml:19:23: `MINIMAL_INTERVAL` must be a number of milliseconds, 0 or more, not `2s`
-    "#]]);
-    check(&[("2000", "0")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("2000", "0")],
+        expect![[r#"
         orders.yaml:19:23: MINIMAL_INTERVAL and MAX_ROW may not both be 0: no batch would ever end
-    "#]]);
-    check(&[("2000", "0\n    MAX_ROW: 10")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("2000", "0\n    MAX_ROW: 10")],
+        expect![[r#"
         fine
-    "#]]);
-    check(&[("2000", "1\n    IDLE_DURATION: -2\n    CONSISTENCY: exactly-once")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("2000", "1\n    IDLE_DURATION: -2\n    CONSISTENCY: exactly-once")],
+        expect![[r#"
         orders.yaml:20:20: `IDLE_DURATION` must be a number of milliseconds, 0 (off) or -1 (never stop), not `-2`
         orders.yaml:21:18: `CONSISTENCY` must be strong, at-least, at-most or none, not `exactly-once`
-    "#]]);
-    check(&[("2000", "1\n  POLL:\n    BATCHSIZE: 64")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("2000", "1\n  POLL:\n    BATCHSIZE: 64")],
+        expect![[r#"
         fine
         orders.yaml:20:3: POLL has no effect
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -1183,19 +1352,28 @@ fn limits() {
         let said = complaints(&file(&[("  OUTPUT:", &format!("    ERROR_LIMIT: {limit}\n  OUTPUT:"))]));
         assert_eq!(said == "fine\n", is_right, "{limit}: {said}");
     }
-    check(&[("  OUTPUT:", "    ERROR_LIMIT: 101%\n  OUTPUT:")], expect![[r#"
+    check(
+        &[("  OUTPUT:", "    ERROR_LIMIT: 101%\n  OUTPUT:")],
+        expect![[r#"
         orders.yaml:16:18: `ERROR_LIMIT` must be a number of records or a whole percentage up to `100%`, not `101%`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn tables_and_mappings() {
-    check(&[("TABLE: orders", "TABLE: public.orders")], expect![[r#"
+    check(
+        &[("TABLE: orders", "TABLE: public.orders")],
+        expect![[r#"
         orders.yaml:17:12: `TABLE` is one name, not `public.orders` (write `SCHEMA: public` and `TABLE: orders`)
-    "#]]);
-    check(&[("TABLE: orders", "TABLE: '\"Orders'")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("TABLE: orders", "TABLE: '\"Orders'")],
+        expect![[r#"
         orders.yaml:17:12: `TABLE` has a double quote too many or too few: `"Orders`
-    "#]]);
+    "#]],
+    );
     check(
         &[(
             "TABLE: orders",
@@ -1209,50 +1387,77 @@ fn tables_and_mappings() {
             orders.yaml:22:9: `EXPRESSION` is missing under entry 3 of KAFKA.OUTPUT.MAPPING
         "#]],
     );
-    check(&[("TABLE: orders", "TABLE: orders\n    MAPPING:\n      a: id\n      b:\n      c: [1]")], expect![[r#"
+    check(
+        &[("TABLE: orders", "TABLE: orders\n    MAPPING:\n      a: id\n      b:\n      c: [1]")],
+        expect![[r#"
         orders.yaml:20:7: the expression of "b" must be SQL, and not empty
         orders.yaml:21:10: the expression of "c" must be SQL, and not empty
-    "#]]);
-    check(&[("TABLE: orders", "TABLE: orders\n    MAPPING: id")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("TABLE: orders", "TABLE: orders\n    MAPPING: id")],
+        expect![[r#"
         orders.yaml:18:14: `MAPPING` must be a list of NAME and EXPRESSION, or a block of `column: expression`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn modes() {
-    check(&[("TABLE: orders", "TABLE: orders\n    MODE: merge")], expect![[r#"
+    check(
+        &[("TABLE: orders", "TABLE: orders\n    MODE: merge")],
+        expect![[r#"
         orders.yaml:16:3: `MATCH_COLUMNS` is missing under KAFKA.OUTPUT
         orders.yaml:16:3: `UPDATE_COLUMNS` is missing under KAFKA.OUTPUT
-    "#]]);
+    "#]],
+    );
     check(
         &[("TABLE: orders", "TABLE: orders\n    MODE: merge\n    MATCH_COLUMNS: [id]\n    UPDATE_COLUMNS: [a]")],
         expect![[r#"
             orders.yaml:18:11: MODE merge is not yet supported
         "#]],
     );
-    check(&[("TABLE: orders", "TABLE: orders\n    MODE: upsert")], expect![[r#"
+    check(
+        &[("TABLE: orders", "TABLE: orders\n    MODE: upsert")],
+        expect![[r#"
         orders.yaml:18:11: `MODE` must be insert, update or merge, not `upsert` (did you mean `insert`?)
-    "#]]);
-    check(&[("TABLE: orders", "TABLE: orders\n    MATCH_COLUMNS: [id]")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("TABLE: orders", "TABLE: orders\n    MATCH_COLUMNS: [id]")],
+        expect![[r#"
         fine
         orders.yaml:18:5: MATCH_COLUMNS has no effect with MODE insert
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn versions() {
-    check(&[("VERSION: 2\n", "")], expect![[r#"
+    check(
+        &[("VERSION: 2\n", "")],
+        expect![[r#"
         orders.yaml:10:5: `VALUE` needs `VERSION: 2` (add `VERSION: 2` at the top level)
-    "#]]);
-    check(&[("VERSION: 2", "VERSON: 2")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("VERSION: 2", "VERSON: 2")],
+        expect![[r#"
         orders.yaml:5:1: unknown key `VERSON` at the top level (did you mean `VERSION`?)
-    "#]]);
-    check(&[("VERSION: 2", "VERSION: 3")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("VERSION: 2", "VERSION: 3")],
+        expect![[r#"
         orders.yaml:5:10: `VERSION` must be 1 or 2 (a file of version 3 says `version: v3`)
-    "#]]);
-    check(&[("VERSION: 2", "version: v3")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("VERSION: 2", "version: v3")],
+        expect![[r#"
         orders.yaml:5:10: `version: v3` is not yet supported
-    "#]]);
+    "#]],
+    );
     check(
         &[(
             "    VALUE:\n      COLUMNS:\n        - NAME: id\n          TYPE: int\n      FORMAT: csv",
@@ -1273,7 +1478,9 @@ fn what_is_to_come_is_refused_by_name() {
         ("MINIMAL_INTERVAL: 2000", rest),
         ("USER: gpadmin", "USER: gpadmin\nPASSWORD: SHADOW:ABC"),
     ];
-    check(&edits, expect![[r#"
+    check(
+        &edits,
+        expect![[r#"
         orders.yaml:3:11: a `SHADOW:` password is not yet supported
         orders.yaml:17:5: KEY is not yet supported
         orders.yaml:21:15: FORMAT avro is not yet supported
@@ -1285,36 +1492,52 @@ fn what_is_to_come_is_refused_by_name() {
         orders.yaml:38:3: TASK is not yet supported
         orders.yaml:41:1: SCHEDULE is not yet supported
         orders.yaml:43:1: ALERT is not yet supported
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn mistakes_come_before_what_is_to_come() {
     let rest = "MINIMAL_INTERVAL: 2000\nSCHEDULE:\n  RETRY_INTERVAL: 5 minutes\n  MAX_RETRY: 1\n  QUIT_AT_EOF_AFTER: 25:00\nALERT:\n  TIMEOUT: 10";
-    check(&[("MINIMAL_INTERVAL: 2000", rest)], expect![[r#"
+    check(
+        &[("MINIMAL_INTERVAL: 2000", rest)],
+        expect![[r#"
         orders.yaml:21:19: `RETRY_INTERVAL` must be a duration with its unit (ms, s, m, h or d), like `300s`, not `5 minutes`
         orders.yaml:22:3: unknown key `MAX_RETRY` under SCHEDULE (did you mean `MAX_RETRIES`?)
         orders.yaml:23:22: `QUIT_AT_EOF_AFTER` must be a time of day like `23:30:00`, not `25:00`
         orders.yaml:24:1: `COMMAND` is missing under ALERT
         orders.yaml:25:12: `TIMEOUT` must be a duration with its unit (ms, s, m, h or d), like `300s`, not `10`
-    "#]]);
-    check(&[("  COMMIT:", "  OUTPUTS:\n    - TABLE: a\n    - MODE: insert\n  COMMIT:")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("  COMMIT:", "  OUTPUTS:\n    - TABLE: a\n    - MODE: insert\n  COMMIT:")],
+        expect![[r#"
         orders.yaml:18:3: KAFKA has both OUTPUT and OUTPUTS
         orders.yaml:20:7: `TABLE` is missing under entry 2 of KAFKA.OUTPUTS
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn other_sources_and_tags() {
-    check(&[("KAFKA:", "FILE:\n  a: 1\nKAFKA:")], expect![[r#"
+    check(
+        &[("KAFKA:", "FILE:\n  a: 1\nKAFKA:")],
+        expect![[r#"
         orders.yaml:6:1: FILE loads files; this program loads Kafka topics
-    "#]]);
-    check(&[("TABLE: orders", "TABLE: !name orders")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("TABLE: orders", "TABLE: !name orders")],
+        expect![[r#"
         orders.yaml:17:12: `TABLE` must be a text, not a YAML tag (`!…`)
-    "#]]);
-    check(&[("DATABASE: testdb", "DATABASE: \"a\\0b\"")], expect![[r#"
+    "#]],
+    );
+    check(
+        &[("DATABASE: testdb", "DATABASE: \"a\\0b\"")],
+        expect![[r#"
         orders.yaml:1:11: `DATABASE` holds a NUL byte, which neither SQL nor Kafka's client can take
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -1384,7 +1607,8 @@ fn variables() {
            |
         19 |     MINIMAL_INTERVAL: {{interval}}
            |                       ^^^^^^^^^^^^ did you mean `MAX_ROW`?
-    "#]].assert_eq(&said(&[("topic", "a topic"), ("interval", "1\n    MAXROW: 2")]));
+    "#]]
+    .assert_eq(&said(&[("topic", "a topic"), ("interval", "1\n    MAXROW: 2")]));
 }
 
 #[test]
@@ -1401,7 +1625,8 @@ fn pictures() {
           |
         2 |   USER: gpadmin
           |       ^
-    "#]].assert_eq(&drawn(&text));
+    "#]]
+    .assert_eq(&drawn(&text));
     let text = file(&[
         ("MINIMAL_INTERVAL", "MINIMAL_INTERVALL"),
         ("5432", "70000"),
@@ -1429,17 +1654,20 @@ fn pictures() {
            |
         21 |     MINIMAL_INTERVALL: 2000
            |     ^^^^^^^^^^^^^^^^^ did you mean `MINIMAL_INTERVAL`?
-    "#]].assert_eq(&drawn(&text));
+    "#]]
+    .assert_eq(&drawn(&text));
     expect![[r#"
         orders.yaml: the file is empty
-    "#]].assert_eq(&drawn(""));
+    "#]]
+    .assert_eq(&drawn(""));
     let colored = render(&parsed(&file(&[("TOPIC", "TOPIK")])).unwrap_err(), true, true);
     expect![[r#"
         ^[1morders.yaml:10:7: unknown key `TOPIK` under KAFKA.INPUT.SOURCE^[0m
            ^[1m^[94m|^[0m
         ^[1m^[94m10^[0m ^[1m^[94m|^[0m       TOPIK: orders
            ^[1m^[94m|^[0m       ^[1m^[91m^^^^^^[0m ^[1m^[91mdid you mean `TOPIC`?^[0m
-    "#]].assert_eq(&colored.replace('\u{1b}', "^"));
+    "#]]
+    .assert_eq(&colored.replace('\u{1b}', "^"));
 }
 
 #[test]
@@ -1447,5 +1675,6 @@ fn line_breaks_of_other_systems() {
     let text = file(&[("MINIMAL_INTERVAL", "MINIMAL_INTERVALL")]).replace('\n', "\r\n");
     expect![[r#"
         orders.yaml:19:5: unknown key `MINIMAL_INTERVALL` under KAFKA.COMMIT (did you mean `MINIMAL_INTERVAL`?)
-    "#]].assert_eq(&complaints(&format!("\u{feff}{text}")));
+    "#]]
+    .assert_eq(&complaints(&format!("\u{feff}{text}")));
 }

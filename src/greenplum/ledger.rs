@@ -86,7 +86,7 @@ impl Ledger {
 
     /// Its CREATE statement.
     pub fn create_sql(schema: &Ident, is_greenplum: bool) -> String {
-        let unique = if has_unique_key() { ",\n    UNIQUE (job, partition, seq)" } else { "" };
+        let unique = if has_unique_key() { ",\n    UNIQUE (job, \"partition\", seq)" } else { "" };
         let distribution = if is_greenplum { "\nDISTRIBUTED BY (job)" } else { "" };
         fill(
             include_str!("../../sql/ledger_create.sql"),
@@ -437,7 +437,7 @@ mod tests {
         expect![[r#"
             CREATE TABLE "public"."gpkafka_ledger" (
                 job          text NOT NULL,
-                partition    integer NOT NULL,
+                "partition"  integer NOT NULL,
                 seq          bigint NOT NULL,
                 kind         text NOT NULL,
                 first        bigint NOT NULL,
@@ -459,7 +459,7 @@ mod tests {
                 database     text NOT NULL,
                 schema       text NOT NULL,
                 "table"      text NOT NULL,
-                UNIQUE (job, partition, seq)
+                UNIQUE (job, "partition", seq)
             )
             DISTRIBUTED BY (job)
         "#]]

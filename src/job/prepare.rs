@@ -94,6 +94,9 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
         tell_jumps(run, &positions);
     }
     memory.reset_is_done = true;
+    for (partition, next) in positions.starts.iter().filter(|(_, next)| *next > 0) {
+        memory.totals.checkpoint.set(partition, next);
+    }
     remember_ends(run, memory, &marks);
     let columns = decode_columns(run, &insert);
     let path = external.path.clone();
