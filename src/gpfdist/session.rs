@@ -334,3 +334,199 @@ pub(super) fn foreign(xid: &str) -> Refusal {
         format!("transaction {xid} may not read this external table: only the gpkafka load behind it may"),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::request::Protocol;
+    use super::*;
+
+    fn state() -> State {
+        State::new(Scan { path: "/v1/j/all/t".to_owned(), xid: Some("7-1".to_owned()), file_prefix: "t".to_owned() })
+    }
+
+    fn get(segment: i32) -> Request {
+        let [xid, cid, sn] = ["7-1", "1f", "0"].map(str::to_owned);
+        Request { xid, cid, sn, segment, protocol: Protocol::Framed }
+    }
+
+    fn block(rows: u32) -> Block {
+        Block { partition: 0, first: 40, rows, bytes: Bytes::from("x\n".repeat(rows as usize)) }
+    }
+
+    fn reason(next: Next) -> String {
+        match next {
+            Next::Failed(reason) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_scan_runs_from_open_to_done() {
+        let mut state = state();
+        let id = state.attach(&get(0)).unwrap();
+        assert!(matches!(state.next(id), Next::Wait));
+        state.push(block(3));
+        state.push(block(4));
+        state.seal();
+        assert_eq!(state.phase(), Phase::Draining);
+        assert!(matches!(state.next(id), Next::Block(Block { rows: 3, .. })));
+        assert!(matches!(state.next(id), Next::Block(Block { rows: 4, .. })));
+        assert_eq!(state.phase(), Phase::Done);
+        assert!(matches!(state.next(id), Next::End));
+        state.detach(id, true);
+        state.finish();
+        let status = state.status();
+        assert_eq!((status.phase, status.connected, status.rows_sent, status.bytes_sent), (Phase::Done, 0, 7, 14));
+        assert_eq!(status.served_segments, [(0, 7)].into());
+    }
+
+    #[test]
+    fn a_late_segment_gets_an_empty_success() {
+        let mut state = state();
+        state.seal();
+        for segment in 0..2 {
+            let id = state.attach(&get(segment)).unwrap();
+            assert!(matches!(state.next(id), Next::End));
+            state.detach(id, true);
+            state.finish();
+        }
+        assert_eq!(state.phase(), Phase::Done);
+    }
+
+    #[test]
+    fn a_connection_that_ends_early_fails_it_and_the_others_learn_why() {
+        // (messages taken, written to the last byte) of a session with one block
+        for (taken, written) in [(0, true), (0, false), (1, true), (1, false), (2, false)] {
+            let mut state = state();
+            let [cut, other] = [0, 1].map(|segment| state.attach(&get(segment)).unwrap());
+            state.push(block(1));
+            state.seal();
+            (0..taken).for_each(|_| drop(state.next(cut)));
+            state.detach(cut, written);
+            assert_eq!(state.failure().unwrap().cause, Cause::SegmentCut { segment: 0 }, "{taken} {written}");
+            assert!(reason(state.next(other)).contains("segment 0 was cut"));
+        }
+    }
+
+    #[test]
+    fn a_second_get_of_a_segment_is_refused_and_fails_it() {
+        for is_open in [true, false] {
+            let mut state = state();
+            let first = state.attach(&get(5)).unwrap();
+            if !is_open {
+                state.seal();
+                assert!(matches!(state.next(first), Next::End));
+                state.detach(first, true);
+            }
+            assert_eq!(state.attach(&get(5)).unwrap_err().status, 409);
+            assert_eq!(state.failure().unwrap().cause, Cause::SecondGet { segment: 5 });
+            assert_eq!(state.attach(&get(6)).unwrap_err().status, 500);
+        }
+    }
+
+    #[test]
+    fn strangers_are_refused_and_change_nothing() {
+        let mut state = state();
+        let before = state.status();
+        let stranger = Request { xid: "7-2".to_owned(), ..get(0) };
+        assert_eq!(state.attach(&stranger).unwrap_err().status, 409);
+        assert_eq!(state.status(), before);
+        state.attach(&get(0)).unwrap();
+    }
+
+    #[test]
+    fn a_second_scan_of_the_transaction_is_refused_and_told() {
+        let mut state = state();
+        state.attach(&get(0)).unwrap();
+        for other in [Request { sn: "1".to_owned(), ..get(1) }, Request { cid: "20".to_owned(), ..get(1) }] {
+            assert_eq!(state.attach(&other).unwrap_err().status, 409);
+        }
+        assert!(state.status().refused.unwrap().contains("one scan"));
+        assert_eq!(state.failure(), None);
+        state.attach(&get(1)).unwrap();
+    }
+
+    #[test]
+    fn without_a_known_transaction_the_first_seen_binds() {
+        let mut state = State::new(Scan { xid: None, ..state().scan });
+        assert!(state.is_for("7-1") && state.is_for("7-2"));
+        state.attach(&get(0)).unwrap();
+        assert!(state.is_for("7-1") && !state.is_for("7-2"));
+    }
+
+    #[test]
+    fn the_first_cause_stays_and_what_waited_is_dropped() {
+        let mut state = state();
+        state.push(block(1));
+        state.fail(Cause::Source, "topic\ngone");
+        state.fail(Cause::Stopped, "stopping");
+        state.push(block(1));
+        let status = state.status();
+        assert_eq!(status.failure.unwrap().to_string(), "topic gone");
+        assert_eq!(status.blocks_waiting, 0);
+    }
+
+    #[test]
+    fn a_statement_that_ends_early_or_a_block_that_comes_late_fails_it() {
+        let mut early = state();
+        early.push(block(1));
+        early.seal();
+        early.finish();
+        assert!(early.failure().unwrap().reason.contains("before all rows were taken"));
+        let mut late = state();
+        late.seal();
+        late.push(block(1));
+        assert!(late.failure().unwrap().reason.contains("after the batch was sealed"));
+    }
+
+    #[test]
+    fn a_block_without_rows_is_not_sent() {
+        let mut state = state();
+        let id = state.attach(&get(0)).unwrap();
+        state.push(block(0));
+        assert!(matches!(state.next(id), Next::Wait));
+    }
+
+    proptest! {
+        /// Whatever the order of events: no row goes out twice, and an end is told only after all rows of a sealed,
+        /// healthy session went out.
+        #[test]
+        fn an_end_means_that_everything_went_out(events in prop::collection::vec((0u8..7, 0i32..4), 1..80)) {
+            let mut state = state();
+            let mut open: BTreeMap<i32, ConnectionId> = BTreeMap::new();
+            let (mut pushed, mut sent, mut sealed) = (0, 0, false);
+            for (event, segment) in events {
+                match (event, open.get(&segment).copied()) {
+                    (0, _) if !sealed => {
+                        state.push(block(1));
+                        pushed += 1;
+                    }
+                    (1, _) => drop(state.attach(&get(segment)).map(|id| open.insert(segment, id))),
+                    (2, _) if segment == 0 => {
+                        state.seal();
+                        sealed = true;
+                    }
+                    (3, Some(id)) => {
+                        state.detach(id, false);
+                        open.remove(&segment);
+                    }
+                    (_, Some(id)) => match state.next(id) {
+                        Next::Block(_) => sent += 1,
+                        Next::End => {
+                            prop_assert!(sealed && sent == pushed && state.failure().is_none());
+                            state.detach(id, true);
+                            open.remove(&segment);
+                        }
+                        Next::Failed(_) => prop_assert!(state.failure().is_some()),
+                        Next::Wait => prop_assert!(!sealed && sent == pushed),
+                    },
+                    _ => {}
+                }
+                prop_assert_eq!(state.status().rows_sent, sent);
+                prop_assert!(state.status().served_segments.values().sum::<u64>() == sent);
+            }
+        }
+    }
+}
