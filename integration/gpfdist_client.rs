@@ -72,7 +72,9 @@ fn a_missing_end_is_a_failure_wherever_it_is_missing() {
     assert!(cut("D\0\0\0\x02a\n").contains("closed connection before its final message"));
     assert!(cut("D\0\0").contains("closed connection inside a message"));
     assert!(cut("D\0\0\0\x06a\n").contains("closed connection inside a block"));
-    assert!(failure(b"HTTP/1.1 200 OK\r\nX-GP-PROTO: 1\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nD\0").contains("inside"));
+    assert!(
+        failure(b"HTTP/1.1 200 OK\r\nX-GP-PROTO: 1\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nD\0").contains("inside")
+    );
     assert!(failure(b"").contains("without an answer"));
 }
 

@@ -120,7 +120,10 @@ fn a_refusal_says_why_in_its_status_line() {
         (without("X-GP-SN"), "400 header X-GP-SN is missing"),
         (without("X-GP-SEGMENT-ID"), "400 header X-GP-SEGMENT-ID is missing"),
         (Get { proto: "2", ..Get::default() }.text(), "400 header X-GP-PROTO is neither 0 nor 1"),
-        (Get { path: "/v1/orders/all/guess", ..Get::default() }.text(), "404 this gpkafka serves no such external table"),
+        (
+            Get { path: "/v1/orders/all/guess", ..Get::default() }.text(),
+            "404 this gpkafka serves no such external table",
+        ),
         (good.replace("CSVOPT: m0", "CSVOPT: m1"), "400 the external table is declared CSV"),
         (good.replace("GET ", "HEAD "), "405 method HEAD is not supported"),
         (good.replace("GET ", "PUT "), "405 method PUT is not supported"),

@@ -198,7 +198,11 @@ fn a_segment_that_goes_away_fails_the_session() {
         leaver.wait_for("rows", |answer| answer.rows().len() == 10);
         let mut other = host.get(1);
         other.wait_for("the answer", |answer| answer.code() == 200);
-        if by_reset { leaver.reset() } else { drop(leaver) }
+        if by_reset {
+            leaver.reset()
+        } else {
+            drop(leaver)
+        }
         assert_eq!(failure(&session), Cause::SegmentCut { segment: 0 }, "reset: {by_reset}");
         session.seal();
         expect_told(&mut other, "connection of segment 0 was cut");

@@ -3,6 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails right there")]
 
 mod decode_differential;
+mod gpfdist_client;
+mod gpfdist_greenplum;
+mod gpfdist_http;
+mod gpfdist_peer;
+mod gpfdist_sessions;
 #[allow(dead_code, unused_imports, reason = "what no test uses yet is for tests that come with the stages they test")]
 mod harness;
 mod servers;

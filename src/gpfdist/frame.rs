@@ -1,20 +1,20 @@
 //! Messages of protocol 1, both ways: a type byte, a big-endian length, a payload. Pure; `server` sends them, `client`
-//! reads them.
+//! reads them. Public for the benchmark.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// Type byte and length.
-pub(super) const HEAD_BYTES: usize = 5;
+pub const HEAD_BYTES: usize = 5;
 
 /// A segment refuses a longer `F`.
-pub(super) const NAME_BYTES_MAX: usize = 256;
+pub const NAME_BYTES_MAX: usize = 256;
 
 /// An `E` is buffered whole by the segment and shown to the user: a cause, not a report.
-pub(super) const ERROR_BYTES_MAX: usize = 2048;
+pub const ERROR_BYTES_MAX: usize = 2048;
 
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub enum Kind {
     /// `F`: names the source of the rows that follow; ends the segment's current read.
     Name,
     /// `O`: ignored by segments, which makes it the heartbeat.
@@ -29,15 +29,20 @@ pub(super) enum Kind {
 
 /// Why five bytes are no head of a message.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Malformed {
+pub enum Malformed {
+    /// An unknown type byte.
     #[error("unknown message type {0}")]
     Kind(u8),
+    /// A length that the type cannot have.
     #[error("a message of {0} bytes, which its type cannot have")]
     Length(i32),
 }
 
 /// The type and payload length that a head announces.
-pub(super) fn parse_head(head: [u8; HEAD_BYTES]) -> Result<(Kind, usize), Malformed> {
+///
+/// # Errors
+/// An unknown type, or a length that it cannot have: `O` and `L` carry 8 bytes, `F` at most 256.
+pub fn parse_head(head: [u8; HEAD_BYTES]) -> Result<(Kind, usize), Malformed> {
     let [kind, length @ ..] = head;
     let length = i32::from_be_bytes(length);
     let kind = match kind {
@@ -61,7 +66,7 @@ pub(super) fn parse_head(head: [u8; HEAD_BYTES]) -> Result<(Kind, usize), Malfor
 ///
 /// `F` comes first because only it makes the segment start a fresh buffer; without it the row numbers of the error log
 /// drift from the block they belong to.
-pub(super) fn block_head(topic: &str, partition: i32, first: i64, rows_bytes: i32) -> Bytes {
+pub fn block_head(topic: &str, partition: i32, first: i64, rows_bytes: i32) -> Bytes {
     let name = name(topic, partition, first);
     let mut head = BytesMut::with_capacity(4 * HEAD_BYTES + name.len() + 16);
     put(&mut head, b'F', name.as_bytes());
@@ -73,17 +78,17 @@ pub(super) fn block_head(topic: &str, partition: i32, first: i64, rows_bytes: i3
 }
 
 /// An `O` that says nothing: it shows the segment a living server, and the server a living segment.
-pub(super) fn heartbeat() -> Bytes {
+pub fn heartbeat() -> Bytes {
     Bytes::from_static(b"O\0\0\0\x08\0\0\0\0\0\0\0\0")
 }
 
 /// The final `D`.
-pub(super) fn end() -> Bytes {
+pub fn end() -> Bytes {
     Bytes::from_static(b"D\0\0\0\0")
 }
 
 /// An `E` with a cause, as one line.
-pub(super) fn error(text: &str) -> Bytes {
+pub fn error(text: &str) -> Bytes {
     let text = one_line(text, ERROR_BYTES_MAX);
     let mut message = BytesMut::with_capacity(HEAD_BYTES + text.len());
     put(&mut message, b'E', text.as_bytes());
@@ -91,7 +96,7 @@ pub(super) fn error(text: &str) -> Bytes {
 }
 
 /// Text without control characters, cut at a character to so many bytes.
-pub(super) fn one_line(text: &str, bytes_max: usize) -> String {
+pub fn one_line(text: &str, bytes_max: usize) -> String {
     let cut = (0..=bytes_max.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
     text[..cut.unwrap_or(0)].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -13,7 +13,6 @@
 //! | the final `D` needs a sealed session with every block handed out | `gpfdist-final-d` |
 //! | only the transaction that the session was opened for may read | `gpfdist-xid` |
 
-mod frame;
 mod handle;
 mod listen;
 mod request;
@@ -21,6 +20,7 @@ mod server;
 mod session;
 
 pub mod client;
+pub mod frame;
 
 pub use handle::Session;
 pub use listen::Error;
