@@ -89,6 +89,17 @@ impl Console {
         self.live.is_some()
     }
 
+    /// Writes to the log file alone: what `main` prints to stderr is not to stand on the screen twice.
+    pub fn record(&self, level: Level, text: &str) {
+        self.record_line(&self.line(level, text));
+    }
+
+    fn record_line(&self, line: &str) {
+        if let Some(file) = &self.file {
+            drop(writeln!(file.lock().unwrap_or_else(PoisonError::into_inner), "{line}"));
+        }
+    }
+
     fn line(&self, level: Level, text: &str) -> String {
         let name = match level {
             Level::Debug => "DEBUG",
@@ -158,9 +169,7 @@ fn batch_line(report: &BatchReport) -> String {
 impl Reporter for Console {
     fn log(&self, level: Level, text: &str) {
         let line = self.line(level, text);
-        if let Some(file) = &self.file {
-            drop(writeln!(file.lock().unwrap_or_else(PoisonError::into_inner), "{line}"));
-        }
+        self.record_line(&line);
         if level >= self.level_min {
             self.write(&line);
         }
@@ -168,10 +177,7 @@ impl Reporter for Console {
 
     fn batch(&self, report: &BatchReport) {
         let lines = self.batch_lines(report);
-        if let Some(file) = &self.file {
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.iter().for_each(|line| drop(writeln!(file, "{line}")));
-        }
+        lines.iter().for_each(|line| self.record_line(line));
         if self.live.is_none() {
             lines.iter().for_each(|line| self.write(line));
         }

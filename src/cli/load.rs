@@ -7,7 +7,7 @@ use super::{Exit, GpfdistArgs, LoadArgs, files};
 use crate::config::{Job, ServerFile};
 use crate::gpfdist;
 use crate::job::positions::Reset;
-use crate::job::report::{Reporter, say};
+use crate::job::report::{Level, Reporter, say};
 use crate::job::run::{self, Options, Summary};
 use crate::job::threads;
 use crate::metrics::Metrics;
@@ -41,7 +41,7 @@ pub fn run(args: &LoadArgs) -> Result<(), Exit> {
         }
         Some(error) => {
             let text = error.to_string();
-            say!(console, Error, "{text}");
+            console.record(Level::Error, &text);
             tell_summary(&job, &summary, &console, "JOB_ERROR", &text);
             Err(Exit::failed(error))
         }

@@ -117,8 +117,16 @@ impl Steer<'_> {
             },
             recv(self.seen) -> seen => self.saw(seen.ok()),
             recv(self.told) -> told => self.was_told(told.ok()),
-            default(wait) => Ok(Event::Tick),
+            default(wait) => self.tick(),
         }
+    }
+
+    /// Nothing was told. A thread that is gone would never tell anything again.
+    fn tick(&self) -> Result<Event, Error> {
+        if !self.is_finishing && self.threads.any_has_ended() {
+            return Err(Error::Internal("a thread has ended before its time".to_owned()));
+        }
+        Ok(Event::Tick)
     }
 
     fn was_told(&mut self, told: Option<Told>) -> Result<Event, Error> {

@@ -69,7 +69,7 @@ impl Threads {
         Ok(())
     }
 
-    /// Whether a thread has ended by a panic: the attempt cannot go on without it.
+    /// Whether a thread has ended: by a panic, if nobody asked it to. The attempt cannot go on without it.
     pub fn any_has_ended(&self) -> bool {
         self.joins.iter().any(JoinHandle::is_finished)
     }
