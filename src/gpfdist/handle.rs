@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 use super::request::{Refusal, Request};
 use super::session::{self, Block, Cause, ConnectionId, Failure, Next, Scan, State, Status};
@@ -27,11 +28,14 @@ struct Inner {
     /// Connections that wait for a block, the longest-waiting first. One block wakes one of them, so that segments that
     /// keep up get turns, and hundreds are not woken for a block that one takes.
     waiting: VecDeque<(ConnectionId, Waker)>,
+    /// How each open connection is told that nobody needs it any more.
+    cuts: BTreeMap<ConnectionId, Arc<Notify>>,
 }
 
 impl Shared {
     fn new(scan: Scan, metrics: Metrics) -> Self {
-        Self { inner: Mutex::new(Inner { state: State::new(scan), waiting: VecDeque::new() }), metrics }
+        let inner = Inner { state: State::new(scan), waiting: VecDeque::new(), cuts: BTreeMap::new() };
+        Self { inner: Mutex::new(inner), metrics }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -91,9 +95,16 @@ impl Shared {
         self.inner().waiting.retain(|(waiting, _)| *waiting != id);
     }
 
-    fn attach(self: &Arc<Self>, request: &Request) -> Result<Attached, Refusal> {
+    /// Cuts connections that outlived their session, stuck at a peer that reads no more: they hold blocks, and blocks
+    /// hold memory permits.
+    fn cut_all(&self) {
+        self.inner().cuts.values().for_each(|cut| cut.notify_one());
+    }
+
+    fn attach(self: &Arc<Self>, request: &Request, cut: Arc<Notify>) -> Result<Attached, Refusal> {
         // a refusal may have failed the session, which every connection must learn
         let id = self.change(|state| state.attach(request))?;
+        self.inner().cuts.insert(id, cut);
         self.metrics.segments_connected.inc();
         Ok(Attached { shared: Arc::clone(self), id, written: false })
     }
@@ -117,6 +128,7 @@ impl Attached {
 impl Drop for Attached {
     fn drop(&mut self) {
         self.shared.metrics.segments_connected.dec();
+        self.shared.inner().cuts.remove(&self.id);
         self.shared.change(|state| state.detach(self.id, self.written));
     }
 }
@@ -144,11 +156,12 @@ impl Registry {
         self.paths().contains_key(path)
     }
 
-    /// Lets a request into the session that is there for it; the newest first, since older ones are tombstones.
-    pub(super) fn attach(&self, path: &str, request: &Request) -> Result<Attached, Refusal> {
+    /// Lets a request into the session that is there for it; the newest first, since older ones are tombstones. `cut`
+    /// tells when the connection must go.
+    pub(super) fn attach(&self, path: &str, request: &Request, cut: Arc<Notify>) -> Result<Attached, Refusal> {
         let sessions = self.paths().get(path).cloned().unwrap_or_default();
         let session = sessions.iter().rev().find(|shared| shared.inner().state.is_for(&request.xid));
-        session.ok_or_else(|| session::foreign(&request.xid))?.attach(request)
+        session.ok_or_else(|| session::foreign(&request.xid))?.attach(request, cut)
     }
 
     /// Sessions that are open or whose grace has not run out.
@@ -171,6 +184,7 @@ impl Registry {
         for sessions in self.paths().values_mut() {
             sessions.retain(|held| !Arc::ptr_eq(held, shared));
         }
+        shared.cut_all();
     }
 }
 
@@ -227,7 +241,7 @@ impl Session {
     }
 
     /// The statement's outcome is known, whatever it is. For the grace period a late segment still gets an empty
-    /// success, or the cause of the failure; then the session is forgotten.
+    /// success, or the cause of the failure; then the session is forgotten, and connections that are still open are cut.
     ///
     /// Called before all rows were taken it fails the session.
     pub fn finish(&self) {

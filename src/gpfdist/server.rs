@@ -5,8 +5,9 @@
 //! connection makes libcurl repeat a GET unseen; HTTP/2 would lower-case every name.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv6Addr, TcpListener as StdListener};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -24,7 +25,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Sleep, timeout};
 
 use super::frame;
@@ -63,7 +64,8 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// Time for a request's head to arrive.
     pub head_timeout: Duration,
-    /// How long a session answers late segments after its statement's outcome is known.
+    /// How long a session answers late segments after its statement's outcome is known, and how long connections may
+    /// take to learn it.
     pub grace: Duration,
     /// Connections that may wait to be accepted: all segments of all loads come in one burst and none tries again.
     pub backlog: i32,
@@ -236,23 +238,29 @@ async fn serve(stream: TcpStream, served: Arc<Served>) {
         return;
     }
     let attached = Mutex::new(None);
+    let cut = Arc::new(Notify::new());
     let service = service_fn(|request| {
-        let (answer, segment) = answer(&served, &request);
+        let (answer, segment) = answer(&served, &request, &cut);
         *attached.lock().unwrap_or_else(PoisonError::into_inner) = segment;
         async { Ok::<_, Infallible>(answer) }
     });
     let mut connection = served.http.serve_connection(TokioIo::new(stream), service);
-    let outcome = Pin::new(&mut connection).await;
+    let mut cut_off = pin!(cut.notified());
+    let outcome = poll_fn(|context| match cut_off.as_mut().poll(context) {
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => Pin::new(&mut connection).poll(context).map(Some),
+    });
+    let outcome = outcome.await;
     let stream = connection.into_parts().io.into_inner();
     let attached = attached.into_inner().unwrap_or_else(PoisonError::into_inner);
     match (outcome, attached) {
-        (Ok(()), attached) => {
+        (Some(Ok(())), attached) => {
             attached.into_iter().for_each(Attached::written);
             close(stream).await;
         }
         // hyper has answered a malformed head
-        (Err(error), None) if !error.is_timeout() => close(stream).await,
-        (Err(_), attached) => drop((attached, stream)),
+        (Some(Err(error)), None) if !error.is_timeout() => close(stream).await,
+        (_, attached) => drop((attached, stream)),
     }
 }
 
@@ -276,14 +284,14 @@ async fn close(mut stream: TcpStream) {
 }
 
 /// The answer to a request, and the session's connection where there is one.
-fn answer(served: &Served, request: &HttpRequest<Incoming>) -> (Response<Answer>, Option<Attached>) {
+fn answer(served: &Served, request: &HttpRequest<Incoming>, cut: &Arc<Notify>) -> (Response<Answer>, Option<Attached>) {
     let path = request.uri().path();
     let checked = request::check_method(request.method().as_str());
     if checked.is_ok() && path == request::STATUS_PATH {
         let text = format!("gpkafka {}: {} sessions\n", env!("CARGO_PKG_VERSION"), served.registry.sessions());
         return (Response::new(Answer::Text(Some(text.into()))), None);
     }
-    match checked.and_then(|()| attach(served, path, request)) {
+    match checked.and_then(|()| attach(served, path, request, cut)) {
         Ok((attached, protocol)) => (rows(served, &attached, protocol), Some(attached)),
         Err(refusal) => {
             served.metrics.scans_refused.inc();
@@ -292,13 +300,18 @@ fn answer(served: &Served, request: &HttpRequest<Incoming>) -> (Response<Answer>
     }
 }
 
-fn attach(served: &Served, path: &str, request: &HttpRequest<Incoming>) -> Result<(Attached, Protocol), Refusal> {
+fn attach(
+    served: &Served,
+    path: &str,
+    request: &HttpRequest<Incoming>,
+    cut: &Arc<Notify>,
+) -> Result<(Attached, Protocol), Refusal> {
     if !served.registry.is_accepted(path) {
         return Err(Refusal::new(404, "this gpkafka serves no such external table"));
     }
     let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let request = request::parse(headers)?;
-    Ok((served.registry.attach(path, &request)?, request.protocol))
+    Ok((served.registry.attach(path, &request, Arc::clone(cut))?, request.protocol))
 }
 
 fn rows(served: &Served, attached: &Attached, protocol: Protocol) -> Response<Answer> {
