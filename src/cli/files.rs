@@ -27,7 +27,7 @@ pub fn server(path: Option<&Path>) -> Result<Option<ServerFile>, Exit> {
 
 /// A warning as a log line.
 pub fn one_line(path: &Path, problem: &Problem) -> String {
-    format!("{}:{}:{}: {}", path.display(), problem.line, problem.column, problem.text)
+    problem.one_line(path)
 }
 
 fn refused(refusal: &Refusal) -> Exit {

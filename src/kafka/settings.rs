@@ -129,6 +129,19 @@ impl Settings {
     }
 }
 
+/// Whether one property of a job file can be used, asked before there is a server to ask; `Some` says why it has no
+/// effect.
+///
+/// # Errors
+/// librdkafka doesn't know the name or the value, or the guarantee rests on another value.
+pub fn check_property(name: &str, value: &str) -> Result<Option<&'static str>, Error> {
+    let passed_over = ruling(name, value)?;
+    if passed_over.is_none() {
+        ClientConfig::new().set(name, value).create_native_config().map_err(property_error)?;
+    }
+    Ok(passed_over)
+}
+
 /// Why a property is passed over, if it is.
 fn ruling(name: &str, value: &str) -> Result<Option<&'static str>, Error> {
     if let Some((_, fixed)) = REQUIRED.iter().find(|(known, _)| *known == name)
