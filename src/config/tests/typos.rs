@@ -63,7 +63,7 @@ fn answer(at: usize, key: &str, typed: &str) -> Result<(), String> {
 }
 
 proptest! {
-    #![proptest_config(cases(2000))]
+    #![proptest_config(cases(500))]
 
     #[test]
     fn a_mistyped_key_is_one_mistake_with_the_right_key(
