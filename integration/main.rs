@@ -10,5 +10,10 @@ mod gpfdist_peer;
 mod gpfdist_sessions;
 #[allow(dead_code, unused_imports, reason = "what no test uses yet is for tests that come with the stages they test")]
 mod harness;
+
+mod case;
+mod cases;
+mod old_kafka;
 mod servers;
 mod tidy;
+mod wrong_inputs;

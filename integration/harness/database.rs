@@ -74,10 +74,11 @@ impl Database {
         schema
     }
 
-    /// `DISTRIBUTED BY (columns)` where the database has such a thing.
+    /// `DISTRIBUTED BY (columns)` where the database has such a thing; randomly without columns.
     pub fn distributed_by(&self, columns: &str) -> String {
         match self.kind {
             Kind::Postgres => String::new(),
+            Kind::Greenplum { .. } if columns.is_empty() => "DISTRIBUTED RANDOMLY".into(),
             Kind::Greenplum { .. } => format!("DISTRIBUTED BY ({columns})"),
         }
     }

@@ -16,14 +16,14 @@ const RUN: Duration = Duration::from_secs(180);
 pub struct Loader {
     command: Command,
     dir: PathBuf,
+    is_load: bool,
 }
 
 impl Loader {
-    /// `gpkafka load` of this job file, any free port for segments on the loopback address.
+    /// `gpkafka load` of this job file; any free port for segments on the loopback address, unless more words say
+    /// otherwise.
     pub fn load(job: &str) -> Self {
-        let loader = Self::with_job("load", job);
-        let logs = loader.dir.join("log").display().to_string();
-        loader.args(["--gpfdist-host", "127.0.0.1", "--gpfdist-port", "0", "--log-dir", &logs])
+        Self { is_load: true, ..Self::with_job("load", job) }
     }
 
     /// Any subcommand that takes a job file: `check`, `dryrun`, or a bare `load`.
@@ -40,7 +40,7 @@ impl Loader {
         let mut command = Command::new(executable());
         // The home of whoever runs the tests must neither matter nor get log files.
         command.env("HOME", &dir).env_remove("FAILPOINTS").current_dir(&dir);
-        Self { command, dir }.args(words)
+        Self { command, dir, is_load: false }.args(words)
     }
 
     /// Where the job file is; its name is in messages.
@@ -71,7 +71,12 @@ impl Loader {
     }
 
     /// Starts it.
-    pub fn start(self) -> Running {
+    pub fn start(mut self) -> Running {
+        let says = |flag: &str| self.command.get_args().any(|word| word == flag || word == "--config");
+        let missing = [("--gpfdist-host", "127.0.0.1"), ("--gpfdist-port", "0")].into_iter();
+        let defaults: Vec<&str> =
+            missing.filter(|(flag, _)| self.is_load && !says(flag)).flat_map(|(flag, value)| [flag, value]).collect();
+        self.command.args(defaults);
         let output = Output { stdout: self.dir.join("stdout"), stderr: self.dir.join("stderr") };
         let process = Supervised::start(&self.command, User::current(), "KILL", &output);
         Running { process, output, dir: self.dir }
