@@ -189,8 +189,8 @@ pub enum Idle {
     Off,
     /// −1: hold nothing, wait for ever.
     Wait,
-    /// Hold nothing, and stop after so long.
-    StopAfter(Duration),
+    /// Commit what is there after so long without a record, and hold nothing until the next.
+    CommitAfter(Duration),
 }
 
 /// Where segments call back, if the file says so (LOCAL_HOSTNAME, LOCAL_PORT).

@@ -91,7 +91,7 @@ pub(super) fn idle(node: &Node) -> Result<Idle, Wrong> {
     match integer(node).and_then(|number| i64::try_from(number).ok()) {
         Some(0) => Ok(Idle::Off),
         Some(-1) => Ok(Idle::Wait),
-        Some(milliseconds @ 1..) => Ok(Idle::StopAfter(Duration::from_millis(milliseconds.unsigned_abs()))),
+        Some(milliseconds @ 1..) => Ok(Idle::CommitAfter(Duration::from_millis(milliseconds.unsigned_abs()))),
         _ => Err(must_be("a number of milliseconds, 0 (off) or -1 (never stop)", node)),
     }
 }

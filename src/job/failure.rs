@@ -49,6 +49,12 @@ pub enum Error {
     /// The file names partitions that are not there.
     #[error("topic {topic} has {count} partitions and none of PARTITIONS {wanted}; nothing was loaded")]
     NoPartition { topic: String, count: usize, wanted: String },
+    /// A format that fills one column, and a table of several.
+    #[error(
+        "the format fills exactly one column and {target} has {count}; name the column and its type under COLUMNS, and \
+         what is made of it under MAPPING; nothing was loaded"
+    )]
+    OneColumn { target: String, count: usize },
     /// A partition cannot be read any more.
     #[error("reading {topic}[{partition}] failed: {reason}")]
     Partition { topic: String, partition: i32, reason: String },

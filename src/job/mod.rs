@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  run ── attempt after attempt, each from the ledger
-//!   └─ prepare   topic, claim, target, external table, ledger, positions, assignment
+//!   └─ prepare   topic, claim, target, external table, ledger, positions
+//!   └─ launch    threads, assignment
 //!   └─ steer     the loop: events of all threads → state → actions on all threads
 //!        state   (pure)  batches, when they are full, what may commit
 //!        worker  records → decode → encode → blocks        warehouse  BEGIN … INSERT … ledger … COMMIT
@@ -12,6 +13,7 @@
 pub mod batch;
 pub mod commit;
 pub mod failure;
+pub mod launch;
 pub mod positions;
 pub mod prepare;
 pub mod report;

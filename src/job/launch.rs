@@ -1,0 +1,218 @@
+//! From answers to motion: deals the partitions out to workers, starts the threads, assigns. What was asked before is in
+//! `prepare`, what happens then in `steer`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, bounded};
+
+use super::batch::{Limits, RejectLimit};
+use super::failure::Error;
+use super::positions::Positions;
+use super::prepare::Prepared;
+use super::report::say;
+use super::run::{Memory, Run};
+use super::state::{State, Wants};
+use super::steer::Steer;
+use super::threads::Threads;
+use super::warehouse::Warehouse;
+use super::watch::{self, KafkaWatch};
+use super::worker::{BlockLimits, Lane, Told, Worker};
+use crate::config::{ErrorLimit, Idle};
+use crate::decode;
+use crate::greenplum::Chain;
+use crate::kafka::{Consumer, Start};
+use crate::offset::Generation;
+
+/// More workers than this share one consumer's queue without gain.
+const WORKERS_MAX: usize = 8;
+
+/// Encoded bytes after which a block is sealed: large enough that its way through queue and socket costs nothing beside
+/// its rows, small enough that every segment gets its share.
+const BLOCK_BYTES: usize = 128 * 1024;
+
+/// Messages between threads: a second's worth at most, so that the loop stays near what happens.
+const CHANNEL: usize = 64;
+
+/// Encoded bytes that end a batch: a transaction that can be repeated in seconds.
+const BATCH_BYTES_MAX: u64 = 4 << 30;
+
+/// How many workers there are at most: one a core.
+pub fn workers_max() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX)
+}
+
+impl Prepared {
+    /// Starts the threads and assigns the partitions.
+    ///
+    /// # Errors
+    /// Kafka refuses the assignment, or there is no thread to be had.
+    pub fn start<'a>(self, run: &'a Run<'_>, memory: &'a mut Memory) -> Result<Steer<'a>, Error> {
+        let Self { consumer, holder, load, chain, path, columns, topic_id, positions, segments } = self;
+        let consumer = Arc::new(consumer);
+        let mut threads = Threads::default();
+        let (told_in, told) = bounded(CHANNEL);
+        let (orders, orders_out) = bounded(2);
+        let (replies_in, replies) = bounded(2);
+        let (seen_in, seen) = bounded(CHANNEL);
+        let canceller = load.canceller();
+        let wants = wants(run, memory);
+        let assigned: BTreeSet<i32> = positions.starts.iter().map(|(partition, _)| partition).collect();
+        let lanes = lanes(&positions, memory);
+        let crew = Crew { run, generation: memory.generation, consumer: &consumer, chain: &chain, columns: &columns };
+        let starts = crew.start(lanes, &told_in, &mut threads)?;
+        drop(told_in);
+        consumer.assign(memory.generation, &starts)?;
+        let stop = threads.stop();
+        let warehouse = Warehouse {
+            load,
+            chain,
+            server: Arc::clone(&run.server),
+            path,
+            topic: run.job.source.topic.clone(),
+            orders: orders_out,
+            replies: replies_in,
+            stop: stop.clone(),
+        };
+        threads.start("warehouse", move || warehouse.run())?;
+        let watch = kafka_watch(run, &consumer, assigned, seen_in.clone(), &threads);
+        threads.start("kafka", move || watch.run())?;
+        threads.start("holder", move || watch::hold(holder, &seen_in, &stop))?;
+        say!(run.reporter, Info, "gpkafka job has started");
+        Ok(Steer {
+            read: positions.starts.iter().collect(),
+            state: State::new(wants, memory.generation, positions.starts, memory.batches_made),
+            generation: memory.generation,
+            topic: run.job.source.topic.clone(),
+            topic_id,
+            consumer,
+            canceller,
+            threads,
+            told,
+            replies,
+            seen,
+            orders,
+            segments,
+            budget: run.budget.clone(),
+            metrics: run.metrics.clone(),
+            reporter: run.reporter,
+            shutdown: run.shutdown,
+            totals: &mut memory.totals,
+            session: None,
+            rejects: Default::default(),
+            again: None,
+            is_finishing: false,
+        })
+    }
+}
+
+/// What all workers share.
+struct Crew<'a> {
+    run: &'a Run<'a>,
+    generation: Generation,
+    consumer: &'a Consumer,
+    chain: &'a Chain,
+    columns: &'a [decode::Column],
+}
+
+impl Crew<'_> {
+    /// Deals the partitions out and starts the workers; what to assign to their queues comes back.
+    fn start(
+        &self,
+        lanes: BTreeMap<i32, Lane>,
+        told: &Sender<Told>,
+        threads: &mut Threads,
+    ) -> Result<Vec<Start>, Error> {
+        let limits = block_limits(self.run, lanes.len());
+        let mut starts = Vec::new();
+        for (at, lanes) in dealt(lanes).into_iter().enumerate() {
+            let queue = self.consumer.queue();
+            starts.extend(lanes.iter().map(|(&partition, lane)| Start {
+                partition,
+                next: lane.next,
+                leader_epoch: self.chain.get(partition).and_then(|entry| entry.leader_epoch),
+                queue: queue.id(),
+            }));
+            let worker = Worker {
+                queue,
+                decoder: decode::decoder(&self.run.job.decode_settings(self.columns.to_vec())),
+                lanes,
+                limits,
+                generation: self.generation,
+                budget: self.run.budget.clone(),
+                metrics: self.run.metrics.clone(),
+                out: told.clone(),
+                stop: threads.reading(),
+            };
+            threads.start(&format!("worker-{at}"), move || worker.run())?;
+        }
+        Ok(starts)
+    }
+}
+
+/// The partitions, one after the other to as many workers as there is work for.
+fn dealt(lanes: BTreeMap<i32, Lane>) -> Vec<BTreeMap<i32, Lane>> {
+    let count = workers_max().min(lanes.len()).max(1);
+    let mut parts: Vec<BTreeMap<i32, Lane>> = (0..count).map(|_| BTreeMap::new()).collect();
+    for (at, (partition, lane)) in lanes.into_iter().enumerate() {
+        parts[at % count].insert(partition, lane);
+    }
+    parts
+}
+
+fn kafka_watch(
+    run: &Run<'_>,
+    consumer: &Arc<Consumer>,
+    assigned: BTreeSet<i32>,
+    seen: crossbeam_channel::Sender<watch::Seen>,
+    threads: &Threads,
+) -> KafkaWatch {
+    let asked = run.job.source.partitions.clone();
+    let is_bounded = run.options.quit_at_eof;
+    KafkaWatch {
+        consumer: Arc::clone(consumer),
+        assigned,
+        wants: Box::new(move |partition| !is_bounded && asked.as_ref().is_none_or(|asked| asked.contains(partition))),
+        seen,
+        stop: threads.stop(),
+    }
+}
+
+/// Where the run is to stop at the ends, those are the ones seen at its start; partitions that came later are left.
+fn lanes(positions: &Positions, memory: &Memory) -> BTreeMap<i32, Lane> {
+    let until = |partition: i32| memory.ends.as_ref().and_then(|ends| ends.get(&partition).copied());
+    let is_wanted = |partition: i32| memory.ends.is_none() || until(partition).is_some();
+    let wanted = positions.starts.iter().filter(|(partition, _)| is_wanted(*partition));
+    wanted.map(|(partition, next)| (partition, Lane { next, until: until(partition) })).collect()
+}
+
+fn wants(run: &Run<'_>, memory: &Memory) -> Wants {
+    let commit = &run.job.commit;
+    let ends = memory.ends.as_ref();
+    Wants {
+        limits: Limits {
+            rows_max: commit.max_row.map_or(0, |rows| rows.get()),
+            bytes_max: BATCH_BYTES_MAX,
+            age_max: commit.minimal_interval.unwrap_or_default(),
+            idle_max: match commit.idle {
+                Idle::Off | Idle::Wait => Duration::ZERO,
+                Idle::CommitAfter(idle) => idle,
+            },
+        },
+        reject_limit: match run.job.error_limit {
+            ErrorLimit::Records(limit) => RejectLimit::Rows(limit),
+            ErrorLimit::Percent(percent) => RejectLimit::Percent(percent),
+        },
+        has_filter: run.job.filter.is_some(),
+        until_end_of: ends.map(|ends| ends.keys().copied().collect()),
+    }
+}
+
+fn block_limits(run: &Run<'_>, partitions: usize) -> BlockLimits {
+    let share = run.budget.bytes_max() / 4 / partitions.max(1);
+    BlockLimits {
+        bytes: BLOCK_BYTES.min(share).max(4096),
+        rows_max: run.job.commit.max_row.map_or(0, |rows| rows.get()),
+    }
+}
