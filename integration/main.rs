@@ -8,6 +8,12 @@ mod gpfdist_greenplum;
 mod gpfdist_http;
 mod gpfdist_peer;
 mod gpfdist_sessions;
+mod greenplum_external;
+mod greenplum_holder;
+mod greenplum_ledger;
+mod greenplum_load;
+mod greenplum_place;
+mod greenplum_target;
 #[allow(dead_code, unused_imports, reason = "what no test uses yet is for tests that come with the stages they test")]
 mod harness;
 

@@ -1,4 +1,4 @@
-WITH log AS (
+WITH refused AS (
     SELECT pg_catalog.regexp_matches(filename, '/([0-9]+)@([0-9]+)\]$') AS block, linenum, errmsg, rawdata, rawbytes
       FROM pg_catalog.gp_read_error_log($1)
 )
@@ -7,6 +7,6 @@ SELECT block[1]::pg_catalog.int4 AS partition,
        coalesce(linenum, 0) AS line,
        coalesce(errmsg, '') AS message,
        coalesce(rawbytes, pg_catalog.convert_to(rawdata, 'UTF8'), ''::pg_catalog.bytea) AS raw
-  FROM log
+  FROM refused
  ORDER BY 1, 2, 3
  LIMIT $2

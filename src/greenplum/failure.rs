@@ -154,7 +154,7 @@ pub(super) fn one_line(error: &DbError) -> String {
     let mut text = error.message().to_owned();
     for (mark, part) in [("; ", error.detail()), ("; hint: ", error.hint())] {
         if let Some(part) = part {
-            write!(text, "{mark}{part}").expect("writing to a string cannot fail");
+            write!(text, "{mark}{}", part.trim_end_matches('.')).expect("writing to a string cannot fail");
         }
     }
     text.split_whitespace().collect::<Vec<_>>().join(" ")

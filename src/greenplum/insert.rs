@@ -127,9 +127,9 @@ impl Insert {
             Some(ErrorPosition::Original(at)) => (*at as usize).checked_sub(1 + EXPLAIN.len()),
             _ => None,
         };
-        let part = at.map_or_else(|| "the INSERT".to_owned(), |at| self.part_at(at, &starts));
-        let near = self.near(db.message());
+        let part = at.map_or_else(|| self.part_named(db.message()), |at| self.part_at(at, &starts));
         let state = db.code().code();
+        let near = if state == "42703" && db.hint().is_none() { self.near(db.message()) } else { String::new() };
         Err(Error::Target { text: format!("the database refuses {part}: {}{near} (SQLSTATE {state})", one_line(db)) })
     }
 
@@ -144,11 +144,19 @@ impl Insert {
         }
     }
 
+    /// Greenplum 6 gives no position for `column "tax_due" is of type …`.
+    fn part_named(&self, message: &str) -> String {
+        let name = named_column(message);
+        let field = self.fields.iter().find(|(field, _)| Some(field.as_str()) == name);
+        field.map_or("the INSERT".to_owned(), |(name, expression)| {
+            format!("the mapping of {name} ({})", flat(expression))
+        })
+    }
+
     /// `column "expences" does not exist`: the source column that may have been meant.
     fn near(&self, message: &str) -> String {
-        let unknown = message.strip_prefix("column \"").and_then(|rest| rest.split_once('"'));
         let names = || self.source.iter().map(|column| column.name.as_str());
-        match unknown.map(|(name, _)| nearest(name, names())) {
+        match named_column(message).map(|name| nearest(name, names())) {
             None => String::new(),
             Some(Some(name)) => format!("; did you mean the source column \"{name}\"?"),
             Some(None) => format!("; the source columns are {}", names().collect::<Vec<_>>().join(", ")),
@@ -254,6 +262,10 @@ fn condition(written: &str) -> String {
 
 fn trimmed(written: &str) -> &str {
     written.trim().trim_end_matches(|end: char| end == ';' || end.is_whitespace())
+}
+
+fn named_column(message: &str) -> Option<&str> {
+    message.strip_prefix("column \"")?.split('"').next()
 }
 
 fn flat(text: &str) -> String {

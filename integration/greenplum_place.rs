@@ -1,0 +1,121 @@
+//! What the tests of the database stage stand on: a schema, a target and a job of their own, and a server that feeds
+//! segments. On PostgreSQL a shell script stands for the segment program: what is tested here is the SQL.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use gpkafka::greenplum::{
+    Chain, Claim, Commit, Connection, Definition, Error, ExternalTable, Holder, Insert, Instance, JobId, Kind, Ledger,
+    Load, Loader, Move, Partitions, Settings, Target,
+};
+use gpkafka::table::{Ident, TableName};
+
+use crate::harness::{Database, unique};
+
+/// A target in a schema of its own.
+pub struct Place<'d> {
+    pub db: &'d Database,
+    pub schema: String,
+    pub settings: Settings,
+    pub job: JobId,
+}
+
+impl<'d> Place<'d> {
+    /// A table `t` with these columns.
+    pub fn new(db: &'d Database, columns: &str) -> Self {
+        let schema = db.schema("gpstage");
+        db.execute(&format!("CREATE TABLE {schema}.t ({columns})"));
+        let target = TableName { schema: Ident::exact(&schema), table: Ident::exact("t") };
+        let settings = Settings::new(&db.host, db.port, &db.user, &db.dbname, target.clone());
+        let job = JobId::new(&unique("topic"), &db.dbname, &target);
+        Self { db, schema, settings, job }
+    }
+
+    pub fn connect(&self) -> Connection {
+        Connection::open(&self.settings, "gpkafka tests").unwrap()
+    }
+
+    pub fn connect_as(&self, loader: &Loader) -> Connection {
+        Connection::open(&self.settings, &self.job.application_name(&loader.instance)).unwrap()
+    }
+
+    pub fn holder(&self, loader: &Loader) -> Holder {
+        Holder::open(&self.settings, &self.job, &loader.instance).unwrap()
+    }
+
+    pub fn ledger(&self) -> Ledger {
+        Ledger::ensure(&mut self.connect(), self.settings.metadata_schema()).unwrap()
+    }
+
+    /// The ledger's rows of a partition: seq, kind, first, next.
+    pub fn rows_of(&self, partition: i32) -> Vec<String> {
+        self.db.rows(&format!(
+            "SELECT seq, kind, first, next FROM {}.gpkafka_ledger WHERE job = '{}' AND \"partition\" = {partition} ORDER BY seq",
+            self.schema,
+            self.job.hash()
+        ))
+    }
+
+    pub fn definition(&self, insert: &Insert, port: u16) -> Definition {
+        Definition::new(&self.job, &Partitions::All, &self.settings, insert.source(), "127.0.0.1", port)
+    }
+
+    /// All that a load needs, with segments calling this port.
+    pub fn load(&self, loader: &Loader, port: u16) -> Load {
+        let mut connection = self.connect_as(loader);
+        let ledger = Ledger::ensure(&mut connection, self.settings.metadata_schema()).unwrap();
+        let target = Target::describe(&mut connection, &self.settings).unwrap();
+        let insert = Insert::new(&target, &self.settings).unwrap();
+        let external = ExternalTable::ensure(&mut connection, &self.definition(&insert, port)).unwrap();
+        insert.explain(&mut connection, &external.name).unwrap();
+        Load::new(connection, self.job.clone(), loader.clone(), insert, external, ledger)
+    }
+}
+
+pub fn loader() -> Loader {
+    let instance = Instance::random().unwrap();
+    Loader { instance, host: "here".to_owned(), pid: std::process::id(), os_user: "tester".to_owned() }
+}
+
+/// A commit of one span of each partition.
+pub fn batch(number: i64, spans: &[(i32, i64, i64)]) -> Commit {
+    let moves = spans.iter().map(|&(partition, first, next)| Move::bare(partition, Kind::Load, first, next));
+    Commit { batch: number, topic_id: Some("topic-id".to_owned()), moves: moves.collect() }
+}
+
+/// Commits spans on a session of its own.
+pub fn commit(place: &Place<'_>, loader: &Loader, chain: &mut Chain, commit: &Commit) -> Result<(), Error> {
+    place.ledger().commit_alone(&mut place.connect(), &place.job, loader, chain, commit)
+}
+
+pub fn expect_claimed(claim: Claim) -> Vec<String> {
+    match claim {
+        Claim::Claimed { ended } => ended,
+        Claim::Held(held) => panic!("held by {held}"),
+    }
+}
+
+/// A program for PostgreSQL in place of a segment, anywhere that the server's user may reach.
+pub struct Script {
+    dir: tempfile::TempDir,
+}
+
+impl Script {
+    pub fn new(body: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o777)).unwrap();
+        let script = Self { dir };
+        std::fs::write(script.path(), format!("#!/bin/sh\n{body}\n")).unwrap();
+        std::fs::set_permissions(script.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        script
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("segment")
+    }
+
+    /// A file beside it, which its body names `$(dirname $0)/NAME`.
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(name)).unwrap()
+    }
+}
