@@ -88,6 +88,27 @@ on_each_database! {
         alive_holder.beat().unwrap();
     }
 
+    fn the_next_attempt_of_a_loader_ends_what_its_last_one_left(db) {
+        let place = Place::new(db, "a int");
+        let me = loader();
+        let mut last = place.holder(&me);
+        expect_claimed(last.claim(&[0]).unwrap());
+        let mut loading = db.connect();
+        become_session(&mut loading, &place, &me);
+        loading.batch_execute(&format!("BEGIN; LOCK TABLE {}.t IN ROW EXCLUSIVE MODE", place.schema)).unwrap();
+        let start = Instant::now();
+        let mut next = place.holder(&me);
+        expect_claimed(next.claim(&[0]).unwrap());
+        assert!(start.elapsed() < Duration::from_secs(5), "took {:?}", start.elapsed());
+        assert!(last.beat().is_err() && loading.batch_execute("SELECT 1").is_err());
+        // a later claim on the same session spares the load that runs by then
+        let mut loading = db.connect();
+        become_session(&mut loading, &place, &me);
+        loading.batch_execute(&format!("BEGIN; LOCK TABLE {}.t IN ROW EXCLUSIVE MODE", place.schema)).unwrap();
+        expect_claimed(next.claim(&[1]).unwrap());
+        loading.batch_execute("SELECT 1").unwrap();
+    }
+
     fn another_role_is_told_what_an_administrator_can_do(db) {
         let place = Place::new(db, "a int");
         let roles = [unique("holder"), unique("claimant")];

@@ -109,11 +109,11 @@ on_each_database! {
         // the row is another's now: same seq, other batch
         db.execute(&format!("UPDATE {ledger} SET instance = 'rival' WHERE job = '{}'", place.job.hash()));
         let error = commit(&place, &me, &mut chain, &batch(2, &[(0, 10, 20)])).unwrap_err();
-        assert!(matches!(&error, Error::PositionTaken { partition: 0, seq: 1, by } if by.contains("rival")), "{error}");
+        assert!(matches!(&error, Error::PositionTaken { partition: 0, seq: 1, by, .. } if by.contains("rival")), "{error}");
         // the row is gone: what we knew of was rolled back
         db.execute(&format!("DELETE FROM {ledger} WHERE job = '{}'", place.job.hash()));
         let error = commit(&place, &me, &mut chain, &batch(2, &[(0, 10, 20)])).unwrap_err();
-        assert!(matches!(&error, Error::PositionTaken { partition: 0, seq: 1, by } if by.contains("gone")), "{error}");
+        assert!(matches!(&error, Error::PositionTaken { partition: 0, seq: 1, by, .. } if by.contains("gone")), "{error}");
         assert_eq!(chain, before);
         assert_eq!(place.rows_of(0), Vec::<String>::new());
     }
@@ -135,6 +135,14 @@ on_each_database! {
             }
         }
         assert_eq!(rows, won.iter().sum::<usize>() * 4);
+    }
+
+    fn a_position_that_this_loader_took_itself_is_to_be_read_again(db) {
+        let place = Place::new(db, "a int");
+        let me = loader();
+        commit(&place, &me, &mut Chain::default(), &batch(1, &[(0, 0, 10)])).unwrap();
+        let error = commit(&place, &me, &mut Chain::default(), &batch(2, &[(0, 0, 10)])).unwrap_err();
+        assert!(matches!(error, Error::PositionTaken { is_own: true, .. }) && error.is_passing(), "{error}");
     }
 
     fn a_commit_in_doubt_is_told_by_the_ledger(db) {

@@ -14,8 +14,9 @@ SELECT DISTINCT a.application_name
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
  WHERE a.datname = pg_catalog.current_database()
    AND a.application_name LIKE $2
-   AND a.application_name <> $3
-   AND a.application_name NOT IN (SELECT application_name FROM holder)
+   AND a.pid <> pg_catalog.pg_backend_pid()
+   AND CASE a.application_name WHEN $3 THEN $6
+            ELSE a.application_name NOT IN (SELECT application_name FROM holder) END
    AND l.locktype = 'relation'
    AND l.mode = 'RowExclusiveLock'
    AND l.gp_segment_id = -1

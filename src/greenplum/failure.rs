@@ -60,7 +60,13 @@ pub enum Error {
     SegmentProgram { program: String, text: String },
     /// Another loader committed this position first, or the row that this batch follows is not ours.
     #[error("position {seq} of partition {partition} was taken by {by}; nothing of this batch was loaded")]
-    PositionTaken { partition: i32, seq: i64, by: String },
+    PositionTaken {
+        partition: i32,
+        seq: i64,
+        by: String,
+        /// It was this loader itself: an earlier commit in doubt came through. The ledger then tells how to go on.
+        is_own: bool,
+    },
     /// A batch that does not begin where the ledger ends: a mistake of ours.
     #[error(
         "partition {partition}: a batch begins at offset {first}, but the ledger ends at {next}; nothing of it was loaded"
@@ -100,10 +106,12 @@ impl Error {
     /// | 53 | out of memory, disk, connections |
     /// | 57P0x | shutdown, crash of another session, starting up |
     /// | 58M01 | Greenplum's interconnect |
+    ///
+    /// A position that was taken by this very loader passes too: reading the ledger again is all it needs.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Lost { .. } | Self::InDoubt { .. } => true,
-            Self::Connect { state: None, .. } => true,
+            Self::Connect { state: None, .. } | Self::PositionTaken { is_own: true, .. } => true,
             Self::Connect { state: Some(state), .. } | Self::Sql { state, .. } => state_passes(state),
             _ => false,
         }
@@ -200,7 +208,9 @@ mod tests {
     fn a_lost_connection_passes_and_our_own_fence_does_not() {
         assert!(Error::Lost { doing: "x".into(), text: "y".into() }.is_passing());
         assert!(Error::InDoubt { batch: 1, text: "y".into() }.is_passing());
-        assert!(!Error::PositionTaken { partition: 0, seq: 1, by: "z".into() }.is_passing());
+        for is_own in [false, true] {
+            assert_eq!(Error::PositionTaken { partition: 0, seq: 1, by: "z".into(), is_own }.is_passing(), is_own);
+        }
         assert!(!Error::HolderLost { text: "y".into() }.is_passing());
     }
 

@@ -121,7 +121,7 @@ impl Holder {
                 return Ok(Claim::Claimed { ended });
             };
             let Some(look) = self.look_at_holder(lacking)? else { continue };
-            match judge(first_look.as_ref(), &look, self.job.hash()) {
+            match judge(first_look.as_ref(), &look, self.job.hash(), &self.name) {
                 Verdict::Lives => return Ok(Claim::Held(Box::new(look.held))),
                 Verdict::Unseen => return Err(Error::OtherRole { held: Box::new(look.held) }),
                 Verdict::Silent => {
@@ -227,7 +227,8 @@ impl Holder {
     }
 
     /// Ends the transactions of loaders of this job that hold no partition any more: killed, but their backend has not
-    /// noticed. Else its late COMMIT would cost our first batch.
+    /// noticed. Else its late COMMIT would cost our first batch. Of this loader itself, what is there before its first
+    /// claim on this session is of an attempt that ended.
     fn end_leftovers(&mut self) -> Result<Vec<String>, Error> {
         let sql = match self.connection.dialect().is_greenplum() {
             true => include_str!("../../sql/leftovers_greenplum.sql"),
@@ -237,7 +238,9 @@ impl Holder {
         let pattern = format!("gpkafka:{}:%", self.job.hash());
         let schemas = self.tables.each_ref().map(|table| table.schema.as_str()).to_vec();
         let tables = self.tables.each_ref().map(|table| table.table.as_str()).to_vec();
-        let params: [&(dyn postgres::types::ToSql + Sync); 5] = [&key, &pattern, &self.name, &schemas, &tables];
+        let is_first = self.held.is_empty();
+        let params: [&(dyn postgres::types::ToSql + Sync); 6] =
+            [&key, &pattern, &self.name, &schemas, &tables, &is_first];
         let rows = self.connection.query("looking for a dead loader's sessions", sql, &params)?;
         let names: BTreeSet<String> = rows.iter().map(|row| row.get("application_name")).collect();
         for name in &names {
@@ -293,7 +296,11 @@ enum Verdict {
 }
 
 /// Pure: what to do about a holder, given the first look at it and this one.
-fn judge(first: Option<&Look>, now: &Look, job: &str) -> Verdict {
+fn judge(first: Option<&Look>, now: &Look, job: &str, own_name: &str) -> Verdict {
+    if now.held.application_name == own_name {
+        // our own earlier session, whose end the server has not noticed
+        return Verdict::Silent;
+    }
     if !now.held.application_name.starts_with(&format!("gpkafka:{job}:")) {
         // a session that is no loader of this job took the lock: not ours to end
         return Verdict::Lives;
@@ -333,14 +340,15 @@ mod tests {
     #[test]
     fn who_acts_lives_and_who_is_silent_does_not() {
         let first = look(1, Some(100), Some(0.5));
-        assert_eq!(judge(None, &first, "job"), Verdict::Wait);
-        assert_eq!(judge(Some(&first), &look(1, Some(100), Some(0.7)), "job"), Verdict::Wait);
-        assert_eq!(judge(Some(&first), &look(1, Some(102), Some(0.1)), "job"), Verdict::Lives);
-        assert_eq!(judge(Some(&first), &look(1, Some(100), Some(15.0)), "job"), Verdict::Silent);
-        assert_eq!(judge(None, &look(1, Some(1), Some(60.0)), "job"), Verdict::Silent);
-        assert_eq!(judge(Some(&first), &look(2, Some(102), Some(0.1)), "job"), Verdict::Wait);
-        assert_eq!(judge(None, &look(1, None, None), "job"), Verdict::Unseen);
-        assert_eq!(judge(None, &first, "another"), Verdict::Lives);
+        assert_eq!(judge(None, &first, "job", "gpkafka:job:me"), Verdict::Wait);
+        assert_eq!(judge(Some(&first), &look(1, Some(100), Some(0.7)), "job", "gpkafka:job:me"), Verdict::Wait);
+        assert_eq!(judge(Some(&first), &look(1, Some(102), Some(0.1)), "job", "gpkafka:job:me"), Verdict::Lives);
+        assert_eq!(judge(Some(&first), &look(1, Some(100), Some(15.0)), "job", "gpkafka:job:me"), Verdict::Silent);
+        assert_eq!(judge(None, &look(1, Some(1), Some(60.0)), "job", "gpkafka:job:me"), Verdict::Silent);
+        assert_eq!(judge(Some(&first), &look(2, Some(102), Some(0.1)), "job", "gpkafka:job:me"), Verdict::Wait);
+        assert_eq!(judge(None, &first, "job", "gpkafka:job:aa"), Verdict::Silent);
+        assert_eq!(judge(None, &look(1, None, None), "job", "gpkafka:job:me"), Verdict::Unseen);
+        assert_eq!(judge(None, &first, "another", "gpkafka:another:me"), Verdict::Lives);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! no batch ever follows one that was rolled back or written by someone else.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fail::fail_point;
 use jiff::Timestamp;
@@ -19,6 +20,10 @@ use crate::table::{Ident, TableName};
 
 /// `CREATE TABLE` of four sessions at once: three fail with 23505 on a catalog, then find it.
 const ATTEMPTS: usize = 5;
+/// On Greenplum a segment knows the winner's row before a snapshot shows it: until the coordinator has ended that
+/// transaction too, some milliseconds later. 5 s are for a slow machine.
+const LOOKS_MAX: usize = 100;
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The ledger of one metadata schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -194,7 +199,7 @@ impl Ledger {
     ) -> Result<(), Error> {
         connection.batch("beginning a transaction", "BEGIN ISOLATION LEVEL READ COMMITTED")?;
         let appended = self.append(connection, job, loader, chain, commit);
-        self.settle(connection, job, chain, commit, appended)
+        self.settle(connection, job, loader, chain, commit, appended)
     }
 
     /// Inserts a commit's rows, sorted by partition in one statement, and checks with a fresh snapshot that each follows
@@ -294,7 +299,7 @@ impl Ledger {
             };
             if !is_ours {
                 let by = found.map_or("nobody: the row that this batch follows is gone".to_owned(), |row| taker(row));
-                return Err(Error::PositionTaken { partition, seq: row.seq - 1, by });
+                return Err(Error::PositionTaken { partition, seq: row.seq - 1, by, is_own: false });
             }
         }
         Ok(())
@@ -308,6 +313,7 @@ impl Ledger {
         &self,
         connection: &mut Connection,
         job: &JobId,
+        loader: &Loader,
         chain: &mut Chain,
         commit: &Commit,
         appended: Result<BTreeMap<i32, Entry>, Error>,
@@ -316,7 +322,7 @@ impl Ledger {
             Ok(rows) => rows,
             Err(error) => {
                 connection.roll_back()?;
-                return Err(self.explained(connection, job, chain, commit, error));
+                return Err(self.explained(connection, job, loader, chain, commit, error));
             }
         };
         fail_point!("before-commit");
@@ -339,25 +345,35 @@ impl Ledger {
         &self,
         connection: &mut Connection,
         job: &JobId,
+        loader: &Loader,
         chain: &Chain,
         commit: &Commit,
         error: Error,
     ) -> Error {
-        if !error.is_state(&[&SqlState::UNIQUE_VIOLATION]) {
+        let Some(first) = commit.moves.first().filter(|_| error.is_state(&[&SqlState::UNIQUE_VIOLATION])) else {
             return error;
-        }
+        };
+        let seq_of = |partition| chain.get(partition).map_or(0, |last| last.seq) + 1;
         let sql = self.fill(include_str!("../../sql/ledger_before.sql"));
         let partitions: Vec<_> = commit.moves.iter().map(|step| step.partition).collect();
-        let seqs: Vec<_> =
-            partitions.iter().map(|partition| chain.get(*partition).map_or(0, |last| last.seq) + 1).collect();
-        match connection.query("looking for who took the position", &sql, &[&job.hash(), &partitions, &seqs]) {
-            Ok(rows) => rows.first().map_or(error, |row| Error::PositionTaken {
-                partition: row.get("partition"),
-                seq: row.get("seq"),
-                by: taker(row),
-            }),
-            Err(_) => error,
+        let seqs: Vec<_> = partitions.iter().map(|&partition| seq_of(partition)).collect();
+        for _ in 0..LOOKS_MAX {
+            match connection.query("looking for who took the position", &sql, &[&job.hash(), &partitions, &seqs]) {
+                Ok(rows) if rows.is_empty() => {}
+                Ok(rows) => {
+                    let row = &rows[0];
+                    let is_own = row.get::<_, String>("instance") == loader.instance.as_str();
+                    let (partition, seq) = (row.get("partition"), row.get("seq"));
+                    return Error::PositionTaken { partition, seq, by: taker(row), is_own };
+                }
+                Err(_) => break,
+            }
+            if connection.pause(LOOK).is_err() {
+                break;
+            }
         }
+        let (partition, by) = (first.partition, format!("a transaction that cannot be seen yet ({error})"));
+        Error::PositionTaken { partition, seq: seq_of(partition), by, is_own: false }
     }
 
     /// Deletes a job's oldest rows but the newest `keep` of each partition, and says how many went. A lock that cannot

@@ -129,7 +129,7 @@ impl Load {
     /// While another transaction holds the same position, up to the lock timeout.
     pub fn commit(&mut self, chain: &mut Chain, commit: &Commit) -> Result<(), Error> {
         let appended = self.ledger.append(&mut self.connection, &self.job, &self.loader, chain, commit);
-        self.ledger.settle(&mut self.connection, &self.job, chain, commit, appended)
+        self.ledger.settle(&mut self.connection, &self.job, &self.loader, chain, commit, appended)
     }
 
     /// Ends the transaction, whatever state it is in.
