@@ -19,6 +19,7 @@ mod harness;
 
 mod case;
 mod cases;
+mod kafka_consumer;
 mod old_kafka;
 mod servers;
 mod tidy;

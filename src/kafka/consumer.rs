@@ -10,6 +10,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub struct Consumer {
     pub(super) brokers: String,
     /// The brokers are too old to be asked about a topic without making it.
     pub(super) lists_first: bool,
+    /// The topic has been there: should a broker not know it now, that may pass.
+    pub(super) was_there: AtomicBool,
     names_group: bool,
     ignored: Vec<Ignored>,
     assignment: Mutex<Assignment>,
@@ -75,6 +78,7 @@ impl Consumer {
             topic_c: ffi::c_name(&settings.topic),
             brokers: settings.brokers.clone(),
             lists_first: settings.may_create_topics(),
+            was_there: AtomicBool::new(false),
             names_group,
             ignored,
             assignment: Mutex::default(),
@@ -247,4 +251,291 @@ fn positions(starts: &[Start]) -> Vec<ffi::Position> {
 
 fn starts_of(queue: QueueId, starts: &[Start]) -> Checkpoint {
     starts.iter().filter(|start| start.queue == queue).map(|start| (start.partition, start.next)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::time::Instant;
+
+    use rdkafka::types::RDKafkaApiKey;
+    use rdkafka_sys::rd_kafka_resp_err_t as Raw;
+
+    use super::super::Item;
+    use super::super::mock::{Cluster, DEADLINE, Seen, payload, read_until, starts};
+    use super::*;
+
+    const PARTITIONS: i32 = 4;
+    const RECORDS: i64 = 3000;
+
+    /// What one worker believes: the next offset of each of its partitions in the current generation.
+    struct Worker<'a> {
+        queue: RecordQueue,
+        generation: Generation,
+        next: BTreeMap<i32, i64>,
+        current: &'a AtomicU64,
+        read: &'a AtomicU64,
+    }
+
+    impl Worker<'_> {
+        fn poll(&mut self) {
+            // what has been assigned by now must be what this poll delivers
+            let at_least = Generation(self.current.load(Ordering::SeqCst));
+            let (generation, next, read) = (&mut self.generation, &mut self.next, self.read);
+            self.queue.poll(Duration::from_millis(20), 100, &mut |item| match item {
+                Item::Assigned { generation: new, starts } => {
+                    assert!(*generation < new);
+                    *generation = new;
+                    *next = starts.iter().collect();
+                }
+                Item::Record(record) => {
+                    assert!(at_least <= *generation, "{generation:?} after {at_least:?} was assigned");
+                    let next = next.get_mut(&record.partition).expect("a partition of ours");
+                    assert_eq!(record.offset, *next, "partition {} in {generation:?}", record.partition);
+                    assert_eq!(record.payload.unwrap(), payload(record.partition, record.offset).as_bytes());
+                    *next += 1;
+                    read.fetch_add(1, Ordering::Relaxed);
+                }
+                Item::End { partition, offset } => assert_eq!(Some(&offset), next.get(&partition)),
+                other => panic!("{other:?}"),
+            });
+        }
+    }
+
+    /// Ends the workers also when the test fails.
+    struct AtEnd<'a>(&'a AtomicBool);
+
+    impl Drop for AtEnd<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// Numbers that differ, the same in every run.
+    fn scramble(seed: u64) -> u64 {
+        let mut x = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x ^ (x >> 27)
+    }
+
+    fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
+        let until = Instant::now() + DEADLINE;
+        while !is_there() {
+            assert!(Instant::now() < until, "waited {DEADLINE:?} for {what}");
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn rewinding_while_reading_loses_nothing_and_doubles_nothing() {
+        let cluster = Cluster::new(2, PARTITIONS);
+        (0..PARTITIONS).for_each(|partition| cluster.produce(partition, 0, RECORDS));
+        let mut settings = cluster.settings();
+        // a rewind waits for the fetch under way; 200 of them should not take half a minute
+        settings.properties.insert("fetch.wait.max.ms".to_owned(), "5".to_owned());
+        let consumer = Consumer::connect(&settings).unwrap();
+        let (current, read, is_over) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+        let queues = [consumer.queue(), consumer.queue()];
+        let ids = queues.each_ref().map(RecordQueue::id);
+        std::thread::scope(|scope| {
+            let at_end = AtEnd(&is_over);
+            let workers = queues.map(|queue| {
+                let (current, read, is_over) = (&current, &read, &is_over);
+                scope.spawn(move || {
+                    let next = BTreeMap::new();
+                    let mut worker = Worker { queue, generation: Generation(0), next, current, read };
+                    while !is_over.load(Ordering::SeqCst) {
+                        worker.poll();
+                    }
+                    worker.next
+                })
+            });
+            for round in 1..=200 {
+                let starts: Vec<_> = (0..PARTITIONS)
+                    .filter(|&partition| !scramble(round * 100 + u64::try_from(partition).unwrap()).is_multiple_of(8))
+                    .map(|partition| {
+                        let random = scramble(round * 1000 + u64::try_from(partition).unwrap());
+                        let next = i64::try_from(random % (u64::try_from(RECORDS).unwrap() / 2)).unwrap();
+                        // most stay with their worker, some move
+                        let queue =
+                            ids[usize::try_from((u64::try_from(partition).unwrap() + random % 9 / 8) % 2).unwrap()];
+                        Start { partition, next, leader_epoch: None, queue }
+                    })
+                    .collect();
+                let before = read.load(Ordering::Relaxed);
+                consumer.assign(Generation(round), &starts).unwrap();
+                current.store(round, Ordering::SeqCst);
+                // from not one record to many
+                let some = scramble(round) % 700 * u64::from(!starts.is_empty());
+                wait_for("records", || {
+                    let event = consumer.poll(Duration::from_millis(1));
+                    assert!(event.is_none(), "{event:?}");
+                    read.load(Ordering::Relaxed) >= before + some
+                });
+            }
+            let before = read.load(Ordering::Relaxed);
+            let all: Vec<_> = (0..PARTITIONS)
+                .map(|partition| Start { partition, next: 0, leader_epoch: None, queue: ids[0] })
+                .collect();
+            consumer.assign(Generation(201), &all).unwrap();
+            current.store(201, Ordering::SeqCst);
+            let expected = u64::try_from(i64::from(PARTITIONS) * RECORDS).unwrap();
+            wait_for("every record", || {
+                assert_eq!(consumer.poll(Duration::from_millis(1)), None);
+                read.load(Ordering::Relaxed) >= before + expected
+            });
+            drop(at_end);
+            let [first, second] = workers.map(|worker| worker.join().unwrap());
+            assert_eq!(first, (0..PARTITIONS).map(|partition| (partition, RECORDS)).collect());
+            assert!(second.is_empty());
+        });
+    }
+
+    #[test]
+    fn a_worker_that_is_busy_with_old_records_holds_nobody_up() {
+        let cluster = Cluster::new(1, 1);
+        cluster.produce(0, 0, 100);
+        let consumer = cluster.connect();
+        let mut queue = consumer.queue();
+        let id = queue.id();
+        consumer.assign(Generation(1), &starts(&queue, &[(0, 0)])).unwrap();
+        let mut generation = Generation(0);
+        let mut read = Vec::new();
+        let until = Instant::now() + DEADLINE;
+        while read.last() != Some(&(Generation(2), 99)) {
+            queue.poll(Duration::from_millis(50), 1000, &mut |item| match item {
+                Item::Assigned { generation: new, .. } => generation = new,
+                Item::Record(record) => {
+                    if generation == Generation(1) && record.offset == 3 {
+                        let start = Start { partition: 0, next: 50, leader_epoch: None, queue: id };
+                        consumer.assign(Generation(2), &[start]).unwrap();
+                    }
+                    read.push((generation, record.offset));
+                }
+                _ => {}
+            });
+            assert!(Instant::now() < until, "{read:?}");
+        }
+        let (old, new): (Vec<_>, Vec<_>) = read.into_iter().partition(|(generation, _)| *generation == Generation(1));
+        assert_eq!(new, (50..100).map(|offset| (Generation(2), offset)).collect::<Vec<_>>());
+        // the rest of the batch in hand, under its own stamp
+        assert!(old.iter().enumerate().all(|(at, (_, offset))| i64::try_from(at).unwrap() == *offset));
+    }
+
+    #[test]
+    fn partitions_are_added_while_the_others_go_on() {
+        let cluster = Cluster::new(1, 2);
+        cluster.produce(0, 0, 20);
+        cluster.produce(1, 0, 10);
+        let consumer = cluster.connect();
+        let mut queue = consumer.queue();
+        consumer.assign(Generation(7), &starts(&queue, &[(0, 5)])).unwrap();
+        let seen = read_until(&consumer, &mut queue, |seen| *seen == Seen::End(0, 20));
+        assert_eq!(seen[0], Seen::Assigned(Generation(7), vec![(0, 5)]));
+        assert_eq!(seen[1..16], (5..20).map(|offset| Seen::Record(0, offset)).collect::<Vec<_>>());
+
+        consumer.add(&starts(&queue, &[(1, 0)])).unwrap();
+        cluster.produce(0, 20, 21);
+        let seen = read_until(&consumer, &mut queue, |seen| *seen == Seen::End(1, 10));
+        assert_eq!(seen[0], Seen::Added(vec![(1, 0)]));
+        let again = seen.iter().filter(|seen| matches!(seen, Seen::Record(0, offset) if *offset < 20)).count();
+        assert_eq!(again, 0);
+        let error = consumer.add(&starts(&queue, &[(1, 0)])).unwrap_err();
+        assert_eq!(error.to_string(), "assigning partitions of topic \"orders\": partition 1 is assigned already");
+    }
+
+    #[test]
+    fn offsets_that_are_not_there_are_told() {
+        let cluster = Cluster::new(1, 2);
+        cluster.produce(0, 0, 10);
+        cluster.produce(1, 0, 10);
+        let consumer = cluster.connect();
+        let mut queue = consumer.queue();
+        consumer.assign(Generation(1), &starts(&queue, &[(0, 11), (1, 10)])).unwrap();
+        let seen = read_until(&consumer, &mut queue, |seen| matches!(seen, Seen::OutOfRange { .. }));
+        let told = Seen::OutOfRange { partition: 0, offset: 11, is_truncated: false };
+        assert!(seen.contains(&told), "{seen:?}");
+
+        // a partition that stopped so goes on once it is assigned anew
+        consumer.assign(Generation(2), &starts(&queue, &[(0, 8)])).unwrap();
+        let seen = read_until(&consumer, &mut queue, |seen| *seen == Seen::End(0, 10));
+        assert!(seen.contains(&Seen::Record(0, 8)) && seen.contains(&Seen::Record(0, 9)), "{seen:?}");
+    }
+
+    #[test]
+    fn a_log_that_was_cut_off_below_us_is_told() {
+        let cluster = Cluster::new(1, 1);
+        cluster.produce(0, 0, 10);
+        let consumer = cluster.connect();
+        let mut queue = consumer.queue();
+        let start = Start { partition: 0, next: 12, leader_epoch: Some(0), queue: queue.id() };
+        consumer.assign(Generation(1), &[start]).unwrap();
+        let seen = read_until(&consumer, &mut queue, |seen| matches!(seen, Seen::OutOfRange { .. }));
+        assert!(matches!(seen.last(), Some(Seen::OutOfRange { is_truncated: true, .. })), "{seen:?}");
+    }
+
+    #[test]
+    fn an_outage_passes_and_reading_goes_on() {
+        let cluster = Cluster::new(1, 1);
+        cluster.produce(0, 0, 10);
+        let consumer = cluster.connect();
+        let mut queue = consumer.queue();
+        consumer.assign(Generation(1), &starts(&queue, &[(0, 0)])).unwrap();
+        read_until(&consumer, &mut queue, |seen| *seen == Seen::End(0, 10));
+        cluster.mock.broker_down(-1).unwrap();
+        wait_for("the outage", || match consumer.poll(Duration::from_millis(20)) {
+            Some(event) => {
+                assert!(event.is_passing(), "{event:?}");
+                matches!(event, Event::AllBrokersDown { .. })
+            }
+            None => false,
+        });
+        cluster.mock.broker_up(-1).unwrap();
+        cluster.produce(0, 10, 20);
+        let seen = read_until(&consumer, &mut queue, |seen| *seen == Seen::Record(0, 19));
+        let records: Vec<_> = seen.into_iter().filter(|seen| matches!(seen, Seen::Record(..))).collect();
+        assert_eq!(records, (10..20).map(|offset| Seen::Record(0, offset)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn leaders_may_move_and_fetches_may_fail() {
+        let cluster = Cluster::new(3, 1);
+        let consumer = cluster.connect();
+        let mut queue = consumer.queue();
+        consumer.assign(Generation(1), &starts(&queue, &[(0, 0)])).unwrap();
+        let mut records = Vec::new();
+        for round in 0..6 {
+            cluster.mock.partition_leader(&cluster.topic, 0, Some(round % 3 + 1)).unwrap();
+            cluster.mock.request_errors(
+                RDKafkaApiKey::Fetch,
+                &[Raw::RD_KAFKA_RESP_ERR__TRANSPORT, Raw::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION],
+            );
+            let first = i64::from(round) * 50;
+            cluster.produce(0, first, first + 50);
+            let seen = read_until(&consumer, &mut queue, |seen| *seen == Seen::Record(0, first + 49));
+            records.extend(seen.into_iter().filter(|seen| matches!(seen, Seen::Record(..))));
+        }
+        assert_eq!(records, (0..300).map(|offset| Seen::Record(0, offset)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn positions_are_published_only_to_a_group_of_the_users() {
+        let cluster = Cluster::new(1, 1);
+        cluster.produce(0, 0, 10);
+        let mut settings = cluster.settings();
+        let published = |settings: &Settings| {
+            let consumer = Consumer::connect(settings).unwrap();
+            let mut queue = consumer.queue();
+            consumer.assign(Generation(1), &starts(&queue, &[(0, 0)])).unwrap();
+            read_until(&consumer, &mut queue, |seen| *seen == Seen::End(0, 10));
+            consumer.publish(&[(0, 7)].into_iter().collect());
+            let mut asked = TopicPartitionList::new();
+            asked.add_partition(&cluster.topic, 0);
+            let told = consumer.client.committed_offsets(asked, DEADLINE).unwrap();
+            told.elements()[0].offset()
+        };
+        assert_eq!(published(&settings), Offset::Invalid);
+        settings.properties.insert("group.id".to_owned(), "watchers".to_owned());
+        assert_eq!(published(&settings), Offset::Offset(7));
+    }
 }

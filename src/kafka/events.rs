@@ -17,6 +17,9 @@ pub enum Event {
     AllBrokersDown { text: String },
     /// Trouble that passes by itself: a connection lost, a leader moved, a name not resolved.
     Trouble { text: String },
+    /// A broker says that the topic or a partition of it is not there. It may just have started and not know yet:
+    /// [`super::Consumer::topic`] asks until it is sure.
+    TopicMissing { text: String },
     /// Worth a line in a verbose log, no more.
     Note { text: String },
     /// The job cannot go on: rights taken away, or the client itself broken.
@@ -32,7 +35,11 @@ impl Event {
     /// What librdkafka said.
     pub fn text(&self) -> &str {
         match self {
-            Self::AllBrokersDown { text } | Self::Trouble { text } | Self::Note { text } | Self::Final { text } => text,
+            Self::AllBrokersDown { text }
+            | Self::Trouble { text }
+            | Self::TopicMissing { text }
+            | Self::Note { text }
+            | Self::Final { text } => text,
         }
     }
 }
@@ -159,11 +166,21 @@ fn without_state(text: &str) -> &str {
 
 impl ClientContext for Events {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        // errors come as events, too, with a code; the log has them as FAIL and ERROR
-        if (level as i32) > (RDKafkaLogLevel::Warning as i32) || matches!(facility, "FAIL" | "ERROR") {
-            return;
+        match facility {
+            // errors that librdkafka meets in a worker's queue and has no other way to tell
+            "ERROR" => {
+                let text = text.split_once(": ").map_or(text, |(_, text)| text).to_owned();
+                let is_missing = ["does not exist", "not available", "no longer available"];
+                let is_missing = is_missing.iter().any(|words| text.contains(words));
+                self.push(if is_missing { Event::TopicMissing { text } } else { Event::Trouble { text } });
+            }
+            // comes as an event, too
+            "FAIL" => {}
+            _ if (level as i32) <= (RDKafkaLogLevel::Warning as i32) => {
+                self.push(Event::Note { text: text.to_owned() })
+            }
+            _ => {}
         }
-        self.push(Event::Note { text: text.to_owned() });
     }
 
     fn stats_raw(&self, _: &[u8]) {}
@@ -208,6 +225,16 @@ mod tests {
         events.connected();
         events.judge(Code::Authentication, "no users yet".to_owned());
         assert!(events.next().unwrap().is_passing());
+    }
+
+    #[test]
+    fn a_missing_topic_is_told_by_a_log_line() {
+        let events = Events::new(false);
+        events.log(RDKafkaLogLevel::Error, "FAIL", "rdkafka#consumer-1: a:1: connection refused");
+        events.log(RDKafkaLogLevel::Error, "ERROR", "rdkafka#consumer-1: t [0]: topic does not exist (Broker: no)");
+        let text = "t [0]: topic does not exist (Broker: no)".to_owned();
+        assert_eq!(events.next(), Some(Event::TopicMissing { text }));
+        assert_eq!(events.next(), None);
     }
 
     #[test]

@@ -34,10 +34,6 @@ pub(super) mod code {
     pub const PARTITION_EOF: i32 = Code::RD_KAFKA_RESP_ERR__PARTITION_EOF as i32;
     pub const AUTO_OFFSET_RESET: i32 = Code::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET as i32;
     pub const TOPIC_AUTHORIZATION_FAILED: i32 = Code::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as i32;
-    pub const UNKNOWN_TOPIC_OR_PART: i32 = Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART as i32;
-    pub const UNKNOWN_TOPIC: i32 = Code::RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC as i32;
-    pub const UNKNOWN_PARTITION: i32 = Code::RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION as i32;
-    pub const UNKNOWN_TOPIC_ID: i32 = Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_ID as i32;
     pub const BAD_MSG: i32 = Code::RD_KAFKA_RESP_ERR__BAD_MSG as i32;
     pub const BAD_COMPRESSION: i32 = Code::RD_KAFKA_RESP_ERR__BAD_COMPRESSION as i32;
     pub const NOT_IMPLEMENTED: i32 = Code::RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED as i32;
@@ -286,11 +282,12 @@ pub(super) fn cached_end(client: &Client, topic: &CStr, partition: i32) -> Optio
     (RDKafkaErrorCode::from(error) == RDKafkaErrorCode::NoError && high >= 0).then_some(high)
 }
 
-/// The topic's id in Kafka's own base64; `None` where the brokers keep none (before 2.8) or do not tell in time.
+/// The topic's id in Kafka's own base64, as this broker knows it; `None` where it keeps none (before 2.8) or does not
+/// tell in time.
 ///
 /// # Blocks
 /// Up to `wait`.
-pub(super) fn topic_id(client: &Arc<Client>, topic: &CStr, wait: Duration) -> Option<String> {
+pub(super) fn topic_id(client: &Arc<Client>, topic: &CStr, broker: i32, wait: Duration) -> Option<String> {
     let reply = Queue::new(client);
     let mut name = topic.as_ptr();
     // SAFETY: everything made here is destroyed here, after its last use; librdkafka copies names and options before
@@ -300,7 +297,10 @@ pub(super) fn topic_id(client: &Arc<Client>, topic: &CStr, wait: Duration) -> Op
         let rk = client.client().native_ptr();
         let options = sys::rd_kafka_AdminOptions_new(rk, sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
         let mut refusal = [0 as c_char; 256];
-        sys::rd_kafka_AdminOptions_set_request_timeout(options, millis(wait), refusal.as_mut_ptr(), refusal.len());
+        let (room, size) = (refusal.as_mut_ptr(), refusal.len());
+        sys::rd_kafka_AdminOptions_set_request_timeout(options, millis(wait), room, size);
+        // else the controller is asked, and waited for where there is none
+        sys::rd_kafka_AdminOptions_set_broker(options, broker, room, size);
         let names = sys::rd_kafka_TopicCollection_of_topic_names(&raw mut name, 1);
         sys::rd_kafka_DescribeTopics(rk, names, options, reply.queue.as_ptr());
         sys::rd_kafka_TopicCollection_destroy(names);

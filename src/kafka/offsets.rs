@@ -146,3 +146,37 @@ impl Consumer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::mock::{Cluster, DEADLINE, Seen, read_until, starts};
+    use super::*;
+    use crate::offset::Generation;
+
+    #[test]
+    fn watermarks_and_ends() {
+        let cluster = Cluster::new(2, 3);
+        cluster.produce(0, 0, 10);
+        cluster.produce(2, 0, 5);
+        let consumer = cluster.connect();
+        let marks = consumer.watermarks(&[0, 1, 2], DEADLINE).unwrap();
+        let expected = [(0, 10), (1, 0), (2, 5)].map(|(partition, high)| (partition, Watermarks { low: 0, high }));
+        assert_eq!(marks, expected.into_iter().collect());
+        assert_eq!(consumer.ends(&[2], DEADLINE).unwrap(), [(2, 5)].into_iter().collect());
+        assert!(consumer.ends(&[], DEADLINE).unwrap().is_empty());
+
+        assert!(consumer.cached_ends(&[0, 1]).is_empty());
+        let mut queue = consumer.queue();
+        consumer.assign(Generation(1), &starts(&queue, &[(0, 0)])).unwrap();
+        read_until(&consumer, &mut queue, |seen| *seen == Seen::End(0, 10));
+        assert_eq!(consumer.cached_ends(&[0, 1]), [(0, 10)].into_iter().collect());
+    }
+
+    #[test]
+    fn a_partition_that_is_not_there_is_told() {
+        let cluster = Cluster::new(1, 1);
+        let consumer = cluster.connect();
+        let error = consumer.watermarks(&[0, 7], DEADLINE).unwrap_err();
+        assert_eq!(error.to_string(), "topic \"orders\" has no partition 7");
+    }
+}

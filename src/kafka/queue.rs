@@ -244,15 +244,11 @@ fn text(message: Message<'_>) -> &str {
         .trim_end_matches('\0')
 }
 
-/// Rights, a topic that is gone, and data that cannot be read stay as they are; all else librdkafka tries again.
+/// Rights that are taken away and data that cannot be read stay so; all else librdkafka tries again.
 fn is_passing(error: i32) -> bool {
     !matches!(
         error,
         code::TOPIC_AUTHORIZATION_FAILED
-            | code::UNKNOWN_TOPIC_OR_PART
-            | code::UNKNOWN_TOPIC
-            | code::UNKNOWN_PARTITION
-            | code::UNKNOWN_TOPIC_ID
             | code::BAD_MSG
             | code::BAD_COMPRESSION
             | code::NOT_IMPLEMENTED

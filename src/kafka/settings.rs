@@ -60,8 +60,8 @@ const WITHOUT_EFFECT: [(&str, &str); 8] = [
 const POSITIONS: &str = "positions are kept in the database";
 const MEMBERSHIP: &str = "partitions are assigned by the job itself, not by a consumer group";
 
-/// What librdkafka needs for a record beside its bytes, measured (410) and rounded up.
-const RECORD_OVERHEAD: usize = 512;
+/// What librdkafka needs for a record beside its bytes, measured (320) and rounded up.
+const RECORD_OVERHEAD: usize = 400;
 
 impl Settings {
     /// Looks whether librdkafka takes all properties, without asking any server.
@@ -110,7 +110,7 @@ impl Settings {
     ///
     /// A quarter of the bytes is for responses in flight, three eighths each for record bytes and for librdkafka's own
     /// per-record cost. librdkafka measures the queue that a partition is forwarded to, so limits are per worker.
-    fn defaults(&self) -> [(&'static str, String); 10] {
+    fn defaults(&self) -> [(&'static str, String); 11] {
         let workers = self.workers.max(1);
         let share = self.queue_bytes / 8;
         let queue_kbytes = (share * 3 / workers / 1024).clamp(256, 2_000_000);
@@ -124,6 +124,8 @@ impl Settings {
             ("client.id", "gpkafka".to_owned()),
             // a full queue otherwise idles for a whole second
             ("fetch.queue.backoff.ms", "2".to_owned()),
+            // a rewind waits for the fetch under way, which waits so long where there is nothing new
+            ("fetch.wait.max.ms", "100".to_owned()),
             // a new partition is to be found within 30 s
             ("topic.metadata.refresh.interval.ms", "10000".to_owned()),
             ("queued.min.messages", queue_records.to_string()),

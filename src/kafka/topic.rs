@@ -1,5 +1,6 @@
 //! The topic: its id and its partitions, and a helpful error when it is not there.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
@@ -14,7 +15,8 @@ use super::{Consumer, Error, ffi};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
     pub name: String,
-    /// Differs once the topic has been deleted and made anew. `None` where the brokers keep no ids (before 2.8).
+    /// Differs once the topic has been deleted and made anew. `None` says nothing: brokers keep ids from 2.8 on, and
+    /// this one may have been too busy to tell.
     pub id: Option<String>,
     /// In ascending order.
     pub partitions: Vec<i32>,
@@ -23,11 +25,16 @@ pub struct Topic {
 /// How long one request may take before what librdkafka has said meanwhile is looked at.
 const SLICE: Duration = Duration::from_secs(1);
 
+/// How long a topic that was there must be missing until it is believed: a broker that has just started may answer
+/// before it knows all topics.
+const DOUBT: Duration = Duration::from_secs(10);
+
 impl Consumer {
     /// Asks the brokers about the topic: at the start, and every some seconds for new partitions or another id.
     ///
     /// # Errors
-    /// No broker answers within `wait`; they refuse us; the topic does not exist.
+    /// No broker answers within `wait`; they refuse us; the topic does not exist, or, where it once did, has been
+    /// missing for `wait` or 10 s, whichever is shorter.
     ///
     /// # Blocks
     /// Up to `wait`; some milliseconds when brokers are there.
@@ -36,18 +43,19 @@ impl Consumer {
         if self.lists_first {
             self.require_listed(until, wait)?;
         }
+        let gone =
+            if self.was_there.load(Ordering::Relaxed) { until.min(Instant::now() + DOUBT) } else { Instant::now() };
         loop {
             let metadata = self.metadata(Some(&self.topic), until, wait)?;
-            let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == self.topic) else {
-                return Err(self.unknown_topic(until, wait));
-            };
-            match topic.error() {
+            let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
+            match topic.map_or(Some(Raw::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART), |topic| topic.error()) {
                 None => {
-                    let mut partitions: Vec<_> = topic.partitions().iter().map(|partition| partition.id()).collect();
-                    partitions.sort_unstable();
-                    return Ok(Topic { name: self.topic.clone(), id: self.topic_id(until), partitions });
+                    self.was_there.store(true, Ordering::Relaxed);
+                    return Ok(self.described(&metadata));
                 }
-                Some(Raw::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART | Raw::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION) => {
+                Some(Raw::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART | Raw::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION)
+                    if gone <= Instant::now() =>
+                {
                     return Err(self.unknown_topic(until, wait));
                 }
                 Some(Raw::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) => {
@@ -61,6 +69,13 @@ impl Consumer {
                 }
             }
         }
+    }
+
+    fn described(&self, metadata: &Metadata) -> Topic {
+        let topics = metadata.topics().iter().filter(|topic| topic.name() == self.topic);
+        let mut partitions: Vec<_> = topics.flat_map(|topic| topic.partitions()).map(|one| one.id()).collect();
+        partitions.sort_unstable();
+        Topic { name: self.topic.clone(), id: self.topic_id(metadata), partitions }
     }
 
     /// Metadata of one topic or of all; tries again until then.
@@ -116,10 +131,13 @@ impl Consumer {
         Ok(all.topics().iter().map(|topic| topic.name().to_owned()).filter(|name| !name.starts_with("__")).collect())
     }
 
-    /// Brokers that do not know the request say so at once.
-    fn topic_id(&self, until: Instant) -> Option<String> {
-        let left = until.saturating_duration_since(Instant::now());
-        ffi::topic_id(&self.client, &self.topic_c, left.max(SLICE))
+    fn topic_id(&self, metadata: &Metadata) -> Option<String> {
+        /// A broker has just answered; one that does not know the request says so at once.
+        const ANSWER: Duration = Duration::from_secs(3);
+        let answered = metadata.orig_broker_id();
+        let known = metadata.brokers().iter().map(|broker| broker.id());
+        let broker = known.clone().find(|&id| id == answered).or_else(|| known.clone().next())?;
+        ffi::topic_id(&self.client, &self.topic_c, broker, ANSWER)
     }
 }
 
@@ -129,5 +147,67 @@ fn said(error: &KafkaError) -> Option<String> {
         Some(Code::OperationTimedOut) => None,
         Some(code) => Some(code.to_string()),
         None => Some(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::mock::{Cluster, DEADLINE};
+    use super::super::{Settings, Topic};
+    use super::*;
+
+    #[test]
+    fn a_topic_has_an_id_and_partitions() {
+        let cluster = Cluster::new(1, 3);
+        let consumer = cluster.connect();
+        let Topic { name, id, partitions } = consumer.topic(DEADLINE).unwrap();
+        assert_eq!((name.as_str(), partitions.as_slice()), ("orders", &[0, 1, 2][..]));
+        assert_eq!(id.unwrap().len(), 22);
+    }
+
+    #[test]
+    fn a_topic_that_is_not_there_is_told_with_the_nearest_name() {
+        let cluster = Cluster::new(1, 1);
+        cluster.mock.create_topic("__consumer_offsets", 1, 1).unwrap();
+        let brokers = cluster.mock.bootstrap_servers();
+        for properties in [vec![], vec![("api.version.request", "false"), ("broker.version.fallback", "0.10.0")]] {
+            let properties = properties.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            let settings = Settings { topic: "order".to_owned(), properties, ..cluster.settings() };
+            // the mock cluster makes topics as old brokers do, unless it is told to deny this one
+            cluster.mock.topic_error("order", Raw::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART).unwrap();
+            let error = Consumer::connect(&settings).unwrap().topic(DEADLINE).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("topic \"order\" does not exist on {brokers}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn missing_rights_are_told_at_once() {
+        let cluster = Cluster::new(1, 1);
+        cluster.mock.topic_error("orders", Raw::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).unwrap();
+        let error = cluster.connect().topic(DEADLINE).unwrap_err();
+        assert!(error.to_string().contains("no right to describe topic \"orders\""), "{error}");
+        assert!(!error.is_passing());
+    }
+
+    #[test]
+    fn brokers_that_do_not_answer_are_told_with_the_cause() {
+        let settings = Settings {
+            // a port that nobody listens on, and an address that nobody uses, whose port is to be 9092
+            brokers: "127.0.0.1:1, 127.0.0.77".to_owned(),
+            topic: "orders".to_owned(),
+            properties: BTreeMap::new(),
+            queue_bytes: 16 << 20,
+            workers: 1,
+        };
+        let begun = Instant::now();
+        let error = Consumer::connect(&settings).unwrap().topic(Duration::from_secs(2)).unwrap_err();
+        let text = error.to_string();
+        assert!(text.starts_with("no kafka broker of 127.0.0.1:1, 127.0.0.77 answered within 2 s: "), "{text}");
+        assert!(text.contains("127.0.0.77:9092"), "{text}");
+        assert!(text.contains("Connection refused"), "{text}");
+        assert!(error.is_passing());
+        assert!(begun.elapsed() < DEADLINE);
     }
 }
