@@ -89,3 +89,73 @@ fn connect(job: &Job, settings: &Settings) -> Result<String, Exit> {
     );
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn the_statements_of_a_load() {
+        let text = include_bytes!("../config/samples/t1_csv.yaml").to_vec();
+        let job = crate::config::parse(Path::new("t1.yaml"), text, &Default::default()).unwrap();
+        let plan = plan(&job, &job.greenplum_settings(), "etl1", 8080);
+        expect![[r#"
+            -- job 03cd574a15d923eb0bc609d16321ae26
+            -- topic topic_for_gpkafka at localhost:9092 into "public"."data_from_kafka"
+
+            -- once: the ledger of committed offsets
+            CREATE TABLE "public"."gpkafka_ledger" (
+                job          text NOT NULL,
+                "partition"  integer NOT NULL,
+                seq          bigint NOT NULL,
+                kind         text NOT NULL,
+                first        bigint NOT NULL,
+                next         bigint NOT NULL,
+                topic_id     text,
+                leader_epoch integer,
+                batch        bigint NOT NULL,
+                inserted     bigint NOT NULL,
+                rejected     bigint NOT NULL,
+                filtered     bigint NOT NULL,
+                bytes        bigint NOT NULL,
+                started_at   timestamp with time zone NOT NULL,
+                ended_at     timestamp with time zone NOT NULL,
+                instance     text NOT NULL,
+                host         text NOT NULL,
+                pid          integer NOT NULL,
+                os_user      text NOT NULL,
+                topic        text NOT NULL,
+                database     text NOT NULL,
+                schema       text NOT NULL,
+                "table"      text NOT NULL,
+                UNIQUE (job, "partition", seq)
+            )
+            DISTRIBUTED BY (job);
+
+            -- once per definition: the external table (Greenplum)
+            CREATE EXTERNAL TABLE "public"."gpkafkaloadext_82df2bc0d63f26b8897517d2077f44ed" (
+                "cust_id" int,
+                "expenses" decimal(9,2)
+            )
+            LOCATION ('gpfdist://etl1:8080/v1/03cd574a15d923eb0bc609d16321ae26/all/<token>')
+            FORMAT 'TEXT' (DELIMITER E'\t' NULL '\N' ESCAPE '\' NEWLINE 'LF')
+            ENCODING 'UTF8'
+            LOG ERRORS SEGMENT REJECT LIMIT 2147483647 ROWS;
+
+            -- each batch
+            BEGIN;
+            INSERT INTO "public"."data_from_kafka" ("customer_id", "expenses", "tax_due")
+            SELECT "cust_id",
+                   "expenses",
+                   expenses * .0725
+              FROM "public"."gpkafkaloadext_82df2bc0d63f26b8897517d2077f44ed" AS ext;
+            -- rows sent = inserted + rejected is checked, the ledger rows are appended and their chain checked
+            COMMIT;
+        "#]]
+        .assert_eq(&plan);
+    }
+}

@@ -221,3 +221,126 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Command::Version => console::print(&format!("gpkafka {}\n", env!("CARGO_PKG_VERSION"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn help_of(subcommand: &str, expected: &Expect) {
+        let mut command = Cli::command().term_width(100);
+        let shown = match subcommand {
+            "" => command.render_help(),
+            _ => command.find_subcommand_mut(subcommand).unwrap().render_help(),
+        };
+        expected.assert_eq(&shown.to_string());
+    }
+
+    #[test]
+    fn the_help() {
+        help_of(
+            "",
+            &expect![[r#"
+            Loads Kafka topics into Greenplum: in parallel, exactly once
+
+            Usage: gpkafka <COMMAND>
+
+            Commands:
+              load     Load a topic into a table until interrupted, or up to its end
+              check    Show what a job has committed, and how far it is behind
+              dryrun   Validate a job file and show the SQL it would run, without loading
+              segment  Read rows from a loader as one Greenplum segment would, and write them to stdout
+              version  Print the version
+              help     Print this message or the help of the given subcommand(s)
+
+            Options:
+              -h, --help     Print help
+              -V, --version  Print version
+
+            A job is described in a YAML file; files of the original gpkafka run unchanged.
+            Exit codes: 0 done, 1 failed while running or for want of a server, 64 wrong use or a wrong file.
+        "#]],
+        );
+        help_of(
+            "load",
+            &expect![[r#"
+            Load a topic into a table until interrupted, or up to its end
+
+            Usage: load [OPTIONS] <FILE>
+
+            Arguments:
+              <FILE>  The job file (YAML, version 1 or 2)
+
+            Options:
+              -p, --property <VAR=VALUE>        Value of a {{var}} of the file; may be repeated
+                  --name <NAME>                 Name of the job in log lines; the history does not depend on it
+                  --quit-at-eof                 Stop at the offsets that are the ends of the partitions when the
+                                                load starts
+                  --force-reset-earliest        Forget the stored offsets; start from the oldest record still in
+                                                the topic
+                  --force-reset-latest          Forget the stored offsets; start with records produced from now
+                                                on
+                  --force-reset-timestamp <MS>  Forget the stored offsets; start from the first record at or
+                                                after a time (milliseconds since 1970)
+                  --partition                   Show the offsets of each partition with each batch
+                  --skip-explain                Skip the EXPLAIN of the INSERT at the start
+                  --memory <MIB>                Memory for everything in flight, in MiB [default: 512]
+                  --debug-port <PORT>           Serve health and metrics on this port of the loopback address
+                  --segment-program <PATH>      Executable that a PostgreSQL server runs to read rows [default:
+                                                this one]
+                  --gpfdist-host <HOST>         Address of this machine that every segment host can reach
+                                                [default: this machine's host name]
+                  --gpfdist-port <PORT>         Port for segments; 0 takes any free one [default: 8080, or the
+                                                next free one]
+                  --config <FILE>               Take the gpfdist host and port from the Gpfdist part of a
+                                                gpss.json file
+              -l, --log-dir <DIR>               Directory of the log file gpkafka_<date>.log [default:
+                                                $HOME/gpAdminLogs]
+                  --verbose                     Show debug lines too
+                  --color                       Colour the levels of log lines
+                  --csv-log                     Write log lines as CSV: time, pid, level, message
+              -h, --help                        Print help
+        "#]],
+        );
+        help_of(
+            "segment",
+            &expect![[r#"
+            Read rows from a loader as one Greenplum segment would, and write them to stdout
+
+            Usage: segment [OPTIONS] <URL>...
+
+            Arguments:
+              <URL>...  Where to read: the LOCATION of an external table, http:// or gpfdist://
+
+            Options:
+                  --segment-id <N>     Content id to act as [default: 0]
+                  --segment-count <N>  Segments of the cluster [default: 1]
+                  --xid <XID>          Transaction id to send [default: probe-0000000001]
+                  --cid <CID>          Command id to send [default: 1]
+                  --sn <SN>            Scan number to send [default: 1]
+                  --proto <N>          Protocol: 1 has frames, 0 is bare rows [default: 1]
+                  --discard            Count the rows instead of writing them; print the sums to stderr
+              -h, --help               Print help
+        "#]],
+        );
+    }
+
+    #[test]
+    fn wrong_use_is_refused() {
+        for words in [
+            &["gpkafka"][..],
+            &["gpkafka", "lode"],
+            &["gpkafka", "load"],
+            &["gpkafka", "load", "a.yaml", "b.yaml"],
+            &["gpkafka", "load", "a.yaml", "--force-reset-earliest", "--force-reset-latest"],
+            &["gpkafka", "load", "a.yaml", "--force-reset-timestamp", "-1"],
+            &["gpkafka", "load", "a.yaml", "--gpfdist-port", "65536"],
+            &["gpkafka", "load", "a.yaml", "-p", "novalue"],
+            &["gpkafka", "segment"],
+        ] {
+            assert!(Cli::try_parse_from(words).is_err(), "{words:?}");
+        }
+    }
+}
