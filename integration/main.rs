@@ -21,6 +21,7 @@ mod case;
 mod cases;
 mod kafka_consumer;
 mod old_kafka;
+mod rejects;
 mod servers;
 mod tidy;
 mod wrong_inputs;

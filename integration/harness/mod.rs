@@ -4,6 +4,7 @@
 
 mod database;
 mod greenplum;
+mod job;
 mod kafka;
 mod loader;
 mod place;
@@ -14,9 +15,10 @@ mod wait;
 
 pub use database::{Database, Kind, rows};
 pub use greenplum::{gphome, greenplum};
+pub use job::Job;
 pub use kafka::{Kafka, Version, kafka};
 pub use loader::{Loader, Outcome, Running, executable};
-pub use place::{free_port, unique};
+pub use place::{free_port, full, unique};
 pub use postgres::{postgres, start as start_postgres};
 pub use process::{Output, Supervised, User, directory, run, signal};
 pub use topic::{Producer, Topic};

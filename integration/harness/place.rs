@@ -43,3 +43,9 @@ pub fn free_port() -> u16 {
         .find(|&port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok())
         .expect("one of 12,000 ports is free")
 }
+
+/// A size as it is promised when `GPKAFKA_FULL=1` (`integration/test --full`), else a tenth of it.
+pub fn full(size: i64) -> i64 {
+    let is_full = std::env::var_os("GPKAFKA_FULL").is_some_and(|value| value == "1");
+    if is_full { size } else { size / 10 }
+}

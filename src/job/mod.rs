@@ -16,6 +16,7 @@ pub mod failure;
 pub mod launch;
 pub mod positions;
 pub mod prepare;
+pub mod rejects;
 pub mod report;
 pub mod run;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::launch::workers_max;
 use super::positions::{self, Known, Positions, Reset};
 use super::report::say;
 use super::run::{Memory, QUEUE_SHARE, Run};
-use crate::config::Format;
+use crate::config::{ErrorLimit, Format};
 use crate::decode;
 use crate::greenplum::{
     Chain, Claim, Commit, Connection, Definition, ExternalTable, Holder, Insert, Ledger, Load, Loader, Partitions,
@@ -49,6 +49,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let partitions = wanted(run, &topic.partitions)?;
     let holder = claim(run, &settings, &partitions)?;
     let external = external(run, &mut connection, &insert, &settings)?;
+    warn_of_limit(run, memory, &connection);
     if !run.options.skip_explain && !memory.has_run {
         insert.explain(&mut connection, &external.name)?;
     }
@@ -155,6 +156,18 @@ fn external(
     }
     run.server.accept_path(&external.path);
     Ok(external)
+}
+
+/// What ERROR_LIMIT cannot do where nothing like Greenplum's reject limit is there.
+fn warn_of_limit(run: &Run<'_>, memory: &Memory, connection: &Connection) {
+    let has_limit = run.job.error_limit != ErrorLimit::Records(0);
+    if has_limit && !memory.has_run && !connection.dialect().is_greenplum() {
+        say!(
+            run.reporter,
+            Warn,
+            "ERROR_LIMIT counts what gpkafka refuses; a value that PostgreSQL refuses fails its batch, and names the record"
+        );
+    }
 }
 
 /// A range in a file may name millions of partitions that no topic has.

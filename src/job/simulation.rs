@@ -184,6 +184,7 @@ impl World {
                 life.replies.push_back(Event::Committed { batch });
             }
             Action::Report(_) => {}
+            Action::Fail(cause) => panic!("{cause}"),
             Action::End => life.has_ended = true,
         }
         !dies

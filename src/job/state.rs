@@ -12,7 +12,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
-use super::batch::{Batch, Limits, RejectLimit};
+use super::batch::{Batch, Counts, Limits, RejectLimit};
 use crate::block::RowBlock;
 use crate::offset::{Checkpoint, Discontinuity, Generation};
 
@@ -48,6 +48,8 @@ pub enum Action {
     Commit { batch: u64, has_rows: bool },
     /// Tell the user of a committed batch.
     Report(Box<Done>),
+    /// The front batch must not commit; as an error of [`State::on`], but after the actions before it.
+    Fail(Broken),
     /// Everything wanted is committed.
     End,
 }
@@ -156,11 +158,6 @@ impl State {
         self.batches.front()
     }
 
-    /// The batch that came last: the one whose rejects were too many while it filled.
-    pub fn last(&self) -> Option<&Batch> {
-        self.batches.back()
-    }
-
     /// What became of the front batch's rows, once its INSERT returned.
     pub fn outcome(&self) -> Outcome {
         self.outcome
@@ -196,7 +193,7 @@ impl State {
             Event::Finish => self.is_finishing = true,
         }
         self.seal_what_is_full(now, &mut actions)?;
-        self.go_on(&mut actions)?;
+        self.go_on(&mut actions);
         Ok(actions)
     }
 
@@ -223,18 +220,12 @@ impl State {
             self.batches.push_back(Batch::new(self.batches_made, now));
         }
         let passed = std::mem::take(&mut self.passed);
-        let limit = self.wants.reject_limit;
         let batch = self.batches.back_mut().expect("a filling batch was just made sure of");
         for earlier in passed {
             batch.absorb(earlier, now)?;
         }
         batch.absorb(block, now)?;
-        match limit {
-            RejectLimit::Rows(limit) if batch.counts.rejected > limit => {
-                Err(Broken::TooManyRejects { rejected: batch.counts.rejected, rows: batch.counts.records })
-            }
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn end_of(&mut self, partition: i32, generation: Generation) {
@@ -320,34 +311,40 @@ impl State {
         Ok(())
     }
 
-    fn go_on(&mut self, actions: &mut Vec<Action>) -> Result<(), Broken> {
+    fn go_on(&mut self, actions: &mut Vec<Action>) {
+        if let Some(cause) = self.too_many_rejects() {
+            return actions.push(Action::Fail(cause));
+        }
         match (self.batches.front(), self.phase) {
             (None, _) => self.end_if_wanted(actions),
             (Some(front), Phase::Waiting) if front.counts.rows > 0 => {
                 actions.push(Action::Begin { batch: front.number });
                 self.phase = Phase::Beginning;
             }
-            (Some(front), Phase::Waiting) if front.is_sealed => return self.commit_without_rows(actions),
+            (Some(front), Phase::Waiting) if front.is_sealed => {
+                actions.push(Action::Commit { batch: front.number, has_rows: false });
+                self.outcome = Outcome { rejected: front.counts.rejected, ..Outcome::default() };
+                self.phase = Phase::Committing;
+            }
             (Some(front), Phase::Open) if front.is_sealed => {
                 actions.push(Action::Seal { batch: front.number });
                 self.phase = Phase::Draining;
             }
             _ => {}
         }
-        Ok(())
     }
 
-    /// Only rejects or holes: there is nothing to insert, but the offsets move.
-    fn commit_without_rows(&mut self, actions: &mut Vec<Action>) -> Result<(), Broken> {
-        let Some(front) = self.batches.front() else { return Ok(()) };
-        let rejected = front.counts.rejected;
-        if self.wants.reject_limit.is_exceeded(rejected, rejected) {
-            return Err(Broken::TooManyRejects { rejected, rows: rejected });
-        }
-        self.outcome = Outcome { rejected, ..Outcome::default() };
-        actions.push(Action::Commit { batch: front.number, has_rows: false });
-        self.phase = Phase::Committing;
-        Ok(())
+    /// Whether the front batch is known to fail before the database was asked: a number is too large at once, a share
+    /// when the batch is complete and has no row. A batch behind it waits for its turn, lest a good one fail with it.
+    fn too_many_rejects(&self) -> Option<Broken> {
+        let front = self.batches.front()?;
+        let Counts { rejected, records, rows, .. } = front.counts;
+        let is_known = match self.wants.reject_limit {
+            RejectLimit::Rows(_) => true,
+            RejectLimit::Percent(_) => front.is_sealed && rows == 0,
+        };
+        let is_exceeded = is_known && self.wants.reject_limit.is_exceeded(rejected, records);
+        is_exceeded.then_some(Broken::TooManyRejects { rejected, rows: records })
     }
 
     fn end_if_wanted(&mut self, actions: &mut Vec<Action>) {

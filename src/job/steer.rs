@@ -7,16 +7,16 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, select};
 use jiff::Timestamp;
 
-use super::batch::{Batch, REJECTS_NAMED_MAX};
-use super::commit;
+use super::batch::Batch;
 use super::failure::Error;
-use super::report::{BatchReport, Progress, Reporter, say};
+use super::report::{BatchReport, Level, Progress, Reporter, say};
 use super::state::{Action, Broken, Done, Event, Outcome, State};
 use super::threads::Threads;
 use super::totals::Totals;
 use super::warehouse::{Order, Reply};
 use super::watch::Seen;
 use super::worker::Told;
+use super::{commit, rejects};
 use crate::budget::Budget;
 use crate::gpfdist::{Cause, Session};
 use crate::greenplum::{self, Canceller, SegmentRejects};
@@ -249,6 +249,7 @@ impl Steer<'_> {
                 self.order(Order::Commit { batch, has_rows, commit })?;
             }
             Action::Report(done) => self.report(&done),
+            Action::Fail(cause) => return Err(self.broken(cause)),
             Action::End => return Ok(true),
         }
         Ok(false)
@@ -267,53 +268,16 @@ impl Steer<'_> {
     }
 
     fn broken(&mut self, cause: Broken) -> Error {
-        let number = self.state.front().map_or(0, |front| front.number);
-        if let (Broken::TooManyRejects { .. }, Some(failed)) = (&cause, self.state.last()) {
-            self.name_rejects(failed);
+        let front = self.state.front();
+        if let (Broken::TooManyRejects { .. }, Some(front)) = (&cause, front) {
+            self.name_rejects(front);
         }
-        Error::Broken { batch: number, cause }
+        Error::Broken { batch: front.map_or(0, |front| front.number), cause }
     }
 
-    /// The first of a batch's rejects by name, the rest as counts.
     fn name_rejects(&self, batch: &Batch) {
-        let topic = &self.topic;
-        for reject in &batch.rejects {
-            let payload = String::from_utf8_lossy(&reject.payload);
-            say!(
-                self.reporter,
-                Warn,
-                "rejected {topic}[{}]@{}  {}  payload {payload}",
-                reject.partition,
-                reject.offset,
-                reject.reason
-            );
-        }
-        for reject in self.rejects.named.iter().take(REJECTS_NAMED_MAX.saturating_sub(batch.rejects.len())) {
-            let offset = batch.offset_of(reject.partition, reject.first, reject.line);
-            let offset =
-                offset.map_or_else(|| format!("{}+{}", reject.first, reject.line), |offset| offset.to_string());
-            let cut = reject.raw.len().min(crate::block::Reject::PAYLOAD_BYTES_MAX);
-            let raw = String::from_utf8_lossy(&reject.raw[..cut]);
-            say!(self.reporter, Warn, "rejected {topic}[{}]@{offset}  {}  row {raw}", reject.partition, reject.message);
-        }
-        self.count_rejects(batch);
-    }
-
-    fn count_rejects(&self, batch: &Batch) {
-        let mut counts = self.rejects.counts.clone();
-        for (&partition, sums) in batch.by_partition.iter().filter(|(_, sums)| sums.rejected > 0) {
-            *counts.entry(partition).or_default() += sums.rejected;
-        }
-        if counts.values().sum::<u64>() > REJECTS_NAMED_MAX as u64 {
-            for (partition, count) in counts {
-                say!(
-                    self.reporter,
-                    Warn,
-                    "rejected {count} records of {}[{partition}] in batch {}",
-                    self.topic,
-                    batch.number
-                );
-            }
+        for line in rejects::lines(&self.topic, batch, &self.rejects) {
+            self.reporter.log(Level::Warn, &line);
         }
     }
 
