@@ -13,8 +13,6 @@ use crate::config::{self, Job, Problem, Refusal, ServerFile};
 pub fn job(args: &FileArgs) -> Result<(Job, Vec<Problem>), Exit> {
     let variables = args.properties.iter().cloned().collect();
     let job = config::load(&args.file, &variables).map_err(|refusal| refused(&refusal))?;
-    // Wrong properties are wrong in the file, and known without a server.
-    job.kafka_settings(1 << 20, 1).check().map_err(Exit::usage)?;
     let warnings = job.warnings.clone();
     Ok((job, warnings))
 }
@@ -29,7 +27,7 @@ pub fn server(path: Option<&Path>) -> Result<Option<ServerFile>, Exit> {
 
 /// A warning as a log line.
 pub fn one_line(path: &Path, problem: &Problem) -> String {
-    format!("{}:{}:{}: {}", path.display(), problem.line, problem.column, problem.text)
+    problem.one_line(path)
 }
 
 fn refused(refusal: &Refusal) -> Exit {

@@ -75,9 +75,10 @@ pub(super) fn content(fields: &mut Fields<'_>, columns_are: ColumnsAre, names: &
     Some(Value { format, columns: columns.map(|(_, columns)| columns) })
 }
 
-/// COLUMNS: every element of the message, in its order.
+/// COLUMNS: every element of the message, in its order. `None` if one is wrong in itself, so nothing can be said of all.
 fn columns<'a>(fields: &mut Fields<'a>, names: &mut Names) -> Option<(Field<'a>, Vec<SourceColumn>)> {
     let (field, blocks) = fields.blocks("COLUMNS")?;
+    let Content::List(nodes) = &field.node.content else { return None };
     let mut columns = Vec::new();
     for mut block in blocks {
         let name = block.require("NAME", |node| column_name(node, names));
@@ -87,7 +88,7 @@ fn columns<'a>(fields: &mut Fields<'a>, names: &mut Names) -> Option<(Field<'a>,
             columns.push(SourceColumn { name, sql_type });
         }
     }
-    Some((field, columns))
+    (columns.len() == nodes.len()).then_some((field, columns))
 }
 
 fn column_name(node: &Node, names: &mut Names) -> Result<Option<Ident>, Wrong> {
@@ -110,9 +111,6 @@ fn complain_of_columns(fields: &Fields<'_>, field: Field<'_>, columns: &[SourceC
         _ => (&[], ""),
     };
     let Content::List(nodes) = &field.node.content else { return };
-    if nodes.len() != columns.len() {
-        return; // an element is wrong in itself
-    }
     let format = FORMATS.iter().find(|(_, format)| *format == named).map_or("", |(name, _)| name);
     let text = match columns {
         [column] if !types.is_empty() && !types.contains(&column.sql_type.to_lowercase().as_str()) => {

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
-use std::ops::Range;
 use std::time::Duration;
 
 use crate::config::content::{ColumnsAre, Names, content, meta};
@@ -15,10 +14,11 @@ use crate::config::later;
 use crate::config::output::{Output, output};
 use crate::config::problem::Complaints;
 use crate::config::scalars::{
-    brokers, condition, count, error_limit, ident, idle, milliseconds, mistake, partitions, port, text, trimmed, truth,
-    word,
+    brokers, condition, count, error_limit, ident, idle, milliseconds, mistake, own_port, partitions, port, text,
+    trimmed, truth, word,
 };
 use crate::config::yaml::{Content, Node};
+use crate::kafka;
 use crate::table::Ident;
 
 /// What a batch lasts when nothing is said.
@@ -32,7 +32,7 @@ pub(super) fn job(complaints: &Complaints<'_>, root: &Node) -> Option<Job> {
     let mut fields = Fields::new(complaints, String::new(), &(0..0), root)?;
     let version = version(&mut fields)?;
     let connection = connection(&mut fields);
-    let kafka = fields.require_block("KAFKA").and_then(|block| kafka(block, version));
+    let kafka = fields.require_block("KAFKA").and_then(|block| kafka_block(block, version));
     later::refuse(&mut fields, "SCHEDULE", later::schedule);
     later::refuse(&mut fields, "ALERT", later::alert);
     if let Some(file) = fields.entries().find(|field| field.key.name == "FILE") {
@@ -145,7 +145,7 @@ struct Input {
     callback: Callback,
 }
 
-fn kafka(mut fields: Fields<'_>, version: Version) -> Option<Kafka> {
+fn kafka_block(mut fields: Fields<'_>, version: Version) -> Option<Kafka> {
     let input = fields.require_block("INPUT").map(|block| input(block, version));
     let (source, input) = input.unwrap_or((None, None));
     let output = outputs(&mut fields);
@@ -187,7 +187,7 @@ fn input(mut fields: Fields<'_>, version: Version) -> (Option<Source>, Option<In
         fields.complaints.not_yet(&field.key.span, "ENCODING");
     }
     let error_limit = fields.read("ERROR_LIMIT", error_limit).unwrap_or(ErrorLimit::Records(0));
-    let callback = Callback { host: fields.read("LOCAL_HOSTNAME", host), port: fields.read("LOCAL_PORT", port) };
+    let callback = Callback { host: fields.read("LOCAL_HOSTNAME", host), port: fields.read("LOCAL_PORT", own_port) };
     fields.finish();
     (source, value.map(|value| Input { value, filter, error_limit, callback }))
 }
@@ -327,16 +327,32 @@ fn poll(mut fields: Fields<'_>) {
 /// librdkafka's properties, as written: a key without a value is the empty text.
 fn properties(fields: Fields<'_>) -> BTreeMap<String, String> {
     let mut properties = BTreeMap::new();
-    for Field { key, node } in fields.entries() {
-        let at = |span: &Range<usize>| if span.is_empty() { key.span.clone() } else { span.clone() };
-        match text(node) {
-            Ok(value) => drop(properties.insert(key.name.clone(), value)),
-            Err(_) if node.content == Content::Null => drop(properties.insert(key.name.clone(), String::new())),
+    for field in fields.entries() {
+        let name = &field.key.name;
+        let value = if field.node.content == Content::Null { Ok(String::new()) } else { text(field.node) };
+        match value {
+            Ok(value) => {
+                complain_of_property(&fields, field, &value);
+                properties.insert(name.clone(), value);
+            }
             Err(_) => {
-                let text = format!("`{}` must be a text, a number or true or false", key.name);
-                fields.complaints.mistake(&at(&node.span), text, None);
+                let text = format!("`{name}` must be a text, a number or true or false");
+                fields.complaints.mistake(field.span(), text, None);
             }
         }
     }
     properties
+}
+
+/// What librdkafka says of a property, which needs no broker.
+fn complain_of_property(fields: &Fields<'_>, field: Field<'_>, value: &str) {
+    let name = &field.key.name;
+    match kafka::check_property(name, value) {
+        Ok(None) => {}
+        Ok(Some(why)) => fields.complaints.warning(&field.key.span, format!("`{name}` has no effect: {why}"), None),
+        Err(kafka::Error::Property { cause, .. }) => {
+            fields.complaints.mistake(&field.key.span, format!("`{name}`: {cause}"), None);
+        }
+        Err(error) => fields.complaints.mistake(&field.key.span, error.to_string(), None),
+    }
 }

@@ -59,7 +59,7 @@ pub fn parse(path: &Path, bytes: Vec<u8>, variables: &Variables) -> Result<Job, 
     let filled = Filled::new(text_of(path, bytes)?, variables);
     let (job, warnings) = understood(path, &filled, |complaints, root| {
         for name in variables.keys().filter(|name| !filled.uses(name)) {
-            complaints.warning(&(0..0), format!("the file has no {{{{{name}}}}} to give a value to"), None);
+            complaints.warning_of_file(format!("there is no {{{{{name}}}}} in the file to give a value to"));
         }
         file::job(complaints, root)
     })?;

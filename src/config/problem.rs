@@ -86,6 +86,12 @@ impl<'a> Complaints<'a> {
         self.keep(Kind::Mistake, span, format!("no value is given for {{{{{name}}}}}"), hint);
     }
 
+    /// Something has no effect that is not in the file.
+    pub fn warning_of_file(&self, text: String) {
+        let problem = Problem { kind: Kind::Warning, line: 0, column: 0, span: 0..0, text, hint: None };
+        self.problems.borrow_mut().push(problem);
+    }
+
     /// The line of a place, from 1.
     pub fn line(&self, span: &Range<usize>) -> usize {
         position(&self.filled.file, self.filled.origin(span).start).0

@@ -1,8 +1,8 @@
 //! Draws what is wrong with a file: one line a problem for scripts, and on a terminal with the place in the file under
 //! each. Called by cli.
 
-use std::fmt::Write;
 use std::ops::Range;
+use std::path::Path;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
@@ -14,30 +14,29 @@ pub fn render(refusal: &Refusal, on_terminal: bool, with_color: bool) -> String 
     refusal.problems.iter().map(|problem| drawn(problem, &path, &refusal.text, on_terminal, with_color)).collect()
 }
 
-/// One problem, as [`render`] draws it; `text` is the file's.
-pub fn drawn(problem: &Problem, path: &str, text: &str, on_terminal: bool, with_color: bool) -> String {
+fn drawn(problem: &Problem, path: &str, text: &str, on_terminal: bool, with_color: bool) -> String {
     let has_picture = on_terminal && problem.line > 0 && problem.span.end <= text.len() && !text.is_empty();
     if !has_picture {
-        return line(problem, path, problem.hint.as_deref());
+        return line(problem, path, problem.hint.as_deref()) + "\n";
     }
-    let mut drawn = line(problem, path, None);
-    if with_color {
-        drawn = format!("\u{1b}[1m{}\u{1b}[0m\n", drawn.trim_end());
+    let title = line(problem, path, None);
+    let title = if with_color { format!("\u{1b}[1m{title}\u{1b}[0m") } else { title };
+    format!("{title}\n{}\n", picture(problem, text, with_color))
+}
+
+impl Problem {
+    /// In one line without its end, for a log: `file:line:col: text (hint)`.
+    pub fn one_line(&self, path: &Path) -> String {
+        line(self, &path.display().to_string(), self.hint.as_deref())
     }
-    drawn + &picture(problem, text, with_color) + "\n"
 }
 
 fn line(problem: &Problem, path: &str, hint: Option<&str>) -> String {
-    let mut line = path.to_owned();
-    if problem.line > 0 {
-        write!(line, ":{}:{}", problem.line, problem.column).expect("a string takes everything");
-    }
+    let place = if problem.line > 0 { format!(":{}:{}", problem.line, problem.column) } else { String::new() };
     // whatever a file holds, a problem is one line
-    write!(line, ": {}", problem.text.replace(['\n', '\r'], " ")).expect("a string takes everything");
-    if let Some(hint) = hint {
-        write!(line, " ({hint})").expect("a string takes everything");
-    }
-    line + "\n"
+    let text = problem.text.replace(['\n', '\r'], " ");
+    let hint = hint.map(|hint| format!(" ({hint})")).unwrap_or_default();
+    format!("{path}{place}: {text}{hint}")
 }
 
 fn picture(problem: &Problem, text: &str, with_color: bool) -> String {

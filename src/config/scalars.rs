@@ -70,6 +70,12 @@ pub(super) fn port(node: &Node) -> Result<u16, Wrong> {
     port.ok_or_else(|| must_be("a port from 1 to 65535", node))
 }
 
+/// A port to listen at; 0 is any that is free.
+pub(super) fn own_port(node: &Node) -> Result<u16, Wrong> {
+    let port = integer(node).and_then(|number| u16::try_from(number).ok());
+    port.ok_or_else(|| must_be("a port from 1 to 65535, or 0 for any that is free", node))
+}
+
 /// 0 or more.
 pub(super) fn count(node: &Node) -> Result<u64, Wrong> {
     let count = integer(node).and_then(|number| u64::try_from(number).ok());

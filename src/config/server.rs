@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::config::fields::{Fields, Wrong, must_be};
 use crate::config::problem::{Complaints, Problem, Refusal};
-use crate::config::scalars::{port, text, trimmed, truth};
+use crate::config::scalars::{own_port, text, trimmed, truth};
 use crate::config::template::Filled;
 use crate::config::yaml::Node;
 use crate::config::{Variables, read, text_of, understood};
@@ -19,8 +19,6 @@ pub struct ServerFile {
     pub port: Option<u16>,
     /// The address to listen on.
     pub bind_address: Option<IpAddr>,
-    /// Keep an external table of the same definition; the default.
-    pub reuse_tables: Option<bool>,
     /// What has no effect, in the order of the file.
     pub warnings: Vec<Problem>,
 }
@@ -58,11 +56,14 @@ fn server_file(complaints: &Complaints<'_>, root: &Node) -> Option<ServerFile> {
 fn gpfdist(mut fields: Fields<'_>) -> ServerFile {
     let file = ServerFile {
         host: fields.read("Host", trimmed),
-        port: fields.read("Port", port),
+        port: fields.read("Port", own_port),
         bind_address: fields.read("BindAddress", address),
-        reuse_tables: fields.read("ReuseTables", truth),
         warnings: Vec::new(),
     };
+    // an external table is made once for each definition and then reused, which is the original's default too
+    if let Some((field, false)) = fields.read_at("ReuseTables", truth) {
+        fields.complaints.not_yet(field.span(), "Gpfdist.ReuseTables: false");
+    }
     if let Some(mut certificate) = fields.block("Certificate") {
         for key in ["CertFile", "KeyFile", "CAFile", "MinTLSVersion"] {
             certificate.read(key, text);

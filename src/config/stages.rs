@@ -60,3 +60,18 @@ fn csv_options(csv: &Csv) -> decode::CsvOptions {
         force_not_null: csv.force_not_null.iter().map(|name| name.as_str().to_owned()).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::config::{Variables, parse};
+
+    #[test]
+    fn ignored_columns_are_never_sent() {
+        let text = include_str!("reference.yaml");
+        let job = parse(Path::new("reference.yaml"), text.as_bytes().to_vec(), &Variables::new()).unwrap();
+        let sent = job.greenplum_settings().columns.unwrap();
+        assert_eq!(sent.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["id", "Comment", "amount"]);
+    }
+}

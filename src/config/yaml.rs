@@ -91,10 +91,12 @@ fn unreadable(text: &str, error: &serde_yaml::Error) -> Unreadable {
     Unreadable { at, text: format!("not YAML: {}", without_places(&message)) }
 }
 
-/// libyaml's text without its `at line 3 column 9`: the complaint's own place says that.
+/// libyaml's text without its first `at line 3 column 9`, which the complaint's own place says. A second one, of what
+/// was being read, stays.
 fn without_places(message: &str) -> String {
-    let first = message.split(", while").next().unwrap_or(message);
-    first.split(" at line ").next().unwrap_or(first).to_owned()
+    let (first, rest) = message.split_once(", while").map_or((message, ""), |(first, rest)| (first, rest));
+    let first = first.split(" at line ").next().unwrap_or(first);
+    if rest.is_empty() { first.to_owned() } else { format!("{first} while{rest}") }
 }
 
 fn byte_of_character(text: &str, character: usize) -> usize {
@@ -151,9 +153,8 @@ impl<'de> Visitor<'de> for Join<'_> {
         Ok(self.node(Content::Null))
     }
 
-    /// What a text of nothing but comments is to the parser.
     fn visit_none<E: Error>(self) -> Result<Node, E> {
-        Ok(self.node(Content::Null))
+        self.visit_unit()
     }
 
     fn visit_bool<E: Error>(self, is_true: bool) -> Result<Node, E> {
@@ -241,5 +242,104 @@ fn name_of(content: Content) -> Option<String> {
         Content::Text(name) => Some(name),
         Content::Bool { written, .. } | Content::Integer { written, .. } | Content::Float { written } => Some(written),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every scalar and key of a text, with what stands in its place.
+    fn places_of(text: &str) -> Vec<(String, String)> {
+        fn walk(node: &Node, text: &str, found: &mut Vec<(String, String)>) {
+            match &node.content {
+                Content::List(nodes) => nodes.iter().for_each(|node| walk(node, text, found)),
+                Content::Map(entries) => {
+                    for (key, node) in entries {
+                        found.push((key.name.clone(), text[key.span.clone()].to_owned()));
+                        walk(node, text, found);
+                    }
+                }
+                Content::Text(meant) => found.push((meant.clone(), text[node.span.clone()].to_owned())),
+                Content::Bool { written, .. } | Content::Integer { written, .. } | Content::Float { written } => {
+                    found.push((written.clone(), text[node.span.clone()].to_owned()));
+                }
+                Content::Null | Content::Strange(_) => {}
+            }
+        }
+        let mut found = Vec::new();
+        walk(&parse(text).unwrap(), text, &mut found);
+        found
+    }
+
+    #[test]
+    fn every_kind_of_scalar_has_its_place_and_its_spelling() {
+        let text = "é: [0.10, 'it''s', \"a\\tb\", 0x1F]\r\nb: |\r\n  c\r\n  d\r\n? e\r\n: &f g\r\nh: *f\r\n3: {i: ~, j: TRUE}\r\n";
+        let found = places_of(text);
+        let found: Vec<_> = found.iter().map(|(meant, place)| (meant.as_str(), place.trim_end())).collect();
+        assert_eq!(
+            found[..6],
+            [("é", "é"), ("0.10", "0.10"), ("it's", "'it''s'"), ("a\tb", "\"a\\tb\""), ("0x1F", "0x1F"), ("b", "b"),]
+        );
+        assert!(found[6].0 == "c\nd\n" && found[6].1.contains("c\r\n  d"), "{:?}", found[6]);
+        assert_eq!(
+            found[7..],
+            [
+                ("e", "e"),
+                ("g", "&f g"),
+                ("h", "h"),
+                ("g", "&f g"),
+                ("3", "3"),
+                ("i", "i"),
+                ("j", "j"),
+                ("TRUE", "TRUE"),
+            ]
+        );
+    }
+
+    #[test]
+    fn merged_maps_bring_what_is_not_there() {
+        let root = parse("a: &a {b: 1, c: 2}\nd:\n  <<: *a\n  c: 3\n").unwrap();
+        let Content::Map(entries) = &root.content else { panic!("{root:?}") };
+        let Content::Map(merged) = &entries[1].1.content else { panic!("{root:?}") };
+        assert_eq!(merged.iter().map(|(key, _)| key.name.as_str()).collect::<Vec<_>>(), ["c", "b"]);
+    }
+
+    #[test]
+    fn depth_and_repetition_are_bounded() {
+        for text in ["[".repeat(100_000), "a: ".repeat(1000), format!("{}1{}", "[".repeat(200), "]".repeat(200))] {
+            assert!(parse(&text).is_err());
+        }
+        let laughs = (1..40).fold("a0: &a0 [x, x]\n".to_owned(), |text, n| {
+            text + &format!("a{n}: &a{n} [*a{}, *a{}, *a{}]\n", n - 1, n - 1, n - 1)
+        });
+        assert!(parse(&laughs).is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn both_parsers_see_one_document(
+            entries in proptest::collection::vec(("[a-z]{1,4}", "[a-z0-9 .']{0,8}", 0..5u8), 1..12),
+        ) {
+            let mut text = String::new();
+            for (at, (key, value, form)) in entries.iter().enumerate() {
+                let quoted = value.replace('\'', "''");
+                text += &match form {
+                    0 => format!("{key}{at}: '{quoted}'\n"),
+                    1 => format!("{key}{at}: # comment\n  - '{quoted}'\n  - {{a: \"x\", é: [1, 2]}}\n"),
+                    2 => format!("{key}{at}:\n   b: |\n     {at}\n     lines\n   c: >-\n     folded\n"),
+                    3 => format!("'{key}{at}': plain text\n  over lines\n"),
+                    _ => format!("{key}{at}:\n"),
+                };
+            }
+            for (meant, place) in places_of(&text) {
+                let word = meant.split([' ', '\n', '\'']).find(|word| !word.is_empty()).unwrap_or("");
+                prop_assert!(place.contains(word), "{meant:?} stands at {place:?} in {text}");
+            }
+        }
     }
 }

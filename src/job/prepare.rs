@@ -101,9 +101,6 @@ fn loader(run: &Run<'_>) -> Loader {
 fn topic(run: &Run<'_>) -> Result<(Consumer, kafka::Topic), Error> {
     let queue_bytes = run.options.memory_bytes / QUEUE_SHARE.1 * QUEUE_SHARE.0;
     let consumer = Consumer::connect(&run.job.kafka_settings(queue_bytes, workers_max()))?;
-    for ignored in consumer.ignored() {
-        say!(run.reporter, Warn, "PROPERTIES {} has no effect: {}", ignored.name, ignored.why);
-    }
     let topic = consumer.topic(KAFKA_WAIT)?;
     Ok((consumer, topic))
 }

@@ -64,14 +64,6 @@ const MEMBERSHIP: &str = "partitions are assigned by the job itself, not by a co
 const RECORD_OVERHEAD: usize = 400;
 
 impl Settings {
-    /// Looks whether librdkafka takes all properties, without asking any server.
-    ///
-    /// # Errors
-    /// The property that it does not take, and why.
-    pub fn check(&self) -> Result<(), Error> {
-        self.configuration().map(drop)
-    }
-
     /// librdkafka's configuration, and the properties that it does not contain.
     pub(super) fn configuration(&self) -> Result<(ClientConfig, Vec<Ignored>), Error> {
         let mut config = ClientConfig::new();
@@ -137,6 +129,19 @@ impl Settings {
             ("allow.auto.create.topics", "false".to_owned()),
         ]
     }
+}
+
+/// Whether one property of a job file can be used, asked before there is a server to ask; `Some` says why it has no
+/// effect.
+///
+/// # Errors
+/// librdkafka doesn't know the name or the value, or the guarantee rests on another value.
+pub fn check_property(name: &str, value: &str) -> Result<Option<&'static str>, Error> {
+    let passed_over = ruling(name, value)?;
+    if passed_over.is_none() {
+        ClientConfig::new().set(name, value).create_native_config().map_err(property_error)?;
+    }
+    Ok(passed_over)
 }
 
 /// Why a property is passed over, if it is.

@@ -1,0 +1,64 @@
+//! gpss.json, right and wrong.
+
+use super::*;
+use crate::config::server;
+
+fn said(text: &str) -> String {
+    match server::parse(Path::new("gpss.json"), text.as_bytes().to_vec()) {
+        Err(refusal) => render(&refusal, false, false),
+        Ok(file) => {
+            let heard = format!("{:?} {:?} {:?}\n", file.host, file.port, file.bind_address);
+            let refusal = Refusal { path: "gpss.json".into(), text: text.to_owned(), problems: file.warnings };
+            heard + &render(&refusal, false, false)
+        }
+    }
+}
+
+#[test]
+fn the_gpfdist_part_counts() {
+    expect![[r#"
+        Some("etl1") Some(8319) Some(0.0.0.0)
+        gpss.json:2:5: ListenAddress has no effect on a load
+        gpss.json:4:5: Logging has no effect on a load
+        gpss.json:5:5: KeepAlive has no effect on a load
+    "#]]
+    .assert_eq(&said(
+        r#"{
+    "ListenAddress": {"Host": "", "Port": 5000},
+    "Gpfdist": {"Host": "etl1", "Port": 8319, "BindAddress": "0.0.0.0", "ReuseTables": true},
+    "Logging": {"BackendLevel": "debug"},
+    "KeepAlive": {}
+}
+"#,
+    ));
+    expect![[r#"
+        None None None
+    "#]]
+    .assert_eq(&said("{}"));
+}
+
+#[test]
+fn what_is_wrong_has_its_place() {
+    expect![[r#"
+        gpss.json:2:14: unknown key `Hst` under Gpfdist (did you mean `Host`?)
+        gpss.json:2:37: `Port` must be a port from 1 to 65535, or 0 for any that is free, not `x`
+        gpss.json:2:57: `BindAddress` must be an IP address like `0.0.0.0`, not `etl1`
+        gpss.json:3:2: unknown key `gpfdist` at the top level (did you mean `Gpfdist`?)
+        gpss.json:4:2: unknown key `Shadows` at the top level (did you mean `Shadow`?)
+    "#]].assert_eq(&said(
+        "{\n\t\"Gpfdist\": {\"Hst\": \"etl1\", \"Port\": \"x\", \"BindAddress\": \"etl1\"},\n\t\"gpfdist\": 1,\n\t\"Shadows\": {}\n}\n",
+    ));
+    expect![[r#"
+        gpss.json:1:14: Gpfdist.Certificate is not yet supported
+        gpss.json:1:79: Gpfdist.ReuseTables: false is not yet supported
+    "#]]
+    .assert_eq(&said(r#"{"Gpfdist": {"Certificate": {"CertFile": "a", "KeyFile": "b"}, "ReuseTables": false}}"#));
+    expect![[r#"
+        gpss.json:2:1: not YAML: did not find expected ',' or '}' while parsing a flow mapping
+    "#]]
+    .assert_eq(&said("{\"Gpfdist\": {\"Port\": 1,}\n"));
+    expect![[r#"
+        gpss.json:1:1: the file must be a block of keys, not a list
+    "#]]
+    .assert_eq(&said("[]"));
+}

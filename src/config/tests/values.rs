@@ -1,0 +1,275 @@
+//! Values that are wrong: each with what it must be.
+
+use super::*;
+
+#[test]
+fn ports() {
+    for port in ["0", "65536", "-1", "5432.5", "many", "[5432]", "{a: 1}", "true", ""] {
+        let said = complaints(&file(&[("PORT: 5432", &format!("PORT: {port}"))]));
+        assert!(said.starts_with("orders.yaml:4:") && said.lines().count() == 1, "{port}: {said}");
+    }
+    check(
+        &[("5432", "70000")],
+        expect![[r#"
+        orders.yaml:4:7: `PORT` must be a port from 1 to 65535, not `70000`
+    "#]],
+    );
+    check(
+        &[("5432", "[1]")],
+        expect![[r#"
+        orders.yaml:4:7: `PORT` must be a port from 1 to 65535, not a list
+    "#]],
+    );
+    check(
+        &[("5432", "'5432'")],
+        expect![[r#"
+        fine
+    "#]],
+    );
+}
+
+#[test]
+fn columns_of_formats() {
+    let two = "        - NAME: other\n          TYPE: json\n      FORMAT: json";
+    check(
+        &[("      FORMAT: csv", two)],
+        expect![[r#"
+        orders.yaml:12:7: FORMAT json makes one column, of type json or jsonb, not 2
+    "#]],
+    );
+    check(
+        &[("csv", "json")],
+        expect![[r#"
+        orders.yaml:13:11: the column of FORMAT json has type json or jsonb, not `int`
+    "#]],
+    );
+    check(
+        &[("csv", "binary")],
+        expect![[r#"
+        orders.yaml:13:11: the column of FORMAT binary has type bytea, not `int`
+    "#]],
+    );
+    check(
+        &[("NAME: id", "NAME: __IGNORED__")],
+        expect![[r#"
+        orders.yaml:13:11: all COLUMNS are ignored
+    "#]],
+    );
+    check(
+        &[("csv", "delimited")],
+        expect![[r#"
+        orders.yaml:11:5: `DELIMITED_OPTION` is missing under KAFKA.INPUT.VALUE
+    "#]],
+    );
+    check(
+        &[("csv", "xml")],
+        expect![[r#"
+        orders.yaml:15:15: `FORMAT` must be avro, binary, csv, custom, delimited, json, jsonl or protobuf, not `xml`
+    "#]],
+    );
+    check(
+        &[("csv", "jsn")],
+        expect![[r#"
+        orders.yaml:15:15: `FORMAT` must be avro, binary, csv, custom, delimited, json, jsonl or protobuf, not `jsn` (did you mean `json`?)
+    "#]],
+    );
+}
+
+#[test]
+fn options_of_formats() {
+    let with = |format: &str, option: &str| file(&[("FORMAT: csv", &format!("FORMAT: {format}\n      {option}"))]);
+    for (text, expected) in [
+        (
+            with("csv", "CSV_OPTION: {DELIMITER: '\\t', QUOTE: '\\x01', FORCE_NOT_NULL: id}"),
+            expect![[r#"
+            fine
+        "#]],
+        ),
+        (
+            with("csv", "CSV_OPTION: {DELIMITER: ab, QUOTE: '\\q', FORCE_NOT_NULL: 'id, oid'}"),
+            expect![[r#"
+            orders.yaml:16:7: FORCE_NOT_NULL names "oid", which is none of the COLUMNS
+            orders.yaml:16:31: `DELIMITER` must be one ASCII character, or an escape of one like `\t` or `\x01`, not `ab`
+            orders.yaml:16:42: `QUOTE` has an escape in it that nobody knows: `\q`
+        "#]],
+        ),
+        (
+            with("csv", "CSV_OPTION: {DELIMITER: '\"'}"),
+            expect![[r#"
+            orders.yaml:16:7: DELIMITER and QUOTE of CSV_OPTION may not be the same character
+        "#]],
+        ),
+        (
+            with("csv", "DELIMITED_OPTION: {DELIMITER: '|'}"),
+            expect![[r#"
+            fine
+            orders.yaml:16:7: DELIMITED_OPTION has no effect with FORMAT csv
+        "#]],
+        ),
+        (
+            with("delimited", "DELIMITED_OPTION: {DELIMITER: '|', QUOTE: '\"'}"),
+            expect![[r#"
+            orders.yaml:16:7: DELIMITED_OPTION has a QUOTE without an ESCAPE
+        "#]],
+        ),
+        (
+            with("delimited", "DELIMITED_OPTION: {DELIMITER: '||', EOL_PREFIX: '|', QUOTE: '\"', ESCAPE: '\\'}"),
+            expect![[r#"
+                orders.yaml:16:37: a DELIMITER of several bytes is not yet supported
+                orders.yaml:16:43: DELIMITED_OPTION.EOL_PREFIX is not yet supported
+                orders.yaml:16:60: DELIMITED_OPTION.QUOTE is not yet supported
+                orders.yaml:16:72: DELIMITED_OPTION.ESCAPE is not yet supported
+            "#]],
+        ),
+        (
+            with("delimited", "DELIMITED_OPTION: {DELIMITOR: '|'}"),
+            expect![[r#"
+            orders.yaml:16:26: unknown key `DELIMITOR` under KAFKA.INPUT.VALUE.DELIMITED_OPTION (did you mean `DELIMITER`?)
+        "#]],
+        ),
+        (
+            with("avro", "AVRO_OPTION: {SCHEMA_REGISTRY_ADDR: registry}"),
+            expect![[r#"
+            orders.yaml:13:11: the column of FORMAT avro has type json or jsonb, not `int`
+            orders.yaml:16:43: `SCHEMA_REGISTRY_ADDR` must be URLs like `http://registry:8081`, parted by commas, not `registry`
+        "#]],
+        ),
+        (
+            with("custom", "CUSTOM_OPTION: {PARAMSTR: a}"),
+            expect![[r#"
+            orders.yaml:16:7: `NAME` is missing under KAFKA.INPUT.VALUE.CUSTOM_OPTION
+        "#]],
+        ),
+    ] {
+        expected.assert_eq(&complaints(&text));
+    }
+}
+
+#[test]
+fn sources() {
+    check(
+        &[
+            ("localhost:9092", "a:9092,, b:port, c d"),
+            ("TOPIC: orders", "TOPIC: a,b\n      PARTITIONS: 2, 5\n      FALLBACK_OFFSET: earlyest"),
+        ],
+        expect![[r#"
+            orders.yaml:9:16: `BROKERS` has a broker `` without a host
+            orders.yaml:10:14: `TOPIC` must be one topic, not `a,b`
+            orders.yaml:11:19: `PARTITIONS` must be partition numbers in parentheses like `(2, 5...7, 10)`, not `2, 5`
+            orders.yaml:12:24: `FALLBACK_OFFSET` must be earliest or latest, not `earlyest` (did you mean `earliest`?)
+        "#]],
+    );
+    check(
+        &[("TOPIC: orders", "TOPIC: orders\n      PARTITIONS: (7...5)\n      ENCRYPTION: yes")],
+        expect![[r#"
+        orders.yaml:11:19: `PARTITIONS` has a range that runs backwards: `7...5`
+    "#]],
+    );
+}
+
+#[test]
+fn batches() {
+    check(
+        &[("2000", "-1")],
+        expect![[r#"
+        orders.yaml:19:23: `MINIMAL_INTERVAL` must be a number of milliseconds, 0 or more, not `-1`
+    "#]],
+    );
+    check(
+        &[("2000", "2s")],
+        expect![[r#"
+        orders.yaml:19:23: `MINIMAL_INTERVAL` must be a number of milliseconds, 0 or more, not `2s`
+    "#]],
+    );
+    check(
+        &[("2000", "0")],
+        expect![[r#"
+        orders.yaml:19:23: MINIMAL_INTERVAL and MAX_ROW may not both be 0: no batch would ever end
+    "#]],
+    );
+    check(
+        &[("2000", "0\n    MAX_ROW: 10")],
+        expect![[r#"
+        fine
+    "#]],
+    );
+    check(
+        &[("2000", "1\n    IDLE_DURATION: -2\n    CONSISTENCY: exactly-once")],
+        expect![[r#"
+        orders.yaml:20:20: `IDLE_DURATION` must be a number of milliseconds, 0 (off) or -1 (never stop), not `-2`
+        orders.yaml:21:18: `CONSISTENCY` must be strong, at-least, at-most or none, not `exactly-once`
+    "#]],
+    );
+    check(
+        &[("2000", "1\n  POLL:\n    BATCHSIZE: 64")],
+        expect![[r#"
+        fine
+        orders.yaml:20:3: POLL has no effect
+    "#]],
+    );
+}
+
+#[test]
+fn limits() {
+    for (limit, is_right) in [
+        ("0", true),
+        ("1", true),
+        ("5%", true),
+        ("100 %", true),
+        ("101%", false),
+        ("-1", false),
+        ("1.5%", false),
+        ("few", false),
+    ] {
+        let said = complaints(&file(&[("  OUTPUT:", &format!("    ERROR_LIMIT: {limit}\n  OUTPUT:"))]));
+        assert_eq!(said == "fine\n", is_right, "{limit}: {said}");
+    }
+    check(
+        &[("  OUTPUT:", "    ERROR_LIMIT: 101%\n  OUTPUT:")],
+        expect![[r#"
+        orders.yaml:16:18: `ERROR_LIMIT` must be a number of records or a whole percentage up to `100%`, not `101%`
+    "#]],
+    );
+}
+
+#[test]
+fn tables_and_mappings() {
+    check(
+        &[("TABLE: orders", "TABLE: public.orders")],
+        expect![[r#"
+        orders.yaml:17:12: `TABLE` is one name, not `public.orders` (write `SCHEMA: public` and `TABLE: orders`)
+    "#]],
+    );
+    check(
+        &[("TABLE: orders", "TABLE: '\"Orders'")],
+        expect![[r#"
+        orders.yaml:17:12: `TABLE` has a double quote too many or too few: `"Orders`
+    "#]],
+    );
+    check(
+        &[(
+            "TABLE: orders",
+            "TABLE: orders\n    MAPPING:\n      - NAME: a\n        EXPRESSION: ''\n      - NAME: a\n      - b: id",
+        )],
+        expect![[r#"
+            orders.yaml:20:21: the expression of "a" must be SQL, and not empty
+            orders.yaml:21:9: `EXPRESSION` is missing under entry 2 of KAFKA.OUTPUT.MAPPING
+            orders.yaml:22:9: unknown key `b` under entry 3 of KAFKA.OUTPUT.MAPPING
+            orders.yaml:22:9: `NAME` is missing under entry 3 of KAFKA.OUTPUT.MAPPING
+            orders.yaml:22:9: `EXPRESSION` is missing under entry 3 of KAFKA.OUTPUT.MAPPING
+        "#]],
+    );
+    check(
+        &[("TABLE: orders", "TABLE: orders\n    MAPPING:\n      a: id\n      b:\n      c: [1]")],
+        expect![[r#"
+        orders.yaml:20:7: the expression of "b" must be SQL, and not empty
+        orders.yaml:21:10: the expression of "c" must be SQL, and not empty
+    "#]],
+    );
+    check(
+        &[("TABLE: orders", "TABLE: orders\n    MAPPING: id")],
+        expect![[r#"
+        orders.yaml:18:14: `MAPPING` must be a list of NAME and EXPRESSION, or a block of `column: expression`
+    "#]],
+    );
+}
