@@ -304,6 +304,10 @@ mod tests {
               -h, --help                        Print help
         "#]],
         );
+    }
+
+    #[test]
+    fn the_help_of_segment() {
         help_of(
             "segment",
             &expect![[r#"
