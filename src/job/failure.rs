@@ -37,6 +37,13 @@ pub enum Error {
          anew; nothing was loaded; start once with --force-reset-earliest (or -latest) to accept it"
     )]
     Truncated { topic: String, partition: i32, wanted: i64, high: i64 },
+    /// A leader change lost records that were loaded already, and others may bear their offsets now.
+    #[error(
+        "the log of {topic}[{partition}] was cut off below offset {wanted} and written anew ({reason}); \
+         records that were loaded may be gone from the topic, and others may bear their offsets; \
+         start once with --force-reset-latest (or -earliest, -timestamp) to accept it"
+    )]
+    CutOff { topic: String, partition: i32, wanted: i64, reason: String },
     /// It bears the same name and is another topic.
     #[error(
         "topic {topic} was deleted and made anew since it was last loaded (its id was {stored}, now it is {found}); \

@@ -76,7 +76,7 @@ impl Prepared {
             stop: stop.clone(),
         };
         threads.start("warehouse", move || warehouse.run())?;
-        let watch = kafka_watch(run, &consumer, assigned, seen_in.clone(), &threads);
+        let watch = kafka_watch(run, &consumer, (assigned, topic_id.clone()), seen_in.clone(), &threads);
         threads.start("kafka", move || watch.run())?;
         threads.start("holder", move || watch::hold(holder, &seen_in, &stop))?;
         say!(run.reporter, Info, "gpkafka job has started");
@@ -164,7 +164,7 @@ fn dealt(lanes: BTreeMap<i32, Lane>) -> Vec<BTreeMap<i32, Lane>> {
 fn kafka_watch(
     run: &Run<'_>,
     consumer: &Arc<Consumer>,
-    assigned: BTreeSet<i32>,
+    (assigned, topic_id): (BTreeSet<i32>, Option<String>),
     seen: crossbeam_channel::Sender<watch::Seen>,
     threads: &Threads,
 ) -> KafkaWatch {
@@ -173,6 +173,7 @@ fn kafka_watch(
     KafkaWatch {
         consumer: Arc::clone(consumer),
         assigned,
+        topic_id,
         wants: Box::new(move |partition| !is_bounded && asked.as_ref().is_none_or(|asked| asked.contains(partition))),
         seen,
         stop: threads.stop(),

@@ -139,6 +139,9 @@ impl Steer<'_> {
             Some(Told::OutOfRange { partition }) => {
                 Ok(self.begin_anew(format!("{}[{partition}] no longer has the next offset", self.topic)))
             }
+            Some(Told::CutOff { partition, offset, reason }) => {
+                Err(Error::CutOff { topic: self.topic.clone(), partition, wanted: offset, reason })
+            }
             Some(Told::Failed { partition, reason }) => {
                 Err(Error::Partition { topic: self.topic.clone(), partition, reason })
             }
@@ -154,6 +157,7 @@ impl Steer<'_> {
     fn saw(&mut self, seen: Option<Seen>) -> Result<Event, Error> {
         match seen {
             Some(Seen::NewPartitions(new)) => Ok(self.begin_anew(format!("{} has new partitions {new:?}", self.topic))),
+            Some(Seen::TopicChanged) => Ok(self.begin_anew(format!("topic {} was deleted or made anew", self.topic))),
             Some(Seen::Kafka(KafkaEvent::Final { text })) => Err(Error::Brokers { text }),
             Some(Seen::Kafka(KafkaEvent::Note { text })) => {
                 say!(self.reporter, Debug, "kafka: {text}");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::Sender;
 
 use super::threads::Stop;
 use crate::greenplum::{Error, Holder};
@@ -14,8 +14,8 @@ use crate::kafka::{Consumer, Event};
 /// How often the topic is asked for new partitions: three times inside the 30 s that are promised.
 const LOOK_FOR_PARTITIONS: Duration = Duration::from_secs(10);
 
-/// How long a look may take.
-const LOOK_WAIT: Duration = Duration::from_secs(5);
+/// How long a look may take: a topic that is missing is believed to be gone only after 10 s.
+const LOOK_WAIT: Duration = Duration::from_secs(15);
 
 /// How often the control session acts. Seven beats fit into the silence after which a successor takes over.
 const BEAT: Duration = Duration::from_secs(2);
@@ -28,6 +28,8 @@ const WAIT: Duration = Duration::from_millis(100);
 pub enum Seen {
     /// Partitions that the assignment lacks.
     NewPartitions(Vec<i32>),
+    /// The topic is not what it was: deleted, or made anew under the same name.
+    TopicChanged,
     /// Something about the brokers that passes, for the log.
     Kafka(Event),
     /// The claim is gone.
@@ -38,6 +40,8 @@ pub enum Seen {
 pub struct KafkaWatch {
     pub consumer: Arc<Consumer>,
     pub assigned: BTreeSet<i32>,
+    /// Id of the topic when the attempt began, where the broker has ids.
+    pub topic_id: Option<String>,
     /// Whether a new partition would be ours.
     pub wants: Box<dyn Fn(i32) -> bool + Send>,
     pub seen: Sender<Seen>,
@@ -64,15 +68,21 @@ impl KafkaWatch {
 
     /// A broker that does not answer is no news: the next look may do better.
     fn look(&mut self) {
-        let Ok(topic) = self.consumer.topic(LOOK_WAIT) else { return };
+        let topic = match self.consumer.topic(LOOK_WAIT) {
+            Ok(topic) => topic,
+            Err(error) if error.is_passing() => return,
+            Err(_) => return drop(tell(&self.seen, Seen::TopicChanged)),
+        };
+        if topic.id.is_some() && self.topic_id.is_some() && topic.id != self.topic_id {
+            return drop(tell(&self.seen, Seen::TopicChanged));
+        }
         let new: Vec<i32> = topic
             .partitions
             .into_iter()
             .filter(|partition| !self.assigned.contains(partition) && (self.wants)(*partition))
             .collect();
-        if !new.is_empty() {
-            self.assigned.extend(&new);
-            tell(&self.seen, Seen::NewPartitions(new));
+        if !new.is_empty() && tell(&self.seen, Seen::NewPartitions(new.clone())) {
+            self.assigned.extend(new);
         }
     }
 }
@@ -96,9 +106,7 @@ pub fn hold(mut holder: Holder, seen: &Sender<Seen>, stop: &Stop) {
     }
 }
 
-/// News that nobody has room for is dropped, but for the loss of the claim, which is told again by every statement.
-fn tell(seen: &Sender<Seen>, news: Seen) {
-    match seen.try_send(news) {
-        Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
-    }
+/// Whether there was room for the news. What is lost so is seen again by the next look, or told by the next statement.
+fn tell(seen: &Sender<Seen>, news: Seen) -> bool {
+    seen.try_send(news).is_ok()
 }

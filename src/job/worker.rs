@@ -40,6 +40,12 @@ pub enum Told {
     OutOfRange {
         partition: i32,
     },
+    /// The log was cut off below the offset that was asked for, and written anew.
+    CutOff {
+        partition: i32,
+        offset: i64,
+        reason: String,
+    },
     /// Reading of a partition failed for good.
     Failed {
         partition: i32,
@@ -141,6 +147,9 @@ impl Hand {
         match item {
             Item::Record(record) => self.record(&record),
             Item::End { partition, offset } => self.end(partition, offset),
+            Item::OutOfRange { partition, offset, is_truncated: true, text } => {
+                self.tell(Told::CutOff { partition, offset, reason: text.to_owned() });
+            }
             Item::OutOfRange { partition, .. } => {
                 self.flush(partition);
                 self.tell(Told::OutOfRange { partition });
