@@ -66,15 +66,20 @@ impl KafkaWatch {
         }
     }
 
+    /// A full channel loses it; the next look finds it again.
+    fn tell_changed(&self) {
+        tell(&self.seen, Seen::TopicChanged);
+    }
+
     /// A broker that does not answer is no news: the next look may do better.
     fn look(&mut self) {
         let topic = match self.consumer.topic(LOOK_WAIT) {
             Ok(topic) => topic,
             Err(error) if error.is_passing() => return,
-            Err(_) => return drop(tell(&self.seen, Seen::TopicChanged)),
+            Err(_) => return self.tell_changed(),
         };
         if topic.id.is_some() && self.topic_id.is_some() && topic.id != self.topic_id {
-            return drop(tell(&self.seen, Seen::TopicChanged));
+            return self.tell_changed();
         }
         let new: Vec<i32> = topic
             .partitions
