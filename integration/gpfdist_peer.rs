@@ -80,7 +80,7 @@ impl Host {
 }
 
 /// The mutation check names rules to take out in `FAILPOINTS`, as for the binary; in this process they are set here.
-fn take_out_rules() {
+pub fn take_out_rules() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let rules = std::env::var("FAILPOINTS").unwrap_or_default();

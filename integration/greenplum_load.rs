@@ -10,7 +10,7 @@ use gpkafka::metrics::Metrics;
 use gpkafka::offset::Span;
 
 use crate::greenplum_place::{Place, Script, batch, loader};
-use crate::harness::{greenplum, postgres, wait_until};
+use crate::harness::{greenplum, postgres, unique, wait_until};
 
 /// A server for segments on a port of its own.
 fn server() -> Server {
@@ -163,6 +163,26 @@ fn filters_and_rows_that_are_not_counted() {
     assert!(load.analyze_if_never().unwrap());
     assert!(!load.analyze_if_never().unwrap());
     assert_eq!(rows_of(&place), ["2|two"]);
+}
+
+#[test]
+fn every_segment_reads_whatever_the_role_is_set_to() {
+    let Some(db) = greenplum(2) else { return };
+    let (mut place, server) = (Place::new(db, "a int, b text"), server());
+    let role = unique("narrow");
+    db.execute(&format!("CREATE ROLE {role} LOGIN SUPERUSER"));
+    db.execute(&format!("ALTER ROLE {role} SET gp_external_max_segs = 1"));
+    db.execute(&format!("ALTER ROLE {role} SET client_min_messages = error"));
+    place.settings.user = role;
+    let mut load = place.load(&loader(), server.port());
+    let session = begin(&server, &mut load);
+    std::thread::scope(|scope| {
+        let insert = scope.spawn(|| load.insert());
+        wait_until(Duration::from_secs(20), "both segments to connect", || session.status().connected == 2);
+        push(&session, 0, 0, &["1\tone", "x"]);
+        session.seal();
+        assert_eq!(insert.join().unwrap().unwrap(), Inserted { rows: 1, rejected: 1 });
+    });
 }
 
 /// Each program writes what it was told, and the first one the rows.

@@ -10,6 +10,7 @@ use gpkafka::greenplum::{
 };
 use gpkafka::table::{Ident, TableName};
 
+use crate::gpfdist_peer::take_out_rules;
 use crate::harness::{Database, unique};
 
 /// A target in a schema of its own.
@@ -23,6 +24,7 @@ pub struct Place<'d> {
 impl<'d> Place<'d> {
     /// A table `t` with these columns.
     pub fn new(db: &'d Database, columns: &str) -> Self {
+        take_out_rules();
         let schema = db.schema("gpstage");
         db.execute(&format!("CREATE TABLE {schema}.t ({columns})"));
         let target = TableName { schema: Ident::exact(&schema), table: Ident::exact("t") };

@@ -1,9 +1,9 @@
 //! What a wrong world looks like from the database's side: each one clear line with what to do.
 
-use gpkafka::greenplum::{Connection, Error, ExternalTable, Insert, Mapping, Settings, Target};
+use gpkafka::greenplum::{Chain, Connection, Error, ExternalTable, Insert, Mapping, Settings, Target};
 use gpkafka::table::{Column, Ident};
 
-use crate::greenplum_place::{Place, Script};
+use crate::greenplum_place::{Place, Script, batch, commit, loader};
 use crate::harness::{free_port, on_each_database, unique};
 
 on_each_database! {
@@ -30,19 +30,26 @@ on_each_database! {
     }
 
     fn a_session_is_set_to_what_a_load_depends_on(db) {
-        let place = Place::new(db, "a int");
+        let mut place = Place::new(db, "a int");
         let role = unique("odd");
-        db.execute(&format!("CREATE ROLE {role} LOGIN"));
-        for setting in ["statement_timeout = 1000", "default_transaction_isolation = 'serializable'", "standard_conforming_strings = off"] {
+        db.execute(&format!("CREATE ROLE {role} LOGIN SUPERUSER"));
+        for setting in [
+            "statement_timeout = 1",
+            "default_transaction_isolation = 'serializable'",
+            "default_transaction_read_only = on",
+            "standard_conforming_strings = off",
+        ] {
             db.execute(&format!("ALTER ROLE {role} SET {setting}"));
         }
-        let mut settings = place.settings.clone();
-        settings.user = role;
+        place.settings.user = role;
+        commit(&place, &loader(), &mut Chain::default(), &batch(1, &[(0, 0, 10)])).unwrap();
+        assert_eq!(place.rows_of(0), ["1|load|0|10"]);
         let name = unique("gpkafka settings");
-        let connection = Connection::open(&settings, &name).unwrap();
+        let connection = Connection::open(&place.settings, &name).unwrap();
         assert_eq!(connection.dialect().is_greenplum(), db.segments() > 1);
         assert_eq!(connection.segments(), db.segments());
-        assert_eq!(db.value(&format!("SELECT pid FROM pg_stat_activity WHERE application_name = '{name}'")), connection.pid().to_string());
+        let pid = db.value(&format!("SELECT pid FROM pg_stat_activity WHERE application_name = '{name}'"));
+        assert_eq!(pid, connection.pid().to_string());
     }
 
     fn a_missing_table_is_told_with_the_nearest_name(db) {

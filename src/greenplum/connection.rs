@@ -24,7 +24,6 @@ const SESSION: &[(&str, &str)] = &[
     ("default_transaction_isolation", "read committed"),
     ("default_transaction_read_only", "off"),
     ("default_transaction_deferrable", "off"),
-    ("statement_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
     ("idle_session_timeout", "0"),
     ("transaction_timeout", "0"),
@@ -216,6 +215,8 @@ fn connect(settings: &Settings, application_name: &str, notices: &Arc<Mutex<Vec<
         .user(&settings.user)
         .dbname(&settings.database)
         .application_name(application_name)
+        // before the first statement: a role's own timeout must not end the questions that set up the session
+        .options("-c statement_timeout=0")
         .connect_timeout(settings.connect_timeout)
         .tcp_user_timeout(KEEPALIVE_IDLE + KEEPALIVE_INTERVAL * KEEPALIVE_RETRIES)
         .keepalives_idle(KEEPALIVE_IDLE)

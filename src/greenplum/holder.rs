@@ -39,7 +39,7 @@ pub struct Holder {
 pub enum Claim {
     /// All partitions are ours.
     Claimed {
-        /// Names of silent or dead loaders whose sessions were ended for it.
+        /// Names of other loaders, silent or dead, whose sessions were ended for it.
         ended: Vec<String>,
     },
     /// Another loader lives and has some; none is ours.
@@ -117,6 +117,7 @@ impl Holder {
         for _ in 0..LOOKS_MAX {
             let Some(lacking) = self.lock_all(&wanted)? else {
                 ended.extend(self.end_leftovers()?);
+                ended.retain(|name| *name != self.name);
                 self.held.extend(wanted);
                 return Ok(Claim::Claimed { ended });
             };
