@@ -74,6 +74,7 @@ impl Prepared {
             orders: orders_out,
             replies: replies_in,
             stop: stop.clone(),
+            has_analyzed: false,
         };
         threads.start("warehouse", move || warehouse.run())?;
         let watch = kafka_watch(run, &consumer, (assigned, topic_id.clone()), seen_in.clone(), &threads);

@@ -58,6 +58,8 @@ pub struct Warehouse {
     pub orders: Receiver<Order>,
     pub replies: Sender<Reply>,
     pub stop: Stop,
+    /// The target's statistics have been looked at.
+    pub has_analyzed: bool,
 }
 
 impl Warehouse {
@@ -74,10 +76,22 @@ impl Warehouse {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let reply = done.unwrap_or_else(|error| Reply::Failed { batch, error });
-            let has_failed = matches!(reply, Reply::Failed { .. });
+            let (has_failed, has_committed) =
+                (matches!(reply, Reply::Failed { .. }), matches!(reply, Reply::Committed { .. }));
             if self.replies.send(reply).is_err() || has_failed {
                 return;
             }
+            if has_committed {
+                self.analyze_once();
+            }
+        }
+    }
+
+    /// Loads run without autostats, so a table that never had statistics gets them after the first commit. A session
+    /// that is lost here is told of by the next order.
+    fn analyze_once(&mut self) {
+        if !self.has_analyzed && self.load.analyze_if_never().is_ok() {
+            self.has_analyzed = true;
         }
     }
 
