@@ -19,9 +19,12 @@ mod harness;
 
 mod case;
 mod cases;
+mod flow;
 mod kafka_consumer;
 mod old_kafka;
 mod rejects;
+mod segments;
 mod servers;
+mod stop;
 mod tidy;
 mod wrong_inputs;
