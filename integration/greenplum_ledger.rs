@@ -159,7 +159,8 @@ on_each_database! {
             let error = place.ledger().commit_alone(&mut cut, &place.job, &me, &mut chain, &commit).unwrap_err();
             assert!(matches!(error, Error::InDoubt { batch: 7, .. }), "{error}");
             assert!(error.is_passing() && cut.is_lost());
-            let after = place.ledger().read_after_doubt(&mut place.connect(), &place.job, &me.instance, pid).unwrap();
+            place.holder(&me).end_earlier(pid).unwrap();
+            let after = place.ledger().read(&mut place.connect(), &place.job).unwrap();
             assert_eq!(after.holds(&me.instance, 7), is_forwarded);
         }
         assert_eq!(place.rows_of(0), ["1|load|0|10"]);

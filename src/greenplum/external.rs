@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use fail::fail_point;
 use postgres::error::SqlState;
 
 use super::connection::Connection;
@@ -234,6 +235,8 @@ fn drop_table(connection: &mut Connection, name: &TableName) -> Result<(), Error
 
 /// Drops what earlier loads of these partitions left. One that is in use, or someone else's, stays.
 fn sweep(connection: &mut Connection, definition: &Definition, keep: &TableName) -> Result<Vec<TableName>, Error> {
+    // for tests that let loaders of one job run at once, where nothing is anybody's own
+    fail_point!("sweep-off", |_| Ok(Vec::new()));
     let sql = match connection.dialect().is_greenplum() {
         true => include_str!("../../sql/external_greenplum_list.sql"),
         false => include_str!("../../sql/external_postgres_list.sql"),

@@ -79,7 +79,11 @@ pub enum Error {
     InDoubt { batch: i64, text: String },
     /// The control session is gone, and with it the claim to the partitions.
     #[error("the control session of this loader is gone ({text}); another loader may hold the partitions now")]
-    HolderLost { text: String },
+    HolderLost {
+        text: String,
+        /// The connection broke or was ended: claiming anew tells whether somebody else has the partitions.
+        passes: bool,
+    },
     /// Another role holds partitions of this job, and we can neither see whether it lives nor end it.
     #[error(
         "the job is held by {held}, whose state this role may not see; if that loader is dead, have an administrator run: SELECT pg_terminate_backend({})",
@@ -112,6 +116,7 @@ impl Error {
         match self {
             Self::Lost { .. } | Self::InDoubt { .. } => true,
             Self::Connect { state: None, .. } | Self::PositionTaken { is_own: true, .. } => true,
+            Self::HolderLost { passes, .. } => *passes,
             Self::Connect { state: Some(state), .. } | Self::Sql { state, .. } => state_passes(state),
             _ => false,
         }
@@ -211,7 +216,9 @@ mod tests {
         for is_own in [false, true] {
             assert_eq!(Error::PositionTaken { partition: 0, seq: 1, by: "z".into(), is_own }.is_passing(), is_own);
         }
-        assert!(!Error::HolderLost { text: "y".into() }.is_passing());
+        for passes in [false, true] {
+            assert_eq!(Error::HolderLost { text: "y".into(), passes }.is_passing(), passes);
+        }
     }
 
     fn sql(state: &str) -> Error {

@@ -95,6 +95,19 @@ impl Holder {
         Ok(Self { connection, job: job.clone(), name, held: BTreeSet::new(), tables })
     }
 
+    /// Ends the session that an earlier attempt of this loader loaded through: its connection broke, but the server may
+    /// not have noticed, and a COMMIT may be under way in it. Afterwards the ledger tells what became of that,
+    /// see [`super::Chain::holds`].
+    ///
+    /// # Errors
+    /// [`Error::Stubborn`], or a query failed.
+    ///
+    /// # Blocks
+    /// Until the session is gone, some seconds at most.
+    pub fn end_earlier(&mut self, pid: i32) -> Result<(), Error> {
+        end(&mut self.connection, &self.name, Some(pid))
+    }
+
     /// Claims partitions beside those already held: all of them or none.
     ///
     /// Returns at once where nobody has them. Else it watches the holder: seen to act, it is alive and this is
@@ -137,7 +150,7 @@ impl Holder {
         }
         let held = first_look.map(|look| look.held);
         held.map_or_else(
-            || Err(Error::HolderLost { text: "the holder changed all the time".to_owned() }),
+            || Err(Error::HolderLost { text: "the holder changed all the time".to_owned(), passes: false }),
             |held| Ok(Claim::Held(Box::new(held))),
         )
     }
@@ -147,14 +160,19 @@ impl Holder {
     /// # Errors
     /// [`Error::HolderLost`]: the session is gone or another one stands in its place, so the locks are gone too.
     pub fn beat(&mut self) -> Result<(), Error> {
-        let lost = |text: String| Err(Error::HolderLost { text });
         match self.connection.query_one("showing that this loader lives", "SELECT pg_catalog.pg_backend_pid()", &[]) {
             Ok(row) if row.get::<_, i32>(0) == self.connection.pid() => Ok(()),
             Ok(_) => {
-                lost("a connection pool gave it another database session; connect to the database itself".to_owned())
+                let text = "a connection pool gave it another database session; connect to the database itself";
+                Err(Error::HolderLost { text: text.to_owned(), passes: false })
             }
-            Err(Error::Lost { text, .. } | Error::Sql { text, .. }) => lost(text),
-            Err(error) => Err(error),
+            Err(error) => {
+                let passes = error.is_passing();
+                match error {
+                    Error::Lost { text, .. } | Error::Sql { text, .. } => Err(Error::HolderLost { text, passes }),
+                    other => Err(other),
+                }
+            }
         }
     }
 
@@ -221,7 +239,9 @@ impl Holder {
 
     /// Ends all sessions of a silent loader and waits until they are gone.
     fn end_sessions_of(&mut self, held: &Held) -> Result<(), Error> {
-        match end(&mut self.connection, &held.application_name, None) {
+        // of this loader itself only what an earlier attempt left: this one's other session has the name too
+        let pid = (held.application_name == self.name).then_some(held.pid);
+        match end(&mut self.connection, &held.application_name, pid) {
             Err(Error::Sql { state, .. }) if state == "42501" => Err(Error::OtherRole { held: Box::new(held.clone()) }),
             other => other,
         }
@@ -253,11 +273,6 @@ impl Holder {
         }
         Ok(names.into_iter().collect())
     }
-}
-
-/// Ends one session by name and pid and waits until it is gone.
-pub(super) fn end_session(connection: &mut Connection, name: &str, pid: i32) -> Result<(), Error> {
-    end(connection, name, Some(pid))
 }
 
 fn end(connection: &mut Connection, name: &str, pid: Option<i32>) -> Result<(), Error> {

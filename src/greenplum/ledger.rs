@@ -14,7 +14,7 @@ use postgres::error::SqlState;
 use super::chain::{Chain, Commit, Entry, Kind};
 use super::connection::Connection;
 use super::failure::Error;
-use super::identity::{Instance, JobId, Loader};
+use super::identity::{JobId, Loader};
 use super::sql::fill;
 use crate::table::{Ident, TableName};
 
@@ -219,6 +219,7 @@ impl Ledger {
         if rows.is_empty() {
             return Ok(rows);
         }
+        fail_point!("before-ledger-append");
         self.insert(connection, job, loader, commit, &rows)?;
         fail_point!("after-ledger-append");
         self.check_chain(connection, job, chain, &rows)?;
@@ -397,25 +398,6 @@ impl Ledger {
                 if is_busy { Ok(0) } else { Err(error) }
             }
         }
-    }
-
-    /// Ends what an earlier session of this loader left after [`Error::InDoubt`], then reads the chain, which now tells:
-    /// [`Chain::holds`].
-    ///
-    /// # Errors
-    /// A query failed, or the old session does not end.
-    ///
-    /// # Blocks
-    /// Until the old session is gone, some seconds at most.
-    pub fn read_after_doubt(
-        &self,
-        connection: &mut Connection,
-        job: &JobId,
-        instance: &Instance,
-        old_pid: i32,
-    ) -> Result<Chain, Error> {
-        super::holder::end_session(connection, &job.application_name(instance), old_pid)?;
-        self.read(connection, job)
     }
 }
 

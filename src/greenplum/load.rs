@@ -123,7 +123,7 @@ impl Load {
     ///
     /// # Errors
     /// [`Error::PositionTaken`]: another loader was first; rolled back. [`Error::InDoubt`]: only the ledger knows, see
-    /// [`Ledger::read_after_doubt`]. Anything else: rolled back.
+    /// [`super::Holder::end_earlier`]. Anything else: rolled back.
     ///
     /// # Blocks
     /// While another transaction holds the same position, up to the lock timeout.

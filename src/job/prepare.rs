@@ -13,8 +13,8 @@ use super::run::{Memory, QUEUE_SHARE, Run};
 use crate::config::{ErrorLimit, Format};
 use crate::decode;
 use crate::greenplum::{
-    Chain, Claim, Commit, Connection, Definition, ExternalTable, Holder, Insert, Ledger, Load, Loader, Partitions,
-    Settings, Target,
+    self, Chain, Claim, Commit, Connection, Definition, Entry, ExternalTable, Holder, Insert, Ledger, Load, Loader,
+    Partitions, Settings, Target,
 };
 use crate::kafka::{self, Consumer, Watermarks};
 
@@ -47,7 +47,8 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let columns = decode_columns(run, &insert)?;
     let (consumer, topic) = topic(run)?;
     let partitions = wanted(run, &topic.partitions)?;
-    let holder = claim(run, &settings, &partitions)?;
+    let holder = claim(run, memory, &settings, &partitions)?;
+    memory.session = Some(connection.pid());
     let external = external(run, &mut connection, &insert, &settings)?;
     warn_of_limit(run, memory, &connection);
     if !run.options.skip_explain && !memory.has_run {
@@ -56,6 +57,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let ledger = Ledger::ensure(&mut connection, settings.metadata_schema())?;
     let mut chain = ledger.read(&mut connection, &run.id)?;
     settle_doubt(run, memory, &chain);
+    check_succession(run, memory, &chain)?;
     let marks = consumer.watermarks(&partitions, KAFKA_WAIT)?;
     let known = Known {
         topic: &run.job.source.topic,
@@ -73,6 +75,8 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
         tell_jumps(run, &positions);
     }
     memory.reset_is_done = true;
+    memory.chain = chain.clone();
+    memory.held = partitions;
     for (partition, next) in positions.starts.iter().filter(|(_, next)| *next > 0) {
         memory.totals.checkpoint.set(partition, next);
     }
@@ -118,8 +122,11 @@ fn wanted(run: &Run<'_>, found: &[i32]) -> Result<Vec<i32>, Error> {
     Ok(wanted)
 }
 
-fn claim(run: &Run<'_>, settings: &Settings, partitions: &[i32]) -> Result<Holder, Error> {
+fn claim(run: &Run<'_>, memory: &Memory, settings: &Settings, partitions: &[i32]) -> Result<Holder, Error> {
     let mut holder = Holder::open(settings, &run.id, &run.instance)?;
+    if let Some(earlier) = memory.session {
+        holder.end_earlier(earlier)?;
+    }
     match holder.claim(partitions)? {
         Claim::Claimed { ended } => {
             for name in ended {
@@ -179,6 +186,23 @@ fn settle_doubt(run: &Run<'_>, memory: &mut Memory, chain: &Chain) {
         memory.totals.add(&done, &run.metrics);
     } else {
         say!(run.reporter, Info, "batch {batch}, whose COMMIT got no reply, is not committed; loading it again");
+    }
+}
+
+/// Between two attempts another loader may have taken the job over and ended again: then the job is no longer ours to
+/// go on with, though nobody holds it.
+fn check_succession(run: &Run<'_>, memory: &Memory, chain: &Chain) -> Result<(), Error> {
+    let seq = |entry: Option<&Entry>| entry.map_or(0, |entry| entry.seq);
+    let is_theirs = |partition: i32, entry: &Entry| {
+        entry.instance != run.instance.as_str() && entry.seq > seq(memory.chain.get(partition))
+    };
+    let mut ours = chain.iter().filter(|(partition, _)| memory.held.contains(partition));
+    match ours.find(|(partition, entry)| is_theirs(*partition, entry)) {
+        None => Ok(()),
+        Some((partition, Entry { seq, instance, batch, next, .. })) => {
+            let by = format!("loader {instance}, whose batch {batch} ends at offset {next}");
+            Err(greenplum::Error::PositionTaken { partition, seq: *seq, by, is_own: false }.into())
+        }
     }
 }
 

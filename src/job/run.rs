@@ -13,7 +13,7 @@ use super::totals::Totals;
 use crate::budget::Budget;
 use crate::config::Job;
 use crate::gpfdist::{self, Server};
-use crate::greenplum::{self, Instance, JobId};
+use crate::greenplum::{self, Chain, Instance, JobId};
 use crate::metrics::Metrics;
 use crate::offset::Generation;
 use crate::shutdown::{Shutdown, Urgency};
@@ -61,6 +61,11 @@ pub struct Memory {
     pub ends: Option<BTreeMap<i32, i64>>,
     /// An attempt has got as far as reading: from now on what passes is waited for.
     pub has_run: bool,
+    /// The session that the latest attempt loaded through: gone by now, or to be ended by the next attempt.
+    pub session: Option<i32>,
+    /// The partitions that the latest attempt held, and the ledger as it found it.
+    pub held: Vec<i32>,
+    pub chain: Chain,
     /// The reset is in the ledger.
     pub reset_is_done: bool,
     pub totals: Totals,
