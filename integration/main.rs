@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails right there")]
 
 mod decode_differential;
+mod fence;
 mod gpfdist_client;
 mod gpfdist_greenplum;
 mod gpfdist_http;
@@ -19,12 +20,12 @@ mod harness;
 
 mod case;
 mod cases;
-mod flow;
+mod crash;
+mod crash_scene;
+mod crash_wire;
 mod kafka_consumer;
 mod old_kafka;
 mod rejects;
-mod segments;
 mod servers;
-mod stop;
 mod tidy;
 mod wrong_inputs;

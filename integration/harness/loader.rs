@@ -39,7 +39,7 @@ impl Loader {
         let dir = directory("loader", User::current());
         let mut command = Command::new(executable());
         // The home of whoever runs the tests must neither matter nor get log files.
-        command.env("HOME", &dir).env_remove("FAILPOINTS").current_dir(&dir);
+        command.env("HOME", &dir).current_dir(&dir);
         Self { command, dir, is_load: false }.args(words)
     }
 
@@ -59,9 +59,11 @@ impl Loader {
         self
     }
 
-    /// Fail points of this run: `after_begin=panic;before_commit=pause`.
+    /// Fail points of this run, `after-begin=panic;before-commit=pause`, beside those that the tests themselves were
+    /// started with: the mutation check takes out rules that way.
     pub fn failpoints(self, points: &str) -> Self {
-        self.env("FAILPOINTS", points)
+        let all = std::env::var("FAILPOINTS").map_or_else(|_| points.to_owned(), |ours| format!("{ours};{points}"));
+        self.env("FAILPOINTS", &all)
     }
 
     /// An environment variable of this run.
