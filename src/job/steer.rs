@@ -18,12 +18,13 @@ use super::watch::Seen;
 use super::worker::Told;
 use super::{commit, rejects};
 use crate::budget::Budget;
-use crate::gpfdist::{Cause, Session};
+use crate::gpfdist::{Cause, Session, Status};
 use crate::greenplum::{self, Canceller, SegmentRejects};
 use crate::kafka::{Consumer, Event as KafkaEvent};
 use crate::metrics::Metrics;
 use crate::offset::Generation;
 use crate::shutdown::{Shutdown, Urgency};
+use crate::units;
 
 /// The longest the loop waits: how stale the live line and the wish to stop may get.
 const WAIT: Duration = Duration::from_millis(100);
@@ -191,13 +192,24 @@ impl Steer<'_> {
             }
             Reply::Inserted { batch, inserted, rejected, rejects } => {
                 self.rejects = rejects;
-                if let Some(failure) = self.session.take().and_then(|session| session.status().failure) {
-                    return Err(Error::Batch { batch, text: failure.reason, passes: true });
+                if let Some(session) = self.session.take() {
+                    self.served(batch, session.status())?;
                 }
                 Ok(Event::Inserted { batch, inserted, rejected })
             }
             Reply::Committed { batch } => Ok(Event::Committed { batch }),
             Reply::Failed { batch, error } => Err(self.failed(batch, error)),
+        }
+    }
+
+    /// Each segment's share; and a failure that the database did not notice.
+    fn served(&self, batch: u64, status: Status) -> Result<(), Error> {
+        let share = |(segment, rows): (&i32, &u64)| format!("{segment}: {} rows", units::count(*rows));
+        let shares: Vec<_> = status.served_segments.iter().map(share).collect();
+        say!(self.reporter, Debug, "batch {batch} served segments {}", shares.join(", "));
+        match status.failure {
+            Some(failure) => Err(Error::Batch { batch, text: failure.reason, passes: true }),
+            None => Ok(()),
         }
     }
 
