@@ -2,7 +2,7 @@
 //! them, so that both versions and both forms of MAPPING are used.
 
 use crate::case::Case;
-use crate::harness::{Database, Loader, on_each_database};
+use crate::harness::{Database, Loader, SOON, on_each_database, wait_until};
 
 /// The vendor tutorial's messages.
 const EXPENSES: [&str; 9] = [
@@ -311,7 +311,7 @@ KAFKA:
         for partition in 0..6 {
             case.topic.produce(partition, (0..500).map(|sequence| format!("{partition},{sequence}")));
         }
-        crate::harness::wait_until(SOON, "all rows of both jobs", || case.count("rows") == 3000);
+        wait_until(SOON, "all rows of both jobs", || case.count("rows") == 3000);
         odd.signal("INT");
         even.signal("TERM");
         odd.wait(SOON).expect_code(0).expect_text("-Inserted 1500 rows").expect_text("-Partition 3 at offset 499");
@@ -323,9 +323,6 @@ KAFKA:
         case.load(&case.job(&all)).expect_text("-Inserted 0 rows");
     }
 }
-
-/// Enough for anything that a test waits for on a busy machine.
-const SOON: std::time::Duration = std::time::Duration::from_secs(60);
 
 const PARTITIONED: &str = "VERSION: 2
 KAFKA:

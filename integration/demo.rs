@@ -18,7 +18,7 @@ use md5::{Digest, Md5};
 const ORDERS: i64 = 1_000_000;
 const PARTITIONS: i32 = 4;
 /// The stream flows for this long: time for a load, an interruption and a kill on the way.
-const STREAM: Duration = Duration::from_secs(9);
+const STREAM: Duration = Duration::from_secs(10);
 /// The producer's tick; each writes its share of the orders.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -89,7 +89,6 @@ KAFKA:
         - {{NAME: amount, TYPE: 'numeric(9,2)'}}
         - {{NAME: hash, TYPE: text}}
       FORMAT: csv
-    ERROR_LIMIT: 10
   OUTPUT:
     TABLE: orders
     MAPPING:
@@ -141,7 +140,8 @@ fn order(partition: i32, sequence: i64) -> String {
 
 /// A load with the terminal as its own, so that its live line shows.
 fn load(job: &Path, flags: &[&str]) -> Child {
-    println!("$ gpkafka load {} {}", job.display(), flags.join(" "));
+    let path = job.display().to_string();
+    println!("$ {}", [&["gpkafka", "load", &path], flags].concat().join(" "));
     let mut command = Command::new(executable());
     command.arg("load").arg(job).args(["--gpfdist-host", "127.0.0.1", "--gpfdist-port", "0", "--log-dir"]);
     command.arg("target/demo/log").args(flags).spawn().unwrap()
@@ -151,13 +151,13 @@ fn load(job: &Path, flags: &[&str]) -> Child {
 fn load_and_disturb(db: &Database, job: &Path) {
     say("loading while the orders flow in");
     let mut first = load(job, &[]);
-    wait_for_rows(db, &mut first, ORDERS / 4);
+    wait_for_rows(db, &mut first, ORDERS * 4 / 10);
     signal(first.id(), "INT");
     let status = first.wait().unwrap();
     assert!(status.success(), "gpkafka load ended with {status} after Ctrl-C");
     say(&format!("interrupted on purpose; {} rows are committed; it resumes", counted(db)));
     let mut second = load(job, &[]);
-    wait_for_rows(db, &mut second, ORDERS * 6 / 10);
+    wait_for_rows(db, &mut second, ORDERS * 75 / 100);
     signal(second.id(), "KILL");
     second.wait().unwrap();
     println!("\n   kill -9 on purpose; {} rows are committed", counted(db));
@@ -184,15 +184,22 @@ fn counted(db: &Database) -> String {
 
 fn show(db: &Database, job: &Path) {
     say("the first rows");
-    let sql = "SELECT partition, sequence, ordered_at, customer, amount, tax, hash FROM orders ORDER BY 2, 1 LIMIT 5";
-    for row in db.rows(sql) {
-        println!("   {}", row.replace('|', "  "));
+    let columns = ["partition", "sequence", "ordered_at", "customer", "amount", "tax", "hash"];
+    println!("   {}", aligned(&columns));
+    for row in db.rows(&format!("SELECT {} FROM orders ORDER BY 2, 1 LIMIT 5", columns.join(", "))) {
+        println!("   {}", aligned(&row.split('|').collect::<Vec<_>>()));
     }
     say("the history: which offsets were committed when");
     println!("$ gpkafka check {}", job.display());
     let mut check = Command::new(executable());
     let status = check.arg("check").arg(job).args(["--show-commit-history", "latest"]).status().unwrap();
     assert!(status.success(), "gpkafka check ended with {status}");
+}
+
+fn aligned(fields: &[&str]) -> String {
+    let widths = [9, 8, 22, 14, 6, 4, 16];
+    let fields: Vec<String> = fields.iter().zip(widths).map(|(field, width)| format!("{field:width$}")).collect();
+    fields.join("  ").trim_end().to_owned()
 }
 
 /// Counts by what each row carries, not by what the loader says; tells whether all is right.
@@ -217,9 +224,10 @@ fn count(db: &Database) -> bool {
 
 fn next(db: &Database, job: &Path, keep: bool) {
     println!("── to try next");
-    println!("   target/release/gpkafka dryrun {:<24} the SQL it runs; needs no server", job.display());
-    println!("   target/release/gpkafka help load {:<21} all flags", "");
-    println!("   integration/demo --keep {:<30} the same, and the servers stay up for your own psql", "");
+    let dryrun = format!("target/release/gpkafka dryrun {}", job.display());
+    println!("   {dryrun:<56}the SQL that it runs; needs no server");
+    println!("   {:<56}this again, and the servers stay up for your own psql", "integration/demo --keep");
+    println!("   {:<56}all flags; then README.md: a first load of your own", "target/release/gpkafka help load");
     if keep {
         println!("\n   psql -h {} -p {} -U {} {}", db.host, db.port, db.user, db.dbname);
         println!("   Enter ends the servers");

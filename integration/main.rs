@@ -26,6 +26,7 @@ mod crash_wire;
 mod flow;
 mod kafka_consumer;
 mod old_kafka;
+mod readme;
 mod rejects;
 mod segments;
 mod servers;

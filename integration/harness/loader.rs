@@ -187,6 +187,17 @@ impl Outcome {
         self
     }
 
+    /// Fails on a panic, and on a WARNING or ERROR line that says none of what was announced.
+    pub fn expect_calm(self, announced: &[&str]) -> Self {
+        let text = self.text();
+        let is_loud =
+            |line: &&str| line.contains("-[WARNING]:-") || line.contains("-[ERROR]:-") || line.contains("panicked");
+        let mut loud = text.lines().filter(is_loud);
+        let unannounced = loud.find(|line| !announced.iter().any(|words| line.contains(words)));
+        assert!(unannounced.is_none(), "not announced: {unannounced:?}, in:\n{text}");
+        self
+    }
+
     /// The batch lines: start, end, records, bytes, inserted, rejected, speed.
     pub fn batches(&self) -> Vec<Vec<String>> {
         let text = self.text();

@@ -22,7 +22,7 @@ pub use place::{free_port, full, unique};
 pub use postgres::{postgres, start as start_postgres};
 pub use process::{Output, Supervised, User, directory, run, signal};
 pub use topic::{Producer, Topic};
-pub use wait::{poll, wait_for, wait_until};
+pub use wait::{SOON, poll, wait_for, wait_until};
 
 /// Makes a test of one function for each database: `NAME::postgres` and `NAME::greenplum` (two segments).
 macro_rules! on_each_database {

@@ -26,7 +26,7 @@ env --default-signal=INT,QUIT "$@" 3<&- >>"$out" 2>>"$err" & pid=$!
   i=0; while [ $i -lt 100 ] && kill -0 $pid; do sleep 0.1; i=$((i + 1)); done
   kill -s KILL $pid
 } >/dev/null 2>&1 & watcher=$!
-echo $pid; exec >/dev/null
+echo $pid; exec >/dev/null 2>&1
 wait $pid; code=$?
 kill $watcher 2>/dev/null
 exit $code

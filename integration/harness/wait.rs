@@ -3,6 +3,9 @@
 
 use std::time::{Duration, Instant};
 
+/// Enough for anything that comes soon, on a busy machine.
+pub const SOON: Duration = Duration::from_secs(60);
+
 /// Short enough that no test is slowed by it, long enough to leave the machine to the servers.
 const POLL: Duration = Duration::from_millis(20);
 

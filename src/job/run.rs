@@ -1,6 +1,7 @@
 //! A run: attempt after attempt, each from the ledger. Crash, error and take-over are one path, and this is its start.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -133,7 +134,7 @@ impl<'a> Run<'a> {
         if asked != 0 && asked != port {
             say!(self.reporter, Info, "port {asked} is taken, the next free one is {port}");
         }
-        say!(self.reporter, Info, "gpfdist listening on {}:{port}", self.options.gpfdist.bind);
+        say!(self.reporter, Info, "gpfdist listening on {}", SocketAddr::new(self.options.gpfdist.bind, port));
     }
 
     fn attempts(&self, memory: &mut Memory) -> Result<(), Error> {

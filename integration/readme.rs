@@ -1,0 +1,101 @@
+//! The README, taken at its word: its first load is run, its flags are there, its table of files is true.
+
+use crate::case::Case;
+use crate::harness::{Loader, on_each_database};
+
+const README: &str = include_str!("../README.md");
+
+/// The text of the fenced blocks of a language, in order.
+fn blocks(language: &str) -> Vec<&'static str> {
+    let fence = format!("```{language}\n");
+    README.split(&fence).skip(1).filter_map(|rest| rest.split("\n```").next()).collect()
+}
+
+/// `gpkafka` command lines of its shell blocks, without comments.
+fn command_lines() -> Vec<Vec<&'static str>> {
+    let lines = blocks("sh").into_iter().flat_map(str::lines);
+    let words = |line: &'static str| line.split('#').next().unwrap_or_default().split_whitespace().skip(1).collect();
+    lines.filter(|line| line.starts_with("gpkafka ")).map(words).collect()
+}
+
+on_each_database! {
+    fn the_first_load_works_as_written(db) {
+        let case = Case::new(db, "readme", 2);
+        let create = blocks("sql")[0].replace("TABLE orders", &format!("TABLE {}.orders", case.schema));
+        db.execute(&create);
+        case.topic.produce(0, ["1,Ada,10.00"]);
+        case.topic.produce(1, ["2,\"Babbage, Charles\",0.99"]);
+        let (_, rest) = blocks("yaml")[0].split_once("VERSION:").unwrap();
+        let yaml = format!("VERSION:{rest}").replace("kafka1.example.com:9092", "$BROKERS");
+        let yaml = yaml.replace("TOPIC: orders", "TOPIC: $TOPIC").replace("TABLE: orders", "SCHEMA: $SCHEMA\n    TABLE: orders");
+        let job = case.job(&yaml);
+        for words in command_lines().into_iter().filter(|words| words.contains(&"orders.yaml")) {
+            let flags = words[1..].iter().copied().filter(|word| *word != "orders.yaml");
+            let loader = if words[0] == "load" { Loader::load(&job) } else { Loader::with_job(words[0], &job) };
+            let mut run = loader.args(flags).start();
+            if words == ["load", "orders.yaml"] {
+                run.wait_for_text(crate::harness::SOON, "gpkafka job has started");
+                run.signal("INT");
+            }
+            run.wait(crate::harness::SOON).expect_code(0);
+        }
+        assert_eq!(case.rows("SELECT * FROM $SCHEMA.orders ORDER BY id"), ["1|Ada|10.00|1.90", "2|Babbage, Charles|0.99|0.19"]);
+    }
+}
+
+#[test]
+fn its_flags_exist() {
+    let help = ["load", "check", "dryrun", "segment"].map(|name| Loader::command(["help", name]).run().stdout).concat();
+    let is_flag = |word: &&str| word.starts_with("--") && word[2..].starts_with(|char: char| char.is_ascii_lowercase());
+    let flags = README.split(|char: char| char.is_whitespace() || char == '`').filter(is_flag);
+    let foreign = ["--locked", "--path", "--bench", "--full"];
+    for flag in flags.map(|flag| flag.trim_end_matches([',', '.', ';', ':', ')'])) {
+        let stem = flag.trim_end_matches('…');
+        assert!(foreign.contains(&flag) || help.contains(stem), "{flag} is in the README and not in any --help");
+    }
+    for words in command_lines() {
+        Loader::command([words[0], "--help"]).run().expect_code(0);
+    }
+}
+
+/// A file for what the table says, in the right place of an otherwise right file; the part of the table it is from.
+const NOT_YET: [(&str, &str, &str); 12] = [
+    ("SOURCE:\n", "SOURCE:\n", ""),
+    ("VERSION: 2", "VERSION: 2\nSCHEDULE: {MAX_RETRIES: 1}", "SCHEDULE"),
+    ("VERSION: 2", "VERSION: 2\nALERT: {COMMAND: 'true'}", "ALERT"),
+    ("VERSION: 2", "VERSION: 2\nPASSWORD: 'SHADOW:ABCD'", "`SHADOW:` passwords"),
+    ("    ERROR_LIMIT", "    ENCODING: LATIN1\n    ERROR_LIMIT", "ENCODING"),
+    ("    VALUE:", "    META: {COLUMNS: [{NAME: m, TYPE: json}], FORMAT: json}\n    VALUE:", "META"),
+    ("    VALUE:", "    KEY: {COLUMNS: [{NAME: k, TYPE: text}], FORMAT: csv}\n    VALUE:", "KEY"),
+    ("FORMAT: csv", "FORMAT: custom\n      CUSTOM_OPTION: {NAME: f}", "custom"),
+    (
+        "    TABLE: orders",
+        "    TABLE: orders\n    MODE: update\n    MATCH_COLUMNS: [id]\n    UPDATE_COLUMNS: [amount]",
+        "MODE update",
+    ),
+    ("  COMMIT:", "  TASK: {POST_BATCH_SQL: select 1, BATCH_INTERVAL: 1}\n  COMMIT:", "TASK"),
+    ("  COMMIT:", "  COMMIT:\n    CONSISTENCY: at-least", "CONSISTENCY"),
+    ("  COMMIT:", "  COMMIT:\n    SAVE_FAILING_BATCH: true", "SAVE_FAILING_BATCH"),
+];
+
+#[test]
+fn what_it_says_is_not_yet_supported_is_refused_by_name() {
+    let right = blocks("yaml")[0];
+    for (from, to, named) in NOT_YET {
+        assert!(README.contains(named), "{named} is tested and not in the README");
+        assert!(right.contains(from), "the README's file has no {from:?}");
+        let outcome = Loader::with_job("dryrun", &right.replace(from, to)).run();
+        if named.is_empty() {
+            outcome.expect_code(0);
+        } else {
+            outcome.expect_code(64).expect_text("is not yet supported");
+        }
+    }
+}
+
+#[test]
+fn the_rust_version_is_the_manifests() {
+    let manifest = include_str!("../Cargo.toml");
+    let version = manifest.split("rust-version = \"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    assert!(README.contains(&format!("version {version} or later")), "the README names another Rust than {version}");
+}
