@@ -13,7 +13,7 @@ use super::report::{BatchReport, Level, Progress, Reporter, say};
 use super::state::{Action, Broken, Done, Event, Outcome, State};
 use super::threads::Threads;
 use super::totals::Totals;
-use super::warehouse::{Order, Reply};
+use super::warehouse::{Order, Reply, fail_opened};
 use super::watch::Seen;
 use super::worker::Told;
 use super::{commit, rejects};
@@ -320,8 +320,11 @@ impl Steer<'_> {
 
     /// Whatever the INSERT waits for, it must not go on.
     fn stop_the_database(&mut self, reason: &str) {
+        let reason = reason.lines().next().unwrap_or("the load has failed");
+        self.threads.stop().ask();
+        fail_opened(&self.replies, reason);
         if let Some(session) = self.session.take() {
-            session.fail(reason.lines().next().unwrap_or("the load has failed"));
+            session.fail(reason);
         }
         if let Err(error) = self.canceller.cancel() {
             say!(self.reporter, Debug, "cancelling the INSERT: {error}");

@@ -99,9 +99,7 @@ impl Warehouse {
         let xid = self.load.begin()?;
         let scan = Scan { path: self.path.clone(), xid: Some(xid), file_prefix: self.topic.clone() };
         let session = self.server.open(scan);
-        if self.replies.send(Reply::Opened { batch, session: session.clone() }).is_err() {
-            session.fail("the loader has stopped");
-        }
+        hand_over(&self.replies, &self.stop, batch, &session);
         let inserted = self.load.insert();
         session.finish();
         let inserted = inserted?;
@@ -118,5 +116,58 @@ impl Warehouse {
         }
         self.load.commit(&mut self.chain, commit)?;
         Ok(Reply::Committed { batch })
+    }
+}
+
+/// Tells the brain of a session, and fails it where the brain has stopped listening: an INSERT that nobody feeds would
+/// never end, and neither would the thread that waits in it.
+///
+/// Who stops asks first and looks for sessions in the channel then, see [`fail_opened`]; here it is the other way round,
+/// so one of the two sees the session.
+fn hand_over(replies: &Sender<Reply>, stop: &Stop, batch: u64, session: &Session) {
+    let told = replies.send(Reply::Opened { batch, session: session.clone() });
+    if told.is_err() || stop.is_asked() {
+        session.fail("the loader has stopped");
+    }
+}
+
+/// Fails the sessions that were opened and never heard of. To be called after the warehouse was asked to stop.
+pub fn fail_opened(replies: &Receiver<Reply>, reason: &str) {
+    for reply in replies.try_iter() {
+        if let Reply::Opened { session, .. } = reply {
+            session.fail(reason);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::bounded;
+
+    use super::*;
+    use crate::gpfdist::Settings;
+    use crate::metrics::Metrics;
+
+    fn open(server: &Server) -> Session {
+        server.open(Scan { path: "/v1/x".to_owned(), xid: None, file_prefix: "t".to_owned() })
+    }
+
+    #[test]
+    fn a_session_that_opens_when_the_brain_has_stopped_is_failed_on_either_side() {
+        let settings = Settings { bind: [127, 0, 0, 1].into(), port: 0, ..Settings::default() };
+        let server = Server::start(&settings, &Metrics::default()).unwrap();
+        let (replies, heard) = bounded(2);
+        let stop = Stop::default();
+
+        let session = open(&server);
+        hand_over(&replies, &stop, 1, &session);
+        assert!(session.failure().is_none());
+        fail_opened(&heard, "interrupted");
+        assert_eq!(session.failure().unwrap().reason, "interrupted");
+
+        stop.ask();
+        let session = open(&server);
+        hand_over(&replies, &stop, 2, &session);
+        assert_eq!(session.failure().unwrap().reason, "the loader has stopped");
     }
 }
