@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::block::{BlockIndex, Reject, RowBlock};
+use crate::block::{BlockIndex, Reject, RowBlock, Run};
 use crate::offset::{CheckpointDelta, Discontinuity};
 
 /// When a batch is full. A limit of zero is no limit.
@@ -37,6 +37,10 @@ impl RejectLimit {
         }
     }
 }
+
+/// Memory for the names of a batch's rows, which stay until its commit and stand under no permit. Records without holes
+/// between them take next to nothing; where each is a transaction of its own, this ends a batch after 500,000.
+const INDEX_BYTES_MAX: usize = 8 << 20;
 
 /// How many rejects of a batch are named in the log; the rest is counted.
 pub const REJECTS_NAMED_MAX: usize = 20;
@@ -82,6 +86,8 @@ pub struct Batch {
     pub sent: Vec<BlockIndex>,
     /// Blocks that wait for the session to open.
     pub unsent: Vec<RowBlock>,
+    /// What `sent` will take when all is sent.
+    index_bytes: usize,
     pub is_sealed: bool,
 }
 
@@ -98,6 +104,7 @@ impl Batch {
             leader_epochs: BTreeMap::new(),
             sent: Vec::new(),
             unsent: Vec::new(),
+            index_bytes: 0,
             is_sealed: false,
         }
     }
@@ -119,6 +126,7 @@ impl Batch {
             self.leader_epochs.insert(partition, epoch);
         }
         if block.index.rows > 0 {
+            self.index_bytes += size_of::<BlockIndex>() + block.index.runs.len() * size_of::<Run>();
             self.unsent.push(block);
         }
         Ok(())
@@ -130,6 +138,7 @@ impl Batch {
         let elapsed = |limit: Duration, since: Instant| !limit.is_zero() && now.duration_since(since) >= limit;
         reached(limits.rows_max, self.counts.rows)
             || reached(limits.bytes_max, self.counts.bytes)
+            || self.index_bytes >= INDEX_BYTES_MAX
             || elapsed(limits.age_max, self.started)
             || elapsed(limits.idle_max, self.last_block)
     }
@@ -150,6 +159,7 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::offset::{Generation, Span};
 
     #[test]
     fn limits_of_rows_let_n_pass_and_no_more() {
@@ -174,5 +184,34 @@ mod tests {
         assert!(!batch.is_full(&limits, now + Duration::from_secs(4)));
         assert!(batch.is_full(&limits, now + Duration::from_secs(5)));
         assert_eq!(batch.deadline(&limits), Some(now + Duration::from_secs(5)));
+    }
+
+    #[test]
+    fn names_of_rows_are_bounded() {
+        let now = Instant::now();
+        let limits = Limits { rows_max: 0, bytes_max: 0, age_max: Duration::from_secs(5), idle_max: Duration::ZERO };
+        let mut batch = Batch::new(1, now);
+        let mut blocks = 0;
+        while !batch.is_full(&limits, now) {
+            let runs = (0..1000).map(|row| Run { row, record_rows: 1, offset: blocks * 2000 + i64::from(row) * 2 });
+            let block = RowBlock {
+                index: BlockIndex {
+                    partition: 0,
+                    span: Span::new(blocks * 2000, (blocks + 1) * 2000).unwrap(),
+                    rows: 1000,
+                    runs: runs.collect(),
+                },
+                generation: Generation(1),
+                leader_epoch: None,
+                bytes: Default::default(),
+                source_bytes: 0,
+                records: 1000,
+                rejects: Vec::new(),
+            };
+            batch.absorb(block, now).unwrap();
+            blocks += 1;
+            assert!(blocks < 1000, "the batch grows for ever");
+        }
+        assert!(blocks > 100, "{blocks}");
     }
 }

@@ -16,6 +16,13 @@ use super::batch::{Batch, Counts, Limits, RejectLimit};
 use crate::block::RowBlock;
 use crate::offset::{Checkpoint, Discontinuity, Generation};
 
+/// Sealed batches that may wait for their turn. Each takes some 2 KB beside its rows, which no permit stands for: with
+/// a small MAX_ROW a slow database would otherwise have millions of them wait.
+const BATCHES_MAX: usize = 64;
+
+/// Blocks of nothing but holes that may wait for a record; then they make a batch of their own.
+const PASSED_MAX: usize = 1000;
+
 /// What the world tells the brain.
 #[derive(Debug)]
 pub enum Event {
@@ -169,6 +176,11 @@ impl State {
         Some(Box::new(Done { batch, outcome: self.outcome }))
     }
 
+    /// Whether so many batches wait that blocks should be left where they are. Nothing in front waits for them.
+    pub fn is_behind(&self) -> bool {
+        self.batches.len() > BATCHES_MAX
+    }
+
     /// When to send a [`Event::Tick`] at the latest.
     pub fn deadline(&self) -> Option<Instant> {
         self.batches.back().filter(|batch| !batch.is_sealed).and_then(|batch| batch.deadline(&self.wants.limits))
@@ -201,7 +213,7 @@ impl State {
         if block.generation != self.generation || self.is_finishing {
             return Ok(());
         }
-        if block.records == 0 && self.filling().is_none() {
+        if block.records == 0 && self.filling().is_none() && self.passed.len() < PASSED_MAX {
             self.passed.push(block);
             return Ok(());
         }
@@ -359,4 +371,61 @@ impl State {
 fn rows_are_checked() -> bool {
     fail::fail_point!("row-check", |_| false);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::block::{BlockIndex, Run};
+    use crate::offset::Span;
+
+    fn state(rows_max: u64) -> State {
+        let limits = Limits { rows_max, bytes_max: 0, age_max: Duration::ZERO, idle_max: Duration::ZERO };
+        let wants = Wants { limits, reject_limit: RejectLimit::Rows(0), has_filter: false, until_end_of: None };
+        State::new(wants, Generation(1), Checkpoint::default(), 0)
+    }
+
+    /// One record, or one hole, at an offset.
+    fn block(offset: i64, rows: u32) -> Event {
+        Event::Block(RowBlock {
+            index: BlockIndex {
+                partition: 0,
+                span: Span::new(offset, offset + 1).unwrap(),
+                rows,
+                runs: (0..rows).map(|row| Run { row, record_rows: 1, offset }).collect(),
+            },
+            generation: Generation(1),
+            leader_epoch: None,
+            bytes: Default::default(),
+            source_bytes: 0,
+            records: rows,
+            rejects: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn batches_that_wait_are_bounded() {
+        let (mut state, now) = (state(1), Instant::now());
+        let mut offset = 0;
+        while !state.is_behind() {
+            state.on(block(offset, 1), now).unwrap();
+            offset += 1;
+            assert!(offset < 1000, "batches pile up");
+        }
+        assert!(offset > 10, "too few to keep the database busy");
+    }
+
+    #[test]
+    fn holes_without_a_record_become_a_batch_in_the_end() {
+        let (mut state, now) = (state(0), Instant::now());
+        assert!(state.on(block(0, 0), now).unwrap().is_empty());
+        assert!(state.front().is_none(), "a hole alone opens no batch");
+        for offset in 1..5000 {
+            state.on(block(offset, 0), now).unwrap();
+        }
+        assert!(state.passed.len() <= PASSED_MAX);
+        assert_eq!(state.front().unwrap().delta.span(0), Span::new(0, 5000));
+    }
 }

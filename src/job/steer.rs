@@ -111,13 +111,15 @@ impl Steer<'_> {
             }
             _ => {}
         }
+        let nobody = crossbeam_channel::never();
+        let told = if self.state.is_behind() { &nobody } else { &self.told };
         select! {
             recv(self.replies) -> reply => match reply {
                 Ok(reply) => self.heard(reply),
                 Err(_) => Err(Error::Internal("the warehouse thread has ended".to_owned())),
             },
             recv(self.seen) -> seen => self.saw(seen.ok()),
-            recv(self.told) -> told => self.was_told(told.ok()),
+            recv(told) -> told => self.was_told(told.ok()),
             default(wait) => self.tick(),
         }
     }
