@@ -12,8 +12,8 @@ const COMMITS_AGAIN: Duration = Duration::from_secs(10);
 /// A successor of a loader that neither lives nor ends has committed by then.
 const TAKES_OVER: Duration = Duration::from_secs(30);
 
-/// One row of an INSERT that is to last.
-const SLOW: f64 = 0.0005;
+/// What an INSERT lasts that is to be met, at least.
+const SLOW: f64 = 1.0;
 
 /// When a loader is killed.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +51,7 @@ on_each_database! {
         scene.fill(0..per_partition);
         let rows_max = per_partition * i64::from(PARTITIONS) / 50;
         for (words, moment) in MOMENTS {
-            kill_at(&scene, &format!("MAX_ROW: {rows_max}"), words, moment);
+            kill_at(&scene, rows_max, words, moment);
         }
         scene.job(&format!("MAX_ROW: {}", rows_max * 10)).finish();
         scene.expect_exact(per_partition);
@@ -61,10 +61,11 @@ on_each_database! {
         let per_partition = full(100_000) / i64::from(PARTITIONS);
         let scene = Scene::new(db, "stopped", "");
         scene.fill(0..per_partition);
-        let rows_max = format!("MAX_ROW: {}", per_partition / 4);
+        let rows = per_partition / 4;
+        let rows_max = format!("MAX_ROW: {rows}");
         // neither says a port: the one that is stopped keeps the first
         let words = ["--gpfdist-host", "127.0.0.1"];
-        let stopped = scene.job(&rows_max).slowly(SLOW).bare_load().args(words).start();
+        let stopped = scene.job(&rows_max).slowly(SLOW, rows).bare_load().args(words).start();
         scene.wait_for_commit(0);
         let held = scene.wait_for_session("an INSERT", &scene.inserting(0.2));
         stopped.signal("STOP");
@@ -78,9 +79,11 @@ on_each_database! {
         successor.wait_for_text(SOON, &format!("took over from loader {}", held.name));
         scene.fill(per_partition..per_partition + 10);
 
+        let old_commits = scene.commits_of(&held);
         stopped.signal("CONT");
         let told = stopped.wait(SOON).expect_code(1);
         expect_succeeded(&told);
+        assert_eq!(scene.commits_of(&held), old_commits, "it loaded on");
         wait_until(SOON, "the successor to load the rest", || scene.count() == (per_partition + 10) * 4);
         successor.signal("INT");
         successor.wait(SOON).expect_code(0);
@@ -91,7 +94,7 @@ on_each_database! {
     fn a_stopped_loader_knows_of_a_successor_that_has_ended(db) {
         let scene = Scene::new(db, "outlived", "");
         scene.fill(0..1000);
-        let stopped = scene.job("MAX_ROW: 100").slowly(0.01).load().start();
+        let stopped = scene.job("MAX_ROW: 100").slowly(SLOW, 100).load().start();
         scene.wait_for_commit(0);
         scene.wait_for_session("an INSERT", &scene.inserting(0.2));
         stopped.signal("STOP");
@@ -120,7 +123,7 @@ on_each_database! {
     fn a_lost_connection_is_tried_again_and_again_after_each_commit(db) {
         let scene = Scene::new(db, "lost", "");
         scene.fill(0..2000);
-        let mut loader = scene.job("MAX_ROW: 500").slowly(0.002).load().start();
+        let mut loader = scene.job("MAX_ROW: 500").slowly(SLOW, 500).load().start();
         scene.wait_for_commit(0);
         lose(&scene, &mut loader, "1 s", 1);
         lose(&scene, &mut loader, "2 s", 1);
@@ -152,10 +155,10 @@ on_each_database! {
 }
 
 /// Starts a loader, sees it commit within the time that is promised, and kills it at the moment.
-fn kill_at(scene: &Scene<'_>, commit: &str, words: &str, moment: Moment) {
-    let mut job = scene.job(commit);
+fn kill_at(scene: &Scene<'_>, rows_max: i64, words: &str, moment: Moment) {
+    let mut job = scene.job(&format!("MAX_ROW: {rows_max}"));
     if let Moment::Inserting(_) | Moment::Ending = moment {
-        job = job.slowly(SLOW);
+        job = job.slowly(SLOW, rows_max);
     }
     let wire = Wire::to(scene.db, AtCommit::HoldReply, 1);
     if let Moment::Committing = moment {

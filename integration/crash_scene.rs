@@ -176,6 +176,12 @@ impl<'d> Scene<'d> {
         }
     }
 
+    /// Those of one loader.
+    pub fn commits_of(&self, loader: &Seen) -> i64 {
+        let instance = loader.name.rsplit(':').next().unwrap();
+        self.number(&format!("SELECT count(*) FROM {}.gpkafka_ledger WHERE instance = '{instance}'", self.schema))
+    }
+
     /// Waits until the ledger has grown.
     pub fn wait_for_commit(&self, commits: i64) {
         wait_until(SOON, "the next commit", || self.commits() > commits);
@@ -265,9 +271,9 @@ impl<'d> Scene<'d> {
 }
 
 impl Job<'_> {
-    /// Every row of the INSERT takes so long.
-    pub fn slowly(mut self, seconds: f64) -> Self {
-        self.part = format!("{}.slow(part, {seconds})", self.scene.schema);
+    /// An INSERT of so many rows, all on one segment, lasts so long; a little more, since sleeping costs.
+    pub fn slowly(mut self, seconds: f64, rows: i64) -> Self {
+        self.part = format!("{}.slow(part, {seconds}::float8 / {rows})", self.scene.schema);
         self
     }
 

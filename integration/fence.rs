@@ -36,7 +36,7 @@ on_each_database! {
         let scene = Scene::new(db, "beside", "");
         scene.fill(0..2000);
         let half = |partitions| {
-            let mut job = scene.job("MAX_ROW: 1000").slowly(0.001);
+            let mut job = scene.job("MAX_ROW: 1000").slowly(1.0, 1000);
             job.partitions = Some(partitions);
             job.load().args(["--quit-at-eof"]).start()
         };
@@ -72,10 +72,11 @@ on_each_database! {
             !scene.sessions(&scene.appending("active")).is_empty() || scene.commits() > 0
         });
         first.signal("CONT");
-        first.wait(SOON).expect_code(0);
-        second.wait(SOON).expect_code(1).expect_text("was taken by loader");
+        let (first, second) = (first.wait(SOON), second.wait(SOON));
         job.finish();
         scene.expect_exact(1000);
+        first.expect_code(0);
+        second.expect_code(1).expect_text("was taken by loader");
     }
 
     fn a_loader_that_rests_before_the_ledger_finds_its_position_taken(db) {
@@ -89,9 +90,10 @@ on_each_database! {
         first.signal("STOP");
         job.load().args(words).failpoints(NO_HOLDER).run().expect_code(0);
         first.signal("CONT");
-        first.wait(SOON).expect_code(1).expect_text("was taken by loader");
+        let first = first.wait(SOON);
         job.finish();
         scene.expect_exact(1000);
+        first.expect_code(1).expect_text("was taken by loader");
     }
 
     /// An administrator has the history forgotten and everything loaded anew while a loader rests between two batches of
@@ -102,7 +104,7 @@ on_each_database! {
         let mut job = scene.job("MAX_ROW: 200");
         job.partitions = Some("(1)");
         let points = format!("{NO_HOLDER};before-ledger-append=1*off->sleep(5000)");
-        let first = job.load().failpoints(&points).start();
+        let first = job.load().args(["--quit-at-eof"]).failpoints(&points).start();
         scene.wait_for_commit(0);
         scene.wait_for_session("it to rest after the row check", &scene.resting("SELECT a.attname"));
         first.signal("STOP");
@@ -111,8 +113,9 @@ on_each_database! {
         job.commit = "MAX_ROW: 100000".into();
         job.load().args(["--quit-at-eof"]).failpoints(NO_HOLDER).run().expect_code(0);
         first.signal("CONT");
-        first.wait(SOON).expect_code(1).expect_text("was taken by loader");
+        let first = first.wait(SOON);
         assert_eq!((scene.count(), scene.commits()), (old + 1000, 1), "rows and commits");
+        first.expect_code(1).expect_text("was taken by loader");
         job.finish();
         scene.expect_nothing_left(1);
     }
@@ -129,9 +132,9 @@ on_each_database! {
             "CREATE TRIGGER swallow BEFORE INSERT ON {schema}.t FOR EACH ROW EXECUTE PROCEDURE {schema}.swallow()"
         ));
         scene.fill(0..100);
-        let load = scene.job("MAX_ROW: 100000").load().args(["--quit-at-eof"]);
-        load.run().expect_code(1).expect_text("400 rows were sent, but 399 inserted and 0 rejected by segments");
+        let outcome = scene.job("MAX_ROW: 100000").load().args(["--quit-at-eof"]).run();
         assert_eq!((scene.count(), scene.commits()), (0, 0), "rows and commits");
+        outcome.expect_code(1).expect_text("400 rows were sent, but 399 inserted and 0 rejected by segments");
         scene.expect_nothing_left(1);
     }
 }
