@@ -76,6 +76,8 @@ impl Steer<'_> {
     /// For as long as the attempt lasts.
     pub fn run(&mut self) -> Result<Ended, Error> {
         let ended = self.turn();
+        // a look for partitions that waits for brokers would hold up the end
+        self.consumer.give_up();
         if let Err(error) = &ended {
             self.stop_the_database(&error.to_string());
         }

@@ -10,7 +10,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +49,8 @@ pub struct Consumer {
     pub(super) lists_first: bool,
     /// The topic has been there: should a broker not know it now, that may pass.
     pub(super) was_there: AtomicBool,
+    /// Nobody needs answers any more.
+    given_up: AtomicBool,
     names_group: bool,
     ignored: Vec<Ignored>,
     assignment: Mutex<Assignment>,
@@ -79,6 +81,7 @@ impl Consumer {
             brokers: settings.brokers.clone(),
             lists_first: settings.may_create_topics(),
             was_there: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
             names_group,
             ignored,
             assignment: Mutex::default(),
@@ -178,6 +181,16 @@ impl Consumer {
         }
     }
 
+    /// Ends, within some seconds, a [`Self::topic`] that waits for brokers in another thread, and all later ones: nobody
+    /// needs the answer any more.
+    pub fn give_up(&self) {
+        self.given_up.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::SeqCst)
+    }
+
     /// Lets events of the main queue arrive where somebody waits for an answer, before it is asked for again.
     pub(super) fn settle(&self) {
         /// Short beside any wait, long beside a round trip.
@@ -255,7 +268,7 @@ fn starts_of(queue: QueueId, starts: &[Start]) -> Checkpoint {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    use std::sync::atomic::AtomicU64;
     use std::time::Instant;
 
     use rdkafka::types::RDKafkaApiKey;

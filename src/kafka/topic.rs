@@ -62,7 +62,7 @@ impl Consumer {
                     let cause = format!("no right to describe topic \"{}\"", self.topic);
                     return Err(Error::Refused { brokers: self.brokers.clone(), cause });
                 }
-                Some(_) if Instant::now() < until => self.settle(),
+                Some(_) if Instant::now() < until && !self.is_given_up() => self.settle(),
                 Some(error) => {
                     let cause = format!("topic \"{}\": {}", self.topic, Code::from(error));
                     return Err(self.unreachable(wait, Some(cause)));
@@ -94,7 +94,7 @@ impl Consumer {
             if let Some(cause) = self.client.context().refusal() {
                 return Err(Error::Refused { brokers: self.brokers.clone(), cause });
             }
-            if until <= Instant::now() {
+            if until <= Instant::now() || self.is_given_up() {
                 return Err(self.unreachable(wait, said(&error)));
             }
         }
@@ -209,5 +209,19 @@ mod tests {
         assert!(text.contains("Connection refused"), "{text}");
         assert!(error.is_passing());
         assert!(begun.elapsed() < DEADLINE);
+    }
+
+    #[test]
+    fn who_gives_up_does_not_wait_for_brokers() {
+        let cluster = Cluster::new(1, 1);
+        let settings = Settings { brokers: "127.0.0.1:1".to_owned(), ..cluster.settings() };
+        let consumer = Consumer::connect(&settings).unwrap();
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| consumer.topic(DEADLINE));
+            consumer.give_up();
+            assert!(waiting.join().unwrap().unwrap_err().is_passing());
+        });
+        assert!(begun.elapsed() < DEADLINE / 3, "{:?}", begun.elapsed());
     }
 }
