@@ -1,5 +1,6 @@
 //! Sessions: opened with deadlines, set to what the meaning of a load depends on, cancellable from another thread.
 
+use std::collections::VecDeque;
 use std::net::ToSocketAddrs;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,7 +16,8 @@ use super::settings::Settings;
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
-/// More notices than one statement ever sends; the rest is dropped.
+/// More notices than one statement of ours sends; a function in a mapping may send one a row. The newest are kept: what
+/// counts, the database says at a statement's end.
 const NOTICES_MAX: usize = 1000;
 
 /// What a load depends on and a role's or database's own settings must not change. Those that the server does not know
@@ -52,7 +54,7 @@ const SESSION: &[(&str, &str)] = &[
 pub struct Connection {
     client: Client,
     dialect: Dialect,
-    notices: Arc<Mutex<Vec<String>>>,
+    notices: Arc<Mutex<VecDeque<String>>>,
     pid: i32,
     role: String,
     segments: u32,
@@ -85,7 +87,7 @@ impl Connection {
     /// # Blocks
     /// Up to the connect timeout for each address that the host has.
     pub fn open(settings: &Settings, application_name: &str) -> Result<Self, Error> {
-        let notices = Arc::new(Mutex::new(Vec::new()));
+        let notices = Arc::new(Mutex::new(VecDeque::new()));
         let mut client = connect(settings, application_name, &notices)?;
         let address = address(settings);
         let facts = client
@@ -202,11 +204,15 @@ impl Connection {
 
     /// The notices that came since the last call.
     pub(super) fn take_notices(&self) -> Vec<String> {
-        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.notices.lock().unwrap_or_else(PoisonError::into_inner)).into()
     }
 }
 
-fn connect(settings: &Settings, application_name: &str, notices: &Arc<Mutex<Vec<String>>>) -> Result<Client, Error> {
+fn connect(
+    settings: &Settings,
+    application_name: &str,
+    notices: &Arc<Mutex<VecDeque<String>>>,
+) -> Result<Client, Error> {
     let sink = Arc::clone(notices);
     let mut config = Config::new();
     config
@@ -223,15 +229,19 @@ fn connect(settings: &Settings, application_name: &str, notices: &Arc<Mutex<Vec<
         .keepalives_interval(KEEPALIVE_INTERVAL)
         .keepalives_retries(KEEPALIVE_RETRIES)
         .notice_callback(move |notice| {
-            let mut notices = sink.lock().unwrap_or_else(PoisonError::into_inner);
-            if notices.len() < NOTICES_MAX {
-                notices.push(notice.message().to_owned());
-            }
+            keep(&mut sink.lock().unwrap_or_else(PoisonError::into_inner), notice.message().to_owned());
         });
     if let Some(password) = &settings.password {
         config.password(password);
     }
     config.connect(NoTls).map_err(|error| refused(settings, &error))
+}
+
+fn keep(notices: &mut VecDeque<String>, notice: String) {
+    if notices.len() == NOTICES_MAX {
+        notices.pop_front();
+    }
+    notices.push_back(notice);
 }
 
 fn address(settings: &Settings) -> String {
@@ -263,4 +273,19 @@ fn refused(settings: &Settings, error: &postgres::Error) -> Error {
 
 fn resolves(settings: &Settings) -> bool {
     settings.host.starts_with('/') || (settings.host.as_str(), settings.port).to_socket_addrs().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_of_rejects_survives_a_function_that_talks_a_lot() {
+        let mut notices = VecDeque::new();
+        for row in 0..2 * NOTICES_MAX {
+            keep(&mut notices, format!("row {row}"));
+        }
+        keep(&mut notices, "found 3 data formatting errors".to_owned());
+        assert_eq!((notices.len(), notices.back().unwrap().as_str()), (NOTICES_MAX, "found 3 data formatting errors"));
+    }
 }
