@@ -36,6 +36,11 @@ impl<'a> Flow<'a> {
         Self { db, topic, schema, pad: 0 }
     }
 
+    /// The same again, with a broker that was restarted.
+    pub fn resume(kafka: &'a Kafka, db: &'a Database, schema: &str, topic: &str) -> Self {
+        Self { db, topic: Topic { kafka, name: topic.to_owned() }, schema: schema.to_owned(), pad: 0 }
+    }
+
     /// The job file.
     pub fn job(&self) -> Job {
         Job::new(self.db, &self.topic, &self.schema, "t", "part int, seq bigint, pad text, hash text")
@@ -98,6 +103,11 @@ impl<'a> Flow<'a> {
     /// Rows in the table.
     pub fn count(&self) -> i64 {
         self.db.number(&format!("SELECT count(*) FROM {}.t", self.schema))
+    }
+
+    /// Rows that the ledger says are there: cheaper to ask than [`Flow::count`].
+    pub fn committed(&self) -> i64 {
+        self.db.number(&format!("SELECT coalesce(sum(inserted), 0) FROM {}.gpkafka_ledger", self.schema))
     }
 
     /// Every sequence of these ranges is in the table once, undamaged, and nothing else.

@@ -135,7 +135,7 @@ impl Error {
     pub(super) fn from_client(doing: &str, error: &postgres::Error) -> Self {
         match error.as_db_error() {
             Some(db) if is_fatal(db) => Self::Lost { doing: doing.to_owned(), text: one_line(db) },
-            Some(db) => Self::Sql { doing: doing.to_owned(), state: db.code().code().to_owned(), text: one_line(db) },
+            Some(db) => Self::Sql { doing: doing.to_owned(), state: db.code().code().to_owned(), text: explained(db) },
             None => Self::Lost { doing: doing.to_owned(), text: chain(error) },
         }
     }
@@ -150,6 +150,17 @@ impl Error {
 pub(super) fn is_fatal(error: &DbError) -> bool {
     matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
         || matches!(error.severity(), "FATAL" | "PANIC")
+}
+
+/// Where the server's own words leave out what to do.
+fn explained(error: &DbError) -> String {
+    let text = one_line(error);
+    match *error.code() == SqlState::LOCK_NOT_AVAILABLE {
+        true => {
+            format!("{text}; another session holds a lock on it, which one is in pg_locks: start again when it is gone")
+        }
+        false => text,
+    }
 }
 
 fn state_passes(state: &str) -> bool {

@@ -47,7 +47,7 @@ pub enum Error {
     /// It bears the same name and is another topic.
     #[error(
         "topic {topic} was deleted and made anew since it was last loaded (its id was {stored}, now it is {found}); \
-         nothing was loaded; start once with --force-reset-earliest (or -latest) to accept it"
+         nothing of the new one was loaded; start once with --force-reset-earliest (or -latest) to accept it"
     )]
     Recreated { topic: String, stored: String, found: String },
     /// Somebody else has the partitions.

@@ -13,8 +13,8 @@ use super::run::{Memory, QUEUE_SHARE, Run};
 use crate::config::{ErrorLimit, Format};
 use crate::decode;
 use crate::greenplum::{
-    self, Chain, Claim, Commit, Connection, Definition, Entry, ExternalTable, Holder, Insert, Ledger, Load, Loader,
-    Partitions, Settings, Target,
+    self, Chain, Claim, Commit, Connection, Definition, Entry, ExternalTable, Holder, Insert, Kind, Ledger, Load,
+    Loader, Partitions, Settings, Target,
 };
 use crate::kafka::{self, Consumer, Watermarks};
 
@@ -220,11 +220,19 @@ fn decide(run: &Run<'_>, memory: &Memory, known: &Known<'_>, consumer: &Consumer
 }
 
 fn tell_jumps(run: &Run<'_>, positions: &Positions) {
+    let topic = &run.job.source.topic;
     for jump in &positions.jumps {
-        let (kind, topic) = (jump.kind.as_str(), &run.job.source.topic);
-        let level = if run.options.reset.is_some() { super::report::Level::Info } else { super::report::Level::Warn };
         let (partition, first, next) = (jump.partition, jump.first, jump.next);
-        run.reporter.log(level, &format!("{kind} of {topic}[{partition}] from offset {first} to {next} is committed"));
+        if jump.kind == Kind::Skip {
+            let count = next - first;
+            say!(
+                run.reporter,
+                Warn,
+                "{count} records of {topic}[{partition}] are skipped: offset {first} has expired, FALLBACK_OFFSET goes on at {next}"
+            );
+        } else {
+            say!(run.reporter, Info, "reset of {topic}[{partition}] from offset {first} to {next} is committed");
+        }
     }
 }
 

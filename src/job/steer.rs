@@ -264,6 +264,7 @@ impl Steer<'_> {
                 }
             }
             Action::Commit { batch, has_rows } => {
+                self.require_same_topic()?;
                 let Some(front) = self.state.front() else { return Ok(false) };
                 let commit = commit::of(front, self.state.outcome(), &self.rejects.counts, self.topic_id.as_deref());
                 self.order(Order::Commit { batch, has_rows, commit })?;
@@ -273,6 +274,19 @@ impl Steer<'_> {
             Action::End => return Ok(true),
         }
         Ok(false)
+    }
+
+    /// All records of the batch have been read by now: if the topic is still the one of the start, they are its own. A
+    /// topic made anew under the same name would otherwise be read from the middle. No answer is no objection: then
+    /// nothing can have come from a new one lately.
+    fn require_same_topic(&self) -> Result<(), Error> {
+        let Some(stored) = &self.topic_id else { return Ok(()) };
+        match self.consumer.topic_id_now() {
+            Some(found) if found != *stored => {
+                Err(Error::Recreated { topic: self.topic.clone(), stored: stored.clone(), found })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn order(&self, order: Order) -> Result<(), Error> {

@@ -78,6 +78,16 @@ impl Consumer {
         Topic { name: self.topic.clone(), id: self.topic_id(metadata), partitions }
     }
 
+    /// The topic's id at this moment; `None` also where no broker says it in time. What was delivered before the call
+    /// came from the topic of this id, or of one before it.
+    ///
+    /// # Blocks
+    /// Some seconds at most; a millisecond when brokers are there.
+    pub fn topic_id_now(&self) -> Option<String> {
+        let metadata = self.client.fetch_metadata(Some(&self.topic), SLICE).ok()?;
+        self.topic_id(&metadata)
+    }
+
     /// Metadata of one topic or of all; tries again until then.
     fn metadata(&self, topic: Option<&str>, until: Instant, wait: Duration) -> Result<Metadata, Error> {
         loop {
