@@ -1,7 +1,7 @@
 //! The wish to stop, in two degrees, shared by every thread of a job.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// How urgent the stop is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,23 +16,41 @@ pub enum Urgency {
 
 /// A flag that only rises. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub struct Shutdown(Arc<AtomicU8>);
+pub struct Shutdown(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    urgency: AtomicU8,
+    has_work: AtomicBool,
+}
 
 impl Shutdown {
     /// One degree more urgent: the first call asks to finish, every later one to abort.
     pub fn escalate(&self) -> Urgency {
-        let before = self.0.fetch_add(1, Ordering::SeqCst);
-        self.0.fetch_min(2, Ordering::SeqCst);
+        let before = self.0.urgency.fetch_add(1, Ordering::SeqCst);
+        self.0.urgency.fetch_min(2, Ordering::SeqCst);
         if before == 0 { Urgency::Finish } else { Urgency::Abort }
     }
 
     /// The degree by now.
     pub fn urgency(&self) -> Urgency {
-        match self.0.load(Ordering::SeqCst) {
+        match self.0.urgency.load(Ordering::SeqCst) {
             0 => Urgency::None,
             1 => Urgency::Finish,
             _ => Urgency::Abort,
         }
+    }
+}
+
+impl Shutdown {
+    /// Says whether there is something in hand that a first wish to stop should wait for.
+    pub fn set_work(&self, has_work: bool) {
+        self.0.has_work.store(has_work, Ordering::SeqCst);
+    }
+
+    /// Whether there is.
+    pub fn has_work(&self) -> bool {
+        self.0.has_work.load(Ordering::SeqCst)
     }
 }
 

@@ -1,19 +1,32 @@
 //! `gpkafka load FILE`: from flags and file to a running job, and its summary.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::RecvTimeoutError;
 
 use super::console::Console;
 use super::{Exit, GpfdistArgs, LoadArgs, files};
 use crate::config::{Job, ServerFile};
 use crate::gpfdist;
+use crate::job::failure::Error;
 use crate::job::positions::Reset;
 use crate::job::report::{Level, Reporter, say};
 use crate::job::run::{self, Options, Summary};
 use crate::job::threads;
+use crate::job::totals::Totals;
 use crate::metrics::Metrics;
 use crate::service::debug::DebugServer;
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Shutdown, Urgency};
 use crate::units;
+
+/// How often a wait looks at the wish to stop.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How long a job may take to end that was told to and has nothing in hand: it may sit in a connect to a server that does
+/// not answer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Runs the job in the foreground.
 ///
@@ -32,10 +45,19 @@ pub fn run(args: &LoadArgs) -> Result<(), Exit> {
     let metrics = Metrics::default();
     let _debug = debug_server(args.debug_port, &metrics, &console)?;
     announce(&job, args, &console);
-    let summary = run::run(&job, &options, &metrics, &console, &shutdown);
+    let console = Arc::new(console);
+    let summary = summary(&job, options, &metrics, &console, &shutdown)?;
     console.calm();
     match &summary.failure {
         None => {
+            if let Some(batch) = &summary.totals.in_doubt {
+                let batch = batch.batch.number;
+                say!(
+                    console,
+                    Warn,
+                    "COMMIT of batch {batch} got no reply; the next start learns from the ledger whether it holds"
+                );
+            }
             tell_summary(&job, &summary, &console, "JOB_STOPPED", "");
             Ok(())
         }
@@ -44,6 +66,46 @@ pub fn run(args: &LoadArgs) -> Result<(), Exit> {
             console.record(Level::Error, &text);
             tell_summary(&job, &summary, &console, "JOB_ERROR", &text);
             Err(Exit::failed(error))
+        }
+    }
+}
+
+/// Runs the job on a thread of its own and waits for it: for as long as it takes while it runs or finishes, not much
+/// longer than the user's patience otherwise. The process may end at any moment; the database knows what holds.
+fn summary(
+    job: &Job,
+    options: Options,
+    metrics: &Metrics,
+    console: &Arc<Console>,
+    shutdown: &Shutdown,
+) -> Result<Summary, Exit> {
+    let result = {
+        let (job, metrics, console, shutdown) = (job.clone(), metrics.clone(), Arc::clone(console), shutdown.clone());
+        threads::apart("job", move || run::run(&job, &options, &metrics, &*console, &shutdown))
+    };
+    let result = result.map_err(|error| Exit::failed(format!("starting the job's thread failed: {error}")))?;
+    let mut asked = None;
+    loop {
+        match result.recv_timeout(LOOK) {
+            Ok(summary) => return Ok(summary),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Exit::failed("the job's thread died; the next start goes on from the ledger"));
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        let urgency = shutdown.urgency();
+        if urgency == Urgency::None || (urgency == Urgency::Finish && shutdown.has_work()) {
+            continue;
+        }
+        let (since, for_what) = *asked.get_or_insert((Instant::now(), urgency));
+        if for_what != urgency {
+            asked = None;
+        } else if since.elapsed() > PATIENCE {
+            console.calm();
+            return match urgency {
+                Urgency::Abort => Err(Exit::failed(Error::Aborted)),
+                _ => Ok(Summary { totals: Totals::default(), seconds: 0.0, failure: None }),
+            };
         }
     }
 }

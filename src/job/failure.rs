@@ -72,7 +72,9 @@ pub enum Error {
     #[error("{0}; this is a mistake in gpkafka, please report it; nothing of the batch was loaded")]
     Internal(String),
     /// The second Ctrl-C.
-    #[error("interrupted again: the open batch was dropped, its records will be loaded by the next start")]
+    #[error(
+        "interrupted again: the open batch was dropped, unless its COMMIT had been sent; the next start goes on from the ledger"
+    )]
     Aborted,
 }
 

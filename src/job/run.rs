@@ -91,7 +91,8 @@ pub fn run(job: &Job, options: &Options, metrics: &Metrics, reporter: &dyn Repor
     let outcome = Run::new(job, options, metrics, reporter, shutdown).and_then(|run| {
         run.announce();
         run.attempts(&mut memory)?;
-        if memory.ends.is_some() && memory.totals.in_doubt.is_none() {
+        let is_at_end = shutdown.urgency() == Urgency::None;
+        if memory.ends.is_some() && is_at_end {
             reporter.batch(&steer::empty_report(memory.batches_made + 1));
         }
         Ok(())
@@ -142,7 +143,10 @@ impl<'a> Run<'a> {
             memory.generation = memory.generation.next();
             match self.attempt(memory) {
                 Ok(Ended::Done) => return Ok(()),
-                Ok(Ended::Again(why)) => say!(self.reporter, Info, "{why}; assigning anew"),
+                Ok(Ended::Again(why)) => {
+                    say!(self.reporter, Info, "{why}; assigning anew");
+                    self.wait(PAUSES[0])?;
+                }
                 Err(error) => self.pause_or_fail(memory, error)?,
             }
             if self.shutdown.urgency() != Urgency::None {

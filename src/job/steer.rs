@@ -75,7 +75,9 @@ impl Steer<'_> {
     /// # Blocks
     /// For as long as the attempt lasts.
     pub fn run(&mut self) -> Result<Ended, Error> {
+        self.shutdown.set_work(true);
         let ended = self.turn();
+        self.shutdown.set_work(false);
         // a look for partitions that waits for brokers would hold up the end
         self.consumer.give_up();
         if let Err(error) = &ended {

@@ -2,7 +2,8 @@
 //!
 //! | thread | does | ends |
 //! |---|---|---|
-//! | caller of [`super::run`] | the brain's loop: events in, actions out | when the job ends |
+//! | `main` | waits for the job, or for the end of the user's patience | last |
+//! | `job` | the brain's loop: events in, actions out | when the job ends |
 //! | `kafka` | polls the main queue, looks for new partitions | with the attempt |
 //! | `worker-N` | its own record queue → decode → encode → sealed blocks | with the attempt |
 //! | `warehouse` | the batch's SQL session | with the attempt |
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 
+use crossbeam_channel::{Receiver, bounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -85,6 +87,20 @@ impl Drop for Threads {
             }
         }
     }
+}
+
+/// Runs `body` on a thread of its own; its result comes through the channel. Nobody joins it: whoever waits may lose
+/// patience and end the process, which is always safe for what it loads.
+///
+/// # Errors
+/// The system has no thread to give.
+pub fn apart<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 'static) -> std::io::Result<Receiver<T>> {
+    let (done, result) = bounded(1);
+    Builder::new().name(name.to_owned()).spawn(move || {
+        // nobody listens any more: the process is ending
+        drop(done.send(body()));
+    })?;
+    Ok(result)
 }
 
 /// From now on Ctrl-C and SIGTERM escalate `shutdown` instead of killing the process.

@@ -192,7 +192,7 @@ impl Hand {
         let size = record.payload.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len);
         self.metrics.source_bytes.inc_by(size as u64);
         let is_long = self.limits.rows_max > 0 && u64::from(block.rows()) >= self.limits.rows_max;
-        if is_long || block.bytes_len() >= self.limits.bytes {
+        if is_long || block.is_full() {
             self.flush(record.partition);
         }
     }
