@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::process::{Output, Supervised, User, directory};
-use super::wait::wait_until;
+use super::wait::poll;
 
 /// More than any run of a test takes; a run that is still there by then hangs.
 const RUN: Duration = Duration::from_secs(180);
@@ -127,12 +127,13 @@ impl Running {
     /// # Panics
     /// With all that was printed, when it does not come or the run ends before it.
     pub fn wait_for_text(&mut self, deadline: Duration, words: &str) {
-        wait_until(deadline, &format!("{words:?} from gpkafka, which printed:\n{}", self.text()), || {
+        let said = poll(deadline, || {
             let has_ended = self.has_ended();
             let text = self.text();
             assert!(!has_ended || text.contains(words), "gpkafka ended without saying {words:?}:\n{text}");
-            text.contains(words)
+            text.contains(words).then_some(())
         });
+        assert!(said.is_some(), "gpkafka did not say {words:?} within {deadline:?}:\n{}", self.text());
     }
 
     /// Waits for its end.
