@@ -2,6 +2,7 @@
 //!
 //! 3.x and 4.x run as KRaft, 0.10 with a ZooKeeper of its own. Topics and records are in [`super::topic`].
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -229,6 +230,8 @@ fn jars(version: Version) -> PathBuf {
     if jars.is_dir() {
         return jars;
     }
+    // Past the capture of a test's output: it may take a minute.
+    drop(writeln!(std::io::stderr(), "fetching the jars of Kafka {number} from Maven Central, once"));
     // Into a folder of our own first: a broken download, or a second run beside this one, never leaves half a set.
     let fetch = cache().join(unique("fetch"));
     std::fs::create_dir_all(&fetch).expect("the cache is writable");
