@@ -1,9 +1,15 @@
 //! Records that cannot become rows: named, counted, and held against ERROR_LIMIT; nothing of a batch with too many.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::harness::{
-    Database, Job, Kind, Loader, Outcome, Topic, Version, greenplum, kafka, on_each_database, postgres,
+    Database, Job, Kind, Loader, Outcome, Topic, Version, greenplum, kafka, on_each_database, postgres, unique,
+    wait_until,
 };
 
 /// A topic, and a table `t (a int, b text)` in a schema of its own.
@@ -166,6 +172,62 @@ fn what_segments_refuse_is_named_with_its_exact_offset() {
         outcome.clone().expect_text(&place.name(partition, offset));
     }
     outcome.expect_text("invalid input syntax for integer: \"three\"").expect_text("Rejected 5 rows");
+}
+
+/// Compaction takes records out of the middle: what is left keeps its offsets.
+#[test]
+fn what_segments_refuse_is_named_in_a_compacted_topic() {
+    let Some(db) = greenplum(2) else { return };
+    let settings = [
+        ("cleanup.policy", "compact"),
+        ("segment.ms", "100"),
+        ("min.cleanable.dirty.ratio", "0.001"),
+        ("max.compaction.lag.ms", "100"),
+    ];
+    let mut place = Place::new(db, "compacted", 1);
+    place.topic = kafka(Version::V4_1_1).topic_named(&unique("compacted"), 1, &settings);
+    let producer = kafka(Version::V4_1_1).producer();
+    let send = |key: &str, value: &str| {
+        producer.send(&place.topic.name, 0, Some(key.as_bytes()), Some(value.as_bytes()));
+    };
+    (0..50).for_each(|_| send("same", "1,superseded"));
+    send("bad", "x,bad");
+    (0..50).for_each(|_| send("same", "2,last"));
+    send("worse", "y,worse");
+    producer.flush();
+    // each look adds a record, which closes the segment before it when that is old enough
+    let mut added = 0;
+    wait_until(Duration::from_secs(60), "the topic to be compacted", || {
+        send("end", "3,end");
+        producer.flush();
+        added += 1;
+        offsets(&place.topic)[..3] == [50, 100, 101]
+    });
+    let outcome = place.load(&place.job().input("ERROR_LIMIT: 2")).expect_code(0);
+    assert_eq!(named(&outcome).len(), 2, "{}", outcome.text());
+    outcome.expect_text(&place.name(0, 50)).expect_text(&place.name(0, 101));
+    assert!(place.ledger()[0].starts_with(&format!("0|0|{}|", 102 + added)), "{:?}", place.ledger());
+}
+
+/// The offsets that a partition still has.
+fn offsets(topic: &Topic<'_>) -> Vec<i64> {
+    let mut config = topic.kafka.client();
+    let consumer: BaseConsumer =
+        config.set("group.id", unique("reader")).set("enable.partition.eof", "true").create().unwrap();
+    let mut assignment = TopicPartitionList::new();
+    assignment.add_partition_offset(&topic.name, 0, Offset::Beginning).unwrap();
+    consumer.assign(&assignment).unwrap();
+    let mut offsets = Vec::new();
+    wait_until(Duration::from_secs(60), "the end of the partition", || {
+        match consumer.poll(Duration::from_millis(100)) {
+            Some(Ok(message)) => offsets.push(message.offset()),
+            Some(Err(KafkaError::PartitionEOF(_))) => return true,
+            Some(Err(error)) => panic!("{error}"),
+            None => {}
+        }
+        false
+    });
+    offsets
 }
 
 /// The log of refused rows belongs to the external table and outlives transactions: each batch has its own again.
