@@ -147,7 +147,9 @@ impl Hand {
         match item {
             Item::Record(record) => self.record(&record),
             Item::End { partition, offset } => self.end(partition, offset),
-            Item::OutOfRange { partition, offset, is_truncated: true, text } => {
+            Item::OutOfRange { partition, is_truncated: true, text, .. } => {
+                // librdkafka does not always say where it was
+                let offset = self.lanes.get(&partition).map_or(0, |filling| filling.lane.next);
                 self.tell(Told::CutOff { partition, offset, reason: text.to_owned() });
             }
             Item::OutOfRange { partition, .. } => {
