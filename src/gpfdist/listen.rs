@@ -8,6 +8,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 /// How many ports are tried, upward, where none was asked for by name: more loaders than that on one host are unlikely.
 const PORTS_TRIED: u16 = 100;
 
+/// Bytes that the system takes ahead of a segment: two blocks and more than any local network has under way.
+const SEND_BUFFER: usize = 256 << 10;
+
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -59,6 +62,9 @@ fn bound_exactly(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     }
     // connections of the last run may still be in TIME_WAIT; another listener is refused all the same
     socket.set_reuse_address(true)?;
+    // accepted sockets inherit it; the system's own choice grows to megabytes, which a segment that stands still, or has
+    // come first, would hold while the others wait for work
+    socket.set_send_buffer_size(SEND_BUFFER)?;
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
     socket.set_nonblocking(true)?;
