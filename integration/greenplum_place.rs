@@ -11,7 +11,7 @@ use gpkafka::greenplum::{
 use gpkafka::table::{Ident, TableName};
 
 use crate::gpfdist_peer::take_out_rules;
-use crate::harness::{Database, unique};
+use crate::harness::{Database, executable, unique};
 
 /// A target in a schema of its own.
 pub struct Place<'d> {
@@ -28,7 +28,9 @@ impl<'d> Place<'d> {
         let schema = db.schema("gpstage");
         db.execute(&format!("CREATE TABLE {schema}.t ({columns})"));
         let target = TableName { schema: Ident::exact(&schema), table: Ident::exact("t") };
-        let settings = Settings::new(&db.host, db.port, &db.user, &db.dbname, target.clone());
+        let mut settings = Settings::new(&db.host, db.port, &db.user, &db.dbname, target.clone());
+        // These tests' own executable may stand where the server's user cannot reach: in a home of mode 0700.
+        settings.segment_program = Some(executable().to_path_buf());
         let job = JobId::new(&unique("topic"), &db.dbname, &target);
         Self { db, schema, settings, job }
     }
