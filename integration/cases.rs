@@ -64,6 +64,9 @@ on_each_database! {
             "7979797|18.72|1.36", "7979797|173.18|12.56", "7979797|4489.00|325.45",
         ]);
         t1_lines(&case, outcome.stdout.lines().collect());
+        let log = std::fs::read_dir(outcome.dir.join("gpAdminLogs")).unwrap().next().unwrap().unwrap();
+        assert!(log.file_name().to_str().unwrap().starts_with("gpkafka_"), "{log:?}");
+        assert!(std::fs::read_to_string(log.path()).unwrap().contains("-[INFO]:-Inserted 9 rows"));
         // The size of a batch counts a line end a message, as the original does.
         let sizes: Vec<String> = outcome.batches().iter().map(|batch| batch[2..6].join(" ")).collect();
         assert_eq!(sizes, ["9 217 9 0", "0 0 0 0"], "{}", outcome.text());

@@ -15,7 +15,6 @@ mod greenplum_ledger;
 mod greenplum_load;
 mod greenplum_place;
 mod greenplum_target;
-#[allow(dead_code, unused_imports, reason = "what no test uses yet is for tests that come with the stages they test")]
 mod harness;
 
 mod case;

@@ -32,11 +32,6 @@ impl Database {
         self.try_connect_as(&self.user).unwrap_or_else(|error| panic!("cannot connect to {self:?}: {error}"))
     }
 
-    /// A connection as another role.
-    pub fn connect_as(&self, user: &str) -> Client {
-        self.try_connect_as(user).unwrap_or_else(|error| panic!("cannot connect to {self:?} as {user}: {error}"))
-    }
-
     pub(super) fn try_connect_as(&self, user: &str) -> Result<Client, postgres::Error> {
         let mut config = postgres::Config::new();
         config.host(&self.host).port(self.port).user(user).dbname(&self.dbname);

@@ -34,8 +34,8 @@ pub fn greenplum(segments: u32) -> Option<&'static Database> {
     Some(cell.get_or_init(|| start(&home, segments)))
 }
 
-/// Whether a server is installed, without starting one.
-pub fn gphome() -> PathBuf {
+/// Where a server is installed, if one is.
+fn gphome() -> PathBuf {
     std::env::var_os("GPHOME").map_or_else(|| GPHOME_DEFAULT.into(), PathBuf::from)
 }
 

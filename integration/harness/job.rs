@@ -84,12 +84,6 @@ impl Job {
         self
     }
 
-    /// A librdkafka property.
-    pub fn property(mut self, name: &str, value: &str) -> Self {
-        self.properties.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
     /// The file.
     pub fn text(&self) -> String {
         let block = |key: &str, lines: &[String]| match lines {

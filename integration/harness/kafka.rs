@@ -110,13 +110,6 @@ impl Kafka {
         }
     }
 
-    /// Stops the broker's process for a while without ending it (`STOP`), or lets it go on (`CONT`).
-    pub fn signal(&self, name: &str) {
-        if let Some(server) = &self.server {
-            server.signal(name);
-        }
-    }
-
     /// Starts the broker, again after [`Kafka::kill`], and waits until it answers.
     pub fn start_server(&mut self) {
         let mut java = java(&jars(self.version), &self.dir, "768m");

@@ -48,11 +48,6 @@ impl Loader {
         self.dir.join("job.yaml")
     }
 
-    /// The run's own directory: HOME, job file and log files are in it.
-    pub fn dir(&self) -> &Path {
-        &self.dir
-    }
-
     /// More words for the command line.
     pub fn args<'a>(mut self, words: impl IntoIterator<Item = &'a str>) -> Self {
         self.command.args(words);
@@ -160,7 +155,7 @@ pub struct Outcome {
     pub code: i32,
     pub stdout: String,
     pub stderr: String,
-    /// The run's own directory, with its log files.
+    /// The run's HOME, in which its log files are.
     pub dir: PathBuf,
 }
 

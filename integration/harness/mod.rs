@@ -14,13 +14,13 @@ mod topic;
 mod wait;
 
 pub use database::{Database, Kind, rows};
-pub use greenplum::{gphome, greenplum};
+pub use greenplum::greenplum;
 pub use job::Job;
 pub use kafka::{Kafka, Version, kafka};
 pub use loader::{Loader, Outcome, Running, executable};
 pub use place::{free_port, full, unique};
-pub use postgres::{postgres, start as start_postgres};
-pub use process::{Output, Supervised, User, directory, run, signal};
+pub use postgres::postgres;
+pub use process::{Output, Supervised, User, directory, signal};
 pub use topic::{Producer, Topic};
 pub use wait::{SOON, poll, wait_for, wait_until};
 

@@ -17,8 +17,7 @@ pub fn postgres() -> &'static Database {
     SERVER.get_or_init(start)
 }
 
-/// A server of one's own, for tests that restart it or count its processes.
-pub fn start() -> Database {
+fn start() -> Database {
     let bin = bin();
     let user = user();
     let dir = directory("postgres", user);
