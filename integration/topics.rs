@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::flow::Flow;
-use crate::harness::{Kafka, Outcome, Running, Version, kafka, on_each_database, postgres, wait_until};
+use crate::harness::{Kafka, Outcome, Running, Version, kafka, on_each_database, poll, postgres, wait_until};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -85,8 +85,10 @@ on_each_database! {
             let job = fallback.map_or_else(|| job.clone(), |line| job.clone().source(line));
             let mut load = start(&flow, &job);
             wait_for_rows(&flow, &mut load, 100);
-            // what it has asked for may be on its way; what it asks for next is gone
+            // The request that it has sent waits at the broker for 100 ms, and a record that comes meanwhile is in its
+            // answer: stopped for longer, it has asked for nothing, and what it asks for next is gone.
             load.signal("STOP");
+            assert!(poll(Duration::from_secs(1), || load.has_ended().then_some(())).is_none(), "{}", load.text());
             flow.produce(0, 100..2000);
             flow.topic.delete_records_before(0, 1900);
             flow.produce(0, 2000..2010);

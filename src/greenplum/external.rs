@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 
 use fail::fail_point;
-use postgres::error::SqlState;
 
 use super::connection::Connection;
 use super::failure::Error;
@@ -195,7 +194,7 @@ fn make(connection: &mut Connection, definition: &Definition) -> Result<bool, Er
     };
     let Err(error) = connection.batch("creating the external table", &sql) else { return Ok(true) };
     connection.roll_back()?;
-    match error.is_state(&[&SqlState::DUPLICATE_TABLE, &SqlState::UNIQUE_VIOLATION]) {
+    match error.is_raced_creation() {
         true => Ok(false),
         false => Err(error),
     }

@@ -140,6 +140,12 @@ impl Error {
         }
     }
 
+    /// Whether another session made the same table at the same moment. It says so by three names: the table is there,
+    /// a row of a catalog is there twice, or the table's row type is there (42710, seen once in hundreds of races).
+    pub(super) fn is_raced_creation(&self) -> bool {
+        self.is_state(&[&SqlState::DUPLICATE_TABLE, &SqlState::UNIQUE_VIOLATION, &SqlState::DUPLICATE_OBJECT])
+    }
+
     /// Whether the statement met one of these SQLSTATEs.
     pub(super) fn is_state(&self, states: &[&SqlState]) -> bool {
         self.state().is_some_and(|state| states.iter().any(|any| any.code() == state))

@@ -68,7 +68,7 @@ impl Ledger {
             }
             let sql = Self::create_sql(schema, connection.dialect().is_greenplum());
             match connection.batch("creating the ledger", &sql) {
-                Err(error) if error.is_state(&[&SqlState::DUPLICATE_TABLE, &SqlState::UNIQUE_VIOLATION]) => {}
+                Err(error) if error.is_raced_creation() => {}
                 other => other?,
             }
         }
