@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use gpkafka::kafka::{Consumer, Error, Event, Item, QueueId, RecordQueue, Settings, Start, Watermarks};
 use gpkafka::offset::Generation;
 
-use crate::harness::{Kafka, Topic, Version, kafka};
+use crate::harness::{Kafka, Topic, Version, kafka, wait_until};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -240,8 +240,12 @@ fn a_killed_broker_is_waited_for_and_nothing_is_lost() {
             None => {}
         }
     }
-    let error = consumer.topic(Duration::from_secs(1)).unwrap_err();
-    assert!(error.is_passing() && error.to_string().contains("refused"), "{error}");
+    // the first answer may know of the broken connection only, not yet of one that was refused
+    wait_until(DEADLINE, "the cause of the outage", || {
+        let error = consumer.topic(Duration::from_secs(1)).unwrap_err();
+        assert!(error.is_passing(), "{error}");
+        error.to_string().contains("refused")
+    });
     kafka.start_server();
     produce(&kafka, 100);
     read(&consumer, &mut queue, &mut seen, |seen| (0..2).all(|partition| seen.offsets(partition).len() >= 200));

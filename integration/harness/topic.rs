@@ -165,6 +165,8 @@ impl Producer {
         let lost = Delivery::default();
         let mut config = kafka.client();
         config.set("linger.ms", "5").set("queue.buffering.max.messages", "500000").set("message.max.bytes", "15000000");
+        // a request that is sent again, since its answer was late, must not double a record
+        config.set("enable.idempotence", if kafka.zookeeper.is_some() { "false" } else { "true" });
         if let Some(id) = transactional_id {
             config.set("transactional.id", id);
         }

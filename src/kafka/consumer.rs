@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer as _};
@@ -191,12 +191,16 @@ impl Consumer {
         self.given_up.load(Ordering::SeqCst)
     }
 
-    /// Lets events of the main queue arrive where somebody waits for an answer, before it is asked for again.
+    /// Lets events of the main queue arrive where somebody waits for an answer, before it is asked for again: all that
+    /// come meanwhile, for the one that tells the cause may stand behind others.
     pub(super) fn settle(&self) {
         /// Short beside any wait, long beside a round trip.
         const PAUSE: Duration = Duration::from_millis(200);
-        if let Some(Ok(stray)) = self.client.poll(PAUSE) {
-            self.client.context().push(Event::Final { text: stray_text(&stray) });
+        let until = Instant::now() + PAUSE;
+        while let Some(event) = self.client.poll(until.saturating_duration_since(Instant::now())) {
+            if let Ok(stray) = event {
+                self.client.context().push(Event::Final { text: stray_text(&stray) });
+            }
         }
     }
 
@@ -269,7 +273,6 @@ fn starts_of(queue: QueueId, starts: &[Start]) -> Checkpoint {
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicU64;
-    use std::time::Instant;
 
     use rdkafka::types::RDKafkaApiKey;
     use rdkafka_sys::rd_kafka_resp_err_t as Raw;
