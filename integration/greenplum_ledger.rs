@@ -56,6 +56,20 @@ on_each_database! {
         assert_eq!(ledger.read(&mut place.connect(), &place.job).unwrap(), chain);
     }
 
+    fn a_history_in_the_ledger_of_another_schema_is_found(db) {
+        let place = Place::new(db, "a int");
+        commit(&place, &loader(), &mut Chain::default(), &batch(1, &[(0, 0, 5)])).unwrap();
+        let other = db.schema("another");
+        let connection = &mut place.connect();
+        let empty = Ledger::ensure(connection, &gpkafka::table::Ident::exact(&other)).unwrap();
+        let error = empty.require_no_other(connection, &place.job).unwrap_err().to_string();
+        assert!(error.contains(&format!("is in \"{}\".\"gpkafka_ledger\", not in \"{other}\"", place.schema)), "{error}");
+        let (_, rest) = error.split_once("or move it: ").unwrap();
+        db.execute(rest.split_once("; nothing").unwrap().0);
+        empty.require_no_other(connection, &place.job).unwrap();
+        assert_eq!(empty.read(connection, &place.job).unwrap().get(0).unwrap().next, 5);
+    }
+
     fn pruning_gives_way_to_a_lock(db) {
         let place = Place::new(db, "a int");
         commit(&place, &loader(), &mut Chain::default(), &batch(1, &[(0, 0, 1)])).unwrap();
@@ -212,13 +226,15 @@ impl Proxy {
         let server = (place.db.host.clone(), place.db.port);
         std::thread::Builder::new()
             .spawn(move || {
-                let (client, _) = listener.accept().unwrap();
-                let server = TcpStream::connect(server).unwrap();
-                let (back_from, back_to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                std::thread::scope(|scope| {
-                    scope.spawn(|| pass(&back_from, &back_to, None));
-                    pass(&client, &server, Some(is_forwarded));
-                });
+                // one after the other: a session knocks before it comes in
+                for client in listener.incoming().take(2) {
+                    let (client, server) = (client.unwrap(), TcpStream::connect(&server).unwrap());
+                    let (back_from, back_to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                    std::thread::scope(|scope| {
+                        scope.spawn(|| pass(&back_from, &back_to, None));
+                        pass(&client, &server, Some(is_forwarded));
+                    });
+                }
             })
             .unwrap();
         Self { port }

@@ -16,6 +16,7 @@ mod greenplum_load;
 mod greenplum_place;
 mod greenplum_target;
 mod harness;
+mod history;
 
 mod case;
 mod cases;

@@ -22,6 +22,7 @@ pub struct Shutdown(Arc<Shared>);
 struct Shared {
     urgency: AtomicU8,
     has_work: AtomicBool,
+    has_begun: AtomicBool,
 }
 
 impl Shutdown {
@@ -46,6 +47,12 @@ impl Shutdown {
     /// Says whether there is something in hand that a first wish to stop should wait for.
     pub fn set_work(&self, has_work: bool) {
         self.0.has_work.store(has_work, Ordering::SeqCst);
+        self.0.has_begun.fetch_or(has_work, Ordering::SeqCst);
+    }
+
+    /// Whether there ever was.
+    pub fn has_begun(&self) -> bool {
+        self.0.has_begun.load(Ordering::SeqCst)
     }
 
     /// Whether there is.

@@ -1,14 +1,13 @@
 //! `gpkafka check FILE`: the commit history from the ledger, and how far the job is behind when Kafka answers.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{CheckArgs, Exit, Which, console, files};
 use crate::config::Job;
-use crate::greenplum::{Connection, HistoryRow, Ledger};
+use crate::greenplum::{Connection, HistoryRow, Ledger, Target};
 use crate::job::run;
-use crate::kafka::Consumer;
+use crate::kafka::{Consumer, Error};
 use crate::units;
 
 /// Lag is an extra: a broker that does not answer may not hold up the history.
@@ -17,7 +16,7 @@ const KAFKA_WAIT: Duration = Duration::from_secs(5);
 /// Prints the history.
 ///
 /// # Errors
-/// 64 for a wrong file, 1 where the database does not answer.
+/// 64 for a wrong file, 1 where the database does not answer, and where table or topic are not there.
 pub fn run(args: &CheckArgs) -> Result<(), Exit> {
     let (job, _) = files::job(&args.file)?;
     let id = run::identity(&job);
@@ -29,6 +28,9 @@ pub fn run(args: &CheckArgs) -> Result<(), Exit> {
         Some(ledger) => ledger.history(&mut connection, &id, all).map_err(Exit::failed)?,
         None => Vec::new(),
     };
+    if rows.is_empty() {
+        Target::require(&mut connection, &settings).map_err(Exit::failed)?;
+    }
     let ends = ends(&job);
     let mut text = format!("job {}  topic {} into {}\n", id.hash(), job.source.topic, job.target);
     if rows.is_empty() {
@@ -36,18 +38,18 @@ pub fn run(args: &CheckArgs) -> Result<(), Exit> {
     } else {
         text.push_str(&table(&rows, ends.as_ref().ok()));
     }
-    if let Err(why) = &ends {
-        // writing to a String cannot fail
-        let _infallible = writeln!(text, "lag is unknown: {why}");
+    match ends {
+        Err(error @ Error::UnknownTopic { .. }) => console::print(&text).and(Err(Exit::failed(error))),
+        Err(error) => console::print(&format!("{text}lag is unknown: {error}\n")),
+        Ok(_) => console::print(&text),
     }
-    console::print(&text)
 }
 
 /// The end of each partition, or why it cannot be told.
-fn ends(job: &Job) -> Result<BTreeMap<i32, i64>, String> {
-    let consumer = Consumer::connect(&job.kafka_settings(1 << 20, 1)).map_err(|error| error.to_string())?;
-    let topic = consumer.topic(KAFKA_WAIT).map_err(|error| error.to_string())?;
-    consumer.ends(&topic.partitions, KAFKA_WAIT).map_err(|error| error.to_string())
+fn ends(job: &Job) -> Result<BTreeMap<i32, i64>, Error> {
+    let consumer = Consumer::connect(&job.kafka_settings(1 << 20, 1))?;
+    let topic = consumer.topic(KAFKA_WAIT)?;
+    consumer.ends(&topic.partitions, KAFKA_WAIT)
 }
 
 /// Columns as the original names them, then ours.

@@ -246,7 +246,7 @@ fn live_line() -> ProgressBar {
 }
 
 fn prefix() -> String {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".to_owned());
+    let user = whoami::username().unwrap_or_else(|_| "unknown".to_owned());
     let host = gethostname::gethostname();
     format!("gpkafka:{user}:{}:{}", host.to_string_lossy(), std::process::id())
 }

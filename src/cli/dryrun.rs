@@ -137,7 +137,7 @@ mod tests {
             DISTRIBUTED BY (job);
 
             -- once per definition: the external table (Greenplum)
-            CREATE EXTERNAL TABLE "public"."gpkafkaloadext_82df2bc0d63f26b8897517d2077f44ed" (
+            CREATE EXTERNAL TABLE "public"."gpkafkaloadext_517fc9f959076b267320eb0eba156b0c" (
                 "cust_id" int,
                 "expenses" decimal(9,2)
             )
@@ -152,7 +152,7 @@ mod tests {
             SELECT "cust_id",
                    "expenses",
                    expenses * .0725
-              FROM "public"."gpkafkaloadext_82df2bc0d63f26b8897517d2077f44ed" AS ext;
+              FROM "public"."gpkafkaloadext_517fc9f959076b267320eb0eba156b0c" AS ext;
             -- rows sent = inserted + rejected is checked, the ledger rows are appended and their chain checked
             COMMIT;
         "#]]

@@ -28,6 +28,11 @@ const LOOK: Duration = Duration::from_millis(50);
 /// not answer.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// A start that takes longer waits for somebody, and its user should know.
+const UNSTARTED_MAX: Duration = Duration::from_secs(8);
+const UNSTARTED: &str = "still starting: a server has not answered for some seconds; where that is the database, a lock on \
+    the table may be what it waits for, see pg_locks";
+
 /// Runs the job in the foreground.
 ///
 /// # Errors
@@ -48,16 +53,16 @@ pub fn run(args: &LoadArgs) -> Result<(), Exit> {
     let console = Arc::new(console);
     let summary = summary(&job, options, &metrics, &console, &shutdown)?;
     console.calm();
+    if let Some(done) = &summary.totals.in_doubt {
+        let batch = done.batch.number;
+        say!(
+            console,
+            Warn,
+            "COMMIT of batch {batch} got no reply; the next start learns from the ledger whether it holds"
+        );
+    }
     match &summary.failure {
         None => {
-            if let Some(batch) = &summary.totals.in_doubt {
-                let batch = batch.batch.number;
-                say!(
-                    console,
-                    Warn,
-                    "COMMIT of batch {batch} got no reply; the next start learns from the ledger whether it holds"
-                );
-            }
             tell_summary(&job, &summary, &console, "JOB_STOPPED", "");
             Ok(())
         }
@@ -84,7 +89,7 @@ fn summary(
         threads::apart("job", move || run::run(&job, &options, &metrics, &*console, &shutdown))
     };
     let result = result.map_err(|error| Exit::failed(format!("starting the job's thread failed: {error}")))?;
-    let mut asked = None;
+    let (begun, mut asked, mut is_told) = (Instant::now(), None, false);
     loop {
         match result.recv_timeout(LOOK) {
             Ok(summary) => return Ok(summary),
@@ -92,6 +97,10 @@ fn summary(
                 return Err(Exit::failed("the job's thread died; the next start goes on from the ledger"));
             }
             Err(RecvTimeoutError::Timeout) => {}
+        }
+        if !is_told && begun.elapsed() > UNSTARTED_MAX && !shutdown.has_begun() {
+            is_told = true;
+            say!(console, Warn, "{}", UNSTARTED);
         }
         let urgency = shutdown.urgency();
         if urgency == Urgency::None || (urgency == Urgency::Finish && shutdown.has_work()) {
@@ -104,7 +113,7 @@ fn summary(
             console.calm();
             return match urgency {
                 Urgency::Abort => Err(Exit::failed(Error::Aborted)),
-                _ => Ok(Summary { totals: Totals::default(), seconds: 0.0, failure: None }),
+                _ => Ok(Summary { has_run: false, totals: Totals::default(), seconds: 0.0, failure: None }),
             };
         }
     }
@@ -134,6 +143,7 @@ fn options(args: &LoadArgs, job: &Job, file: Option<&ServerFile>) -> Options {
         skip_explain: args.skip_explain,
         gpfdist_host: host,
         gpfdist,
+        reuse_tables: file.and_then(|file| file.reuse_tables).unwrap_or(true),
         segment_program: args.segment_program.clone(),
         memory_bytes: (args.memory as usize) << 20,
     }
@@ -173,11 +183,18 @@ fn announce(job: &Job, args: &LoadArgs, console: &Console) {
     );
 }
 
-/// The original's lines, which scripts grep.
+/// The original's lines, which scripts grep. Of a job that never got to its first record there is no sum to tell.
 fn tell_summary(job: &Job, summary: &Summary, console: &Console, status: &str, error: &str) {
     let id = run::identity(job);
+    if summary.has_run {
+        tell_totals(job, summary, console);
+    }
+    say!(console, Info, "Job {}, status {status}, errmsg [{error}], time {:.9}", id.hash(), super::console::now());
+}
+
+fn tell_totals(job: &Job, summary: &Summary, console: &Console) {
     let totals = &summary.totals;
-    say!(console, Info, "Job finished: {}", id.hash());
+    say!(console, Info, "Job finished: {}", run::identity(job).hash());
     say!(console, Info, "Target table: {}", job.target);
     say!(console, Info, "Inserted {} rows", totals.inserted);
     say!(console, Info, "Rejected {} rows", totals.rejected);
@@ -192,7 +209,6 @@ fn tell_summary(job: &Job, summary: &Summary, console: &Console, status: &str, e
     if console.is_live() {
         tell_rates(summary, console);
     }
-    say!(console, Info, "Job {}, status {status}, errmsg [{error}], time {:.9}", id.hash(), super::console::now());
 }
 
 fn tell_rates(summary: &Summary, console: &Console) {
@@ -203,8 +219,9 @@ fn tell_rates(summary: &Summary, console: &Console) {
     say!(
         console,
         Info,
-        "{:.1} s, {} rows/s in {batches} batches; offsets committed with the rows",
+        "{:.1} s, {} rows/s in {batches} {}; offsets committed with the rows",
         summary.seconds,
-        units::count(rate)
+        units::count(rate),
+        if batches == 1 { "batch" } else { "batches" }
     );
 }

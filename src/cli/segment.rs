@@ -1,9 +1,14 @@
 //! `gpkafka segment URL…`: one segment's reader, for PostgreSQL's `file_fdw` and for a probe on a segment host.
 
 use std::io::{BufWriter, Write as _};
+use std::time::Duration;
 
 use super::{Exit, SegmentArgs};
 use crate::gpfdist::client::{self, Options};
+
+/// As long as a real segment waits in a session of ours (`readable_external_table_timeout`): a loader that has nothing to
+/// send still sends a heartbeat every second, and one whose host is gone must not hold PostgreSQL's locks for ever.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// Reads every URL to its end, in the order given, and writes the rows to stdout.
 ///
@@ -20,6 +25,7 @@ pub fn run(args: &SegmentArgs) -> Result<(), Exit> {
             sn: args.sn.clone(),
             proto: args.proto,
             discard: args.discard,
+            silence_max: Some(SILENCE_MAX),
             ..Options::new(url)
         };
         let fetched = client::fetch(&options, &mut out).map_err(Exit::failed)?;

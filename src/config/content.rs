@@ -103,10 +103,10 @@ fn column_name(node: &Node, names: &mut Names) -> Result<Option<Ident>, Wrong> {
     Ok(Some(name))
 }
 
-/// json, jsonl, avro and binary are one value, so they are one column; of all others there is at least one.
+/// json, jsonl and binary are one value, so they are one column; of all others there is at least one.
 fn complain_of_columns(fields: &Fields<'_>, field: Field<'_>, columns: &[SourceColumn], named: Named) {
     let (types, article): (&[&str], _) = match named {
-        Named::Json | Named::Jsonl | Named::Avro => (&JSON_TYPES, "type json or jsonb"),
+        Named::Json | Named::Jsonl => (&JSON_TYPES, "type json or jsonb"),
         Named::Binary => (&["bytea"], "type bytea"),
         _ => (&[], ""),
     };

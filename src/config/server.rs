@@ -19,6 +19,8 @@ pub struct ServerFile {
     pub port: Option<u16>,
     /// The address to listen on.
     pub bind_address: Option<IpAddr>,
+    /// Whether an external table that is there already is used again.
+    pub reuse_tables: Option<bool>,
     /// What has no effect, in the order of the file.
     pub warnings: Vec<Problem>,
 }
@@ -58,12 +60,9 @@ fn gpfdist(mut fields: Fields<'_>) -> ServerFile {
         host: fields.read("Host", trimmed),
         port: fields.read("Port", own_port),
         bind_address: fields.read("BindAddress", address),
+        reuse_tables: fields.read("ReuseTables", truth),
         warnings: Vec::new(),
     };
-    // an external table is made once for each definition and then reused, which is the original's default too
-    if let Some((field, false)) = fields.read_at("ReuseTables", truth) {
-        fields.complaints.not_yet(field.span(), "Gpfdist.ReuseTables: false");
-    }
     if let Some(mut certificate) = fields.block("Certificate") {
         for key in ["CertFile", "KeyFile", "CAFile", "MinTLSVersion"] {
             certificate.read(key, text);

@@ -10,6 +10,7 @@ use postgres::{CancelToken, Client, Config, NoTls, Row};
 
 use super::dialect::Dialect;
 use super::failure::{Error, chain, one_line};
+use super::knock::knock;
 use super::settings::Settings;
 
 /// A dead server is noticed after idle + retries × interval: 25 s, within the 30 that a user waits for an error.
@@ -85,7 +86,7 @@ impl Connection {
     /// One line with address, role, database and what to do; or a server that is none of ours.
     ///
     /// # Blocks
-    /// Up to the connect timeout for each address that the host has.
+    /// Up to the connect timeout twice for each address that the host has; then while the server decides who we are.
     pub fn open(settings: &Settings, application_name: &str) -> Result<Self, Error> {
         let notices = Arc::new(Mutex::new(VecDeque::new()));
         let mut client = connect(settings, application_name, &notices)?;
@@ -213,6 +214,13 @@ fn connect(
     application_name: &str,
     notices: &Arc<Mutex<VecDeque<String>>>,
 ) -> Result<Client, Error> {
+    knock(&settings.host, settings.port, settings.connect_timeout).map_err(|reason| Error::Connect {
+        address: address(settings),
+        role: settings.user.clone(),
+        database: settings.database.clone(),
+        reason: format!("{reason}; check HOST and PORT of the job file"),
+        state: None,
+    })?;
     let sink = Arc::clone(notices);
     let mut config = Config::new();
     config

@@ -24,6 +24,8 @@ const PREFIX: &str = "gpkafkaloadext_";
 pub struct Definition {
     pub job: JobId,
     pub partitions: Partitions,
+    /// Whose table it is: another role could neither read it nor empty its error log.
+    pub role: String,
     /// Where the table lives.
     pub schema: Ident,
     /// Where segments call.
@@ -35,6 +37,8 @@ pub struct Definition {
     pub segment_program: Option<PathBuf>,
     /// PostgreSQL only.
     pub segments: u32,
+    /// A table that is there already is used again; else it is dropped and made anew.
+    pub may_reuse: bool,
 }
 
 /// A table that segments read through.
@@ -77,12 +81,14 @@ impl Definition {
         Self {
             job: job.clone(),
             partitions: partitions.clone(),
+            role: settings.user.clone(),
             schema: settings.metadata_schema().clone(),
             host: host.to_owned(),
             port,
             columns: columns.to_vec(),
             segment_program: settings.segment_program.clone(),
             segments: settings.segments.max(1),
+            may_reuse: true,
         }
     }
 
@@ -91,7 +97,7 @@ impl Definition {
         let partitions = self.partitions.to_string();
         let (port, segments) = (self.port.to_string(), self.segments.to_string());
         let program = self.program();
-        let mut parts = vec![FORM, self.job.hash(), &partitions, &self.host, &port, &segments, &program];
+        let mut parts = vec![FORM, self.job.hash(), &partitions, &self.role, &self.host, &port, &segments, &program];
         for column in &self.columns {
             parts.extend([column.name.as_str(), &column.sql_type]);
         }
@@ -147,6 +153,9 @@ impl ExternalTable {
             (definition.segment_program, definition.segments) = (None, 0);
         } else {
             external_postgres::prepare(connection, &mut definition)?;
+        }
+        if !definition.may_reuse && matches!(find(connection, &definition, &definition.table())?, Found::Same { .. }) {
+            drop_table(connection, &definition.table())?;
         }
         let mut made = Self::find_or_make(connection, &definition)?;
         made.dropped = sweep(connection, &definition, &made.name)?;
@@ -322,7 +331,8 @@ pub(super) mod tests {
     fn every_part_of_a_definition_makes_another_table() {
         let name = definition().table();
         assert_eq!(name.table.as_str().len(), PREFIX.len() + 32);
-        let changes: [fn(&mut Definition); 5] = [
+        let changes: [fn(&mut Definition); 6] = [
+            |other| other.role = "another".to_owned(),
             |other| other.port = 8081,
             |other| other.host = "etl2".to_owned(),
             |other| other.partitions = Partitions::All,

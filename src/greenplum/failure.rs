@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use postgres::error::{DbError, Severity, SqlState};
 
 use super::holder::Held;
+use super::reach::{unreached, without_tokens};
 
 /// A failure of the database stage. Its text is one line in lower case that says what was being done and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,14 @@ pub enum Error {
     /// The server refused a statement.
     #[error("{doing} failed: {text} (SQLSTATE {state})")]
     Sql { doing: String, state: String, text: String },
+    /// A segment, or the program that stands for one, got nothing from the loader's server.
+    #[error(
+        "segment {segment} could not read from this loader at {address}: {cause}; {advice}, and try it from there with: curl http://{address}/gpfdist/status"
+    )]
+    Unreached { segment: String, address: String, cause: String, advice: &'static str, state: String },
+    /// The client library and the server do not understand each other.
+    #[error("{doing} failed in the SQL client: {text}; this is no fault of the job, please report it")]
+    Client { doing: String, text: String },
     /// PostgreSQL refused one row of the source: it has no reject limit of its own.
     #[error("the database refused row {line} of segment {segment}: {text} (SQLSTATE {state})")]
     Row {
@@ -72,10 +81,9 @@ pub enum Error {
         "partition {partition}: a batch begins at offset {first}, but the ledger ends at {next}; nothing of it was loaded"
     )]
     OutOfStep { partition: i32, first: i64, next: i64 },
-    /// The connection broke after COMMIT was sent and before its reply: only the ledger knows.
-    #[error(
-        "the database connection was lost at COMMIT of batch {batch}: {text}; the ledger tells whether it was committed"
-    )]
+    /// The connection broke after COMMIT was sent and before its reply, or the reply leaves it open: only the ledger
+    /// knows.
+    #[error("COMMIT of batch {batch} got no clear reply: {text}; the ledger tells whether it was committed")]
     InDoubt { batch: i64, text: String },
     /// The control session is gone, and with it the claim to the partitions.
     #[error("the control session of this loader is gone ({text}); another loader may hold the partitions now")]
@@ -117,7 +125,9 @@ impl Error {
             Self::Lost { .. } | Self::InDoubt { .. } => true,
             Self::Connect { state: None, .. } | Self::PositionTaken { is_own: true, .. } => true,
             Self::HolderLost { passes, .. } => *passes,
-            Self::Connect { state: Some(state), .. } | Self::Sql { state, .. } => state_passes(state),
+            Self::Connect { state: Some(state), .. } | Self::Sql { state, .. } | Self::Unreached { state, .. } => {
+                state_passes(state)
+            }
             _ => false,
         }
     }
@@ -126,17 +136,23 @@ impl Error {
     pub fn state(&self) -> Option<&str> {
         match self {
             Self::Connect { state, .. } => state.as_deref(),
-            Self::Sql { state, .. } | Self::Row { state, .. } => Some(state),
+            Self::Sql { state, .. } | Self::Row { state, .. } | Self::Unreached { state, .. } => Some(state),
             _ => None,
         }
     }
 
     /// From the client library: `doing` is a participle, "reading the ledger".
     pub(super) fn from_client(doing: &str, error: &postgres::Error) -> Self {
+        let doing = doing.to_owned();
         match error.as_db_error() {
-            Some(db) if is_fatal(db) => Self::Lost { doing: doing.to_owned(), text: one_line(db) },
-            Some(db) => Self::Sql { doing: doing.to_owned(), state: db.code().code().to_owned(), text: explained(db) },
-            None => Self::Lost { doing: doing.to_owned(), text: chain(error) },
+            Some(db) if is_fatal(db) => Self::Lost { doing, text: one_line(db) },
+            Some(db) => {
+                let (state, text) = (db.code().code(), explained(db));
+                let sql = || Self::Sql { doing, state: state.to_owned(), text: without_tokens(&text) };
+                unreached(state, &text).unwrap_or_else(sql)
+            }
+            None if error.is_closed() || is_io(error) => Self::Lost { doing, text: chain(error) },
+            None => Self::Client { doing, text: chain(error) },
         }
     }
 
@@ -150,6 +166,12 @@ impl Error {
     pub(super) fn is_state(&self, states: &[&SqlState]) -> bool {
         self.state().is_some_and(|state| states.iter().any(|any| any.code() == state))
     }
+}
+
+/// Whether the socket is what failed.
+fn is_io(error: &postgres::Error) -> bool {
+    std::iter::successors(std::error::Error::source(error), |cause| cause.source())
+        .any(|cause| cause.is::<std::io::Error>())
 }
 
 /// A FATAL or PANIC ends the session.

@@ -13,6 +13,7 @@ use fail::fail_point;
 use super::connection::{Canceller, Connection};
 use super::failure::Error;
 use super::identity::{Instance, JobId};
+use super::ledger::Ledger;
 use super::settings::Settings;
 use crate::table::TableName;
 
@@ -87,11 +88,7 @@ impl Holder {
     pub fn open(settings: &Settings, job: &JobId, instance: &Instance) -> Result<Self, Error> {
         let name = job.application_name(instance);
         let connection = Connection::open(settings, &name)?;
-        let ledger = TableName {
-            schema: settings.metadata_schema().clone(),
-            table: crate::table::Ident::exact(super::ledger::Ledger::NAME),
-        };
-        let tables = [settings.target.clone(), ledger];
+        let tables = [settings.target.clone(), Ledger::at(settings.metadata_schema()).table().clone()];
         Ok(Self { connection, job: job.clone(), name, held: BTreeSet::new(), tables })
     }
 
@@ -174,6 +171,15 @@ impl Holder {
                 }
             }
         }
+    }
+
+    /// Prunes the job's history, see [`Ledger::prune`]: what the control session has time for.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn prune(&mut self) -> Result<u64, Error> {
+        let [_, ledger] = &self.tables;
+        Ledger::at(&ledger.schema).prune(&mut self.connection, &self.job, Ledger::KEPT)
     }
 
     /// What is held.

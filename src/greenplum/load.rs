@@ -147,7 +147,7 @@ impl Load {
     /// The session is gone.
     ///
     /// # Blocks
-    /// For a sample of the table.
+    /// For a sample of the table. Not for who is at it already: the next load will do.
     pub fn analyze_if_never(&mut self) -> Result<bool, Error> {
         let target = self.insert.target().clone();
         let sql = include_str!("../../sql/target_statistics.sql");
@@ -156,10 +156,11 @@ impl Load {
         if !rows.first().is_some_and(|row| row.get("is_due")) {
             return Ok(false);
         }
-        match self.connection.batch("analyzing the target", &format!("ANALYZE {target}")) {
+        let analyze = format!("BEGIN; SET LOCAL lock_timeout = '1s'; ANALYZE {target}; COMMIT");
+        match self.connection.batch("analyzing the target", &analyze) {
             Ok(()) => Ok(true),
             Err(error @ Error::Lost { .. }) => Err(error),
-            Err(_) => Ok(false),
+            Err(_) => self.connection.roll_back().map(|()| false),
         }
     }
 

@@ -12,7 +12,7 @@
 //! | build and try the `INSERT` | [`Insert::new`], [`Insert::explain`] |
 //! | make or reuse the external table | [`ExternalTable::ensure`] |
 //! | hold partitions against other loaders | [`Holder::claim`], [`Holder::beat`] |
-//! | read and move the committed positions | [`Ledger`], [`Chain`] |
+//! | read and move the committed positions | [`Ledger`], [`Chain`]; prune them: [`Ledger::prune`] |
 //! | run a batch | [`Load::begin`], [`Load::insert`], [`Load::commit`] |
 
 mod chain;
@@ -25,14 +25,17 @@ mod failure;
 mod holder;
 mod identity;
 mod insert;
+mod knock;
 mod ledger;
 mod load;
 mod partitions;
+mod reach;
 mod rejects;
 mod settings;
 mod sql;
 mod target;
 mod tryout;
+mod upkeep;
 
 pub use chain::{Chain, Commit, Entry, Kind, Move};
 pub use connection::{Canceller, Connection};

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::identity::md5_of;
+
 /// The partitions of a load.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Partitions {
@@ -22,7 +24,7 @@ impl Partitions {
         }
     }
 
-    /// Reads what [`fmt::Display`] wrote; `None` for anything else.
+    /// Reads what [`fmt::Display`] wrote; `None` for anything else, and for a list that was too long to be written.
     pub fn parse(text: &str) -> Option<Self> {
         if text == "all" {
             return Some(Self::All);
@@ -38,18 +40,20 @@ impl Partitions {
     }
 }
 
-/// `all`, or ranges that need no quoting in a path: `0-3.7`.
+/// Of a list in a path. Greenplum cuts what it notes of a refused row's place, our path and the block's name, at 1024
+/// bytes; paths are also typed and read.
+const WRITTEN_MAX: usize = 200;
+
+/// `all`, or ranges that need no quoting in a path: `0-3.7`; a long list is a hash, `x` and 32 hex digits.
 impl fmt::Display for Partitions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::Only(partitions) = self else { return f.write_str("all") };
-        for (at, (first, last)) in ranges(partitions).into_iter().enumerate() {
-            let dot = if at == 0 { "" } else { "." };
-            match first == last {
-                true => write!(f, "{dot}{first}")?,
-                false => write!(f, "{dot}{first}-{last}")?,
-            }
+        let range = |(first, last)| if first == last { format!("{first}") } else { format!("{first}-{last}") };
+        let written = ranges(partitions).into_iter().map(range).collect::<Vec<_>>().join(".");
+        match written.len() > WRITTEN_MAX {
+            true => write!(f, "x{}", md5_of(&[&written])),
+            false => f.write_str(&written),
         }
-        Ok(())
     }
 }
 
@@ -86,6 +90,14 @@ mod tests {
         for wrong in ["", "x", "3-1", "1..2", "1-"] {
             assert_eq!(Partitions::parse(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_long_list_is_a_hash_of_itself() {
+        let odd = |count: i32| Partitions::Only((0..count).map(|n| 2 * n + 1).collect());
+        let (text, other) = (odd(500).to_string(), odd(501).to_string());
+        assert_eq!((text.len(), Partitions::parse(&text)), (33, None));
+        assert_ne!(text, other);
     }
 
     #[test]

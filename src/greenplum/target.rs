@@ -34,15 +34,21 @@ impl Target {
     /// with every missing right and the statements that grant them.
     pub fn describe(connection: &mut Connection, settings: &Settings) -> Result<Self, Error> {
         let table = &settings.target;
-        let params: [&(dyn postgres::types::ToSql + Sync); 2] = [&table.schema.as_str(), &table.table.as_str()];
-        let found = connection.query("looking for the target", include_str!("../../sql/target_find.sql"), &params)?;
-        let Some(found) = found.first() else { return Err(missing(connection, settings)?) };
+        let found = find(connection, settings)?;
         let kind: String = found.get("kind");
         if let Some(text) = refusal(&kind, found.get("is_external"), found.get("is_insertable")) {
             return Err(Error::Target { text: format!("{table} {text}") });
         }
         check_rights(connection, settings, found.get("may_insert"))?;
         Ok(Self { table: table.clone(), columns: columns(connection, table)? })
+    }
+
+    /// Sees that the target is there, whatever it is and whoever may load it.
+    ///
+    /// # Errors
+    /// [`Error::Target`] where it is missing, with the nearest name.
+    pub fn require(connection: &mut Connection, settings: &Settings) -> Result<(), Error> {
+        find(connection, settings).map(drop)
     }
 
     /// The column of this name.
@@ -57,6 +63,16 @@ impl Target {
             .filter(|column| !column.is_generated)
             .map(|column| Column { name: column.name.clone(), sql_type: column.sql_type.clone() })
             .collect()
+    }
+}
+
+fn find(connection: &mut Connection, settings: &Settings) -> Result<postgres::Row, Error> {
+    let table = &settings.target;
+    let params: [&(dyn postgres::types::ToSql + Sync); 2] = [&table.schema.as_str(), &table.table.as_str()];
+    let found = connection.query("looking for the target", include_str!("../../sql/target_find.sql"), &params)?;
+    match found.into_iter().next() {
+        Some(found) => Ok(found),
+        None => Err(missing(connection, settings)?),
     }
 }
 

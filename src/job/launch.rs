@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, bounded};
 
@@ -101,6 +101,9 @@ impl Prepared {
             shutdown: run.shutdown,
             totals: &mut memory.totals,
             session: None,
+            is_committing: false,
+            beaten: Instant::now(),
+            unasked: None,
             rejects: Default::default(),
             again: None,
             is_finishing: false,

@@ -33,6 +33,8 @@ pub struct Known<'a> {
     pub topic: &'a str,
     pub topic_id: Option<&'a str>,
     pub chain: &'a Chain,
+    /// Where an earlier attempt of this run began, for partitions that have no history yet.
+    pub begun: &'a Checkpoint,
     pub watermarks: &'a BTreeMap<i32, Watermarks>,
     pub fallback: Option<FallbackOffset>,
 }
@@ -44,12 +46,14 @@ pub struct Known<'a> {
 pub fn resume(known: &Known<'_>) -> Result<Positions, Error> {
     let mut positions = Positions::default();
     for (&partition, marks) in known.watermarks {
-        let Some(entry) = known.chain.get(partition) else {
-            positions.starts.set(partition, marks.low);
-            continue;
+        let next = match (known.chain.get(partition), known.begun.get(partition)) {
+            (Some(entry), _) => {
+                known.same_topic(entry.topic_id.as_deref())?;
+                entry.next
+            }
+            (None, Some(begun)) => begun,
+            (None, None) => marks.low,
         };
-        known.same_topic(entry.topic_id.as_deref())?;
-        let next = entry.next;
         if next > marks.high {
             return Err(Error::Truncated { topic: known.topic.to_owned(), partition, wanted: next, high: marks.high });
         }

@@ -49,13 +49,16 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let partitions = wanted(run, &topic.partitions)?;
     let holder = claim(run, memory, &settings, &partitions)?;
     memory.session = Some(connection.pid());
-    let external = external(run, &mut connection, &insert, &settings)?;
+    let external = external(run, memory, &mut connection, &insert, &settings)?;
     warn_of_limit(run, memory, &connection);
     if !run.options.skip_explain && !memory.has_run {
         insert.explain(&mut connection, &external.name)?;
     }
     let ledger = Ledger::ensure(&mut connection, settings.metadata_schema())?;
     let mut chain = ledger.read(&mut connection, &run.id)?;
+    if chain.is_empty() {
+        ledger.require_no_other(&mut connection, &run.id)?;
+    }
     settle_doubt(run, memory, &chain);
     check_succession(run, memory, &chain)?;
     let marks = consumer.watermarks(&partitions, KAFKA_WAIT)?;
@@ -63,6 +66,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
         topic: &run.job.source.topic,
         topic_id: topic.id.as_deref(),
         chain: &chain,
+        begun: &memory.begun,
         watermarks: &marks,
         fallback: run.job.source.fallback_offset,
     };
@@ -75,6 +79,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
         tell_jumps(run, &positions);
     }
     memory.reset_is_done = true;
+    memory.begun = positions.starts.clone();
     memory.chain = chain.clone();
     memory.held = partitions;
     for (partition, next) in positions.starts.iter().filter(|(_, next)| *next > 0) {
@@ -98,7 +103,7 @@ fn loader(run: &Run<'_>) -> Loader {
         instance: run.instance.clone(),
         host: gethostname::gethostname().to_string_lossy().into_owned(),
         pid: std::process::id(),
-        os_user: std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned()),
+        os_user: whoami::username().unwrap_or_else(|_| "unknown".to_owned()),
     }
 }
 
@@ -140,6 +145,7 @@ fn claim(run: &Run<'_>, memory: &Memory, settings: &Settings, partitions: &[i32]
 
 fn external(
     run: &Run<'_>,
+    memory: &Memory,
     connection: &mut Connection,
     insert: &Insert,
     settings: &Settings,
@@ -148,7 +154,8 @@ fn external(
         None => Partitions::All,
         Some(asked) => Partitions::Only(asked.ranges().iter().cloned().flatten().take(PARTITIONS_MAX).collect()),
     };
-    let definition = Definition::new(&run.id, &partitions, settings, insert.source(), &run.host, run.server.port());
+    let mut definition = Definition::new(&run.id, &partitions, settings, insert.source(), &run.host, run.server.port());
+    definition.may_reuse = run.options.reuse_tables || memory.has_run;
     let external = ExternalTable::ensure(connection, &definition)?;
     if external.is_reused {
         say!(run.reporter, Info, "External table {} already exist, reuse.", external.name);

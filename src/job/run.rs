@@ -16,7 +16,7 @@ use crate::config::Job;
 use crate::gpfdist::{self, Server};
 use crate::greenplum::{self, Chain, Instance, JobId};
 use crate::metrics::Metrics;
-use crate::offset::Generation;
+use crate::offset::{Checkpoint, Generation};
 use crate::shutdown::{Shutdown, Urgency};
 
 /// Pauses before a failed attempt is tried again; when they are used up, the failure is final. A commit starts anew.
@@ -34,6 +34,8 @@ pub struct Options {
     /// Where segments call back: `None` is this machine's name.
     pub gpfdist_host: Option<String>,
     pub gpfdist: gpfdist::Settings,
+    /// An external table of an earlier run is used again.
+    pub reuse_tables: bool,
     pub segment_program: Option<std::path::PathBuf>,
     /// Bytes for everything in flight.
     pub memory_bytes: usize,
@@ -67,6 +69,8 @@ pub struct Memory {
     /// The partitions that the latest attempt held, and the ledger as it found it.
     pub held: Vec<i32>,
     pub chain: Chain,
+    /// Where the latest attempt began to read: for a partition without history all that says where to go on.
+    pub begun: Checkpoint,
     /// The reset is in the ledger.
     pub reset_is_done: bool,
     pub totals: Totals,
@@ -75,6 +79,8 @@ pub struct Memory {
 /// What a run has done.
 #[derive(Debug)]
 pub struct Summary {
+    /// It got as far as reading; else there is nothing to sum up.
+    pub has_run: bool,
     pub totals: Totals,
     pub seconds: f64,
     /// Why it ended, where that was not its own or the user's wish.
@@ -97,7 +103,12 @@ pub fn run(job: &Job, options: &Options, metrics: &Metrics, reporter: &dyn Repor
         }
         Ok(())
     });
-    Summary { totals: memory.totals, seconds: begun.elapsed().as_secs_f64(), failure: outcome.err() }
+    Summary {
+        has_run: memory.has_run,
+        totals: memory.totals,
+        seconds: begun.elapsed().as_secs_f64(),
+        failure: outcome.err(),
+    }
 }
 
 /// The identity of the job that a file describes.

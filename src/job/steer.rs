@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 use jiff::Timestamp;
 
 use super::batch::Batch;
@@ -28,6 +28,18 @@ use crate::units;
 
 /// The longest the loop waits: how stale the live line and the wish to stop may get.
 const WAIT: Duration = Duration::from_millis(100);
+
+/// After so long without a beat of the control session the database is taken for lost, though its connection stands:
+/// beside seven beats, the time that TCP itself needs to notice.
+const BEAT_MAX: Duration = Duration::from_secs(30);
+
+/// A batch that no segment has asked for by then waits for something that its user should know of.
+const UNASKED_MAX: Duration = Duration::from_secs(10);
+
+/// How long a failed attempt goes on cancelling its statement, and how often: a cancel that comes before the statement
+/// has begun is lost.
+const CANCEL_MAX: Duration = Duration::from_secs(20);
+const CANCEL_AGAIN: Duration = Duration::from_secs(1);
 
 /// How an attempt ended well.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,8 +69,14 @@ pub struct Steer<'a> {
     pub reporter: &'a dyn Reporter,
     pub shutdown: &'a Shutdown,
     pub totals: &'a mut Totals,
-    /// The session of the front batch, and when its transaction was opened.
+    /// The session of the front batch, while its INSERT runs.
     pub session: Option<Session>,
+    /// A COMMIT is on its way and has no reply yet.
+    pub is_committing: bool,
+    /// When the control session last acted.
+    pub beaten: Instant,
+    /// The batch that no segment asked for, once that was said.
+    pub unasked: Option<u64>,
     pub rejects: SegmentRejects,
     /// Positions read, for the lag.
     pub read: BTreeMap<i32, i64>,
@@ -82,6 +100,9 @@ impl Steer<'_> {
         self.consumer.give_up();
         if let Err(error) = &ended {
             self.stop_the_database(&error.to_string());
+            if self.is_committing {
+                self.totals.in_doubt = self.state.take_front();
+            }
         }
         ended
     }
@@ -99,6 +120,7 @@ impl Steer<'_> {
                 }
             }
             if Instant::now() >= progress_at {
+                self.look_after()?;
                 self.report_progress();
                 progress_at = Instant::now() + WAIT;
             }
@@ -124,16 +146,38 @@ impl Steer<'_> {
             },
             recv(self.seen) -> seen => self.saw(seen.ok()),
             recv(told) -> told => self.was_told(told.ok()),
-            default(wait) => self.tick(),
+            default(wait) => Ok(Event::Tick),
         }
     }
 
-    /// Nothing was told. A thread that is gone would never tell anything again.
-    fn tick(&self) -> Result<Event, Error> {
-        if !self.is_finishing && self.threads.any_has_ended() {
+    /// What nobody would tell: a thread that is gone, a database that has fallen silent, a batch that nobody reads.
+    fn look_after(&mut self) -> Result<(), Error> {
+        let is_told_all = self.replies.is_empty() && self.seen.is_empty() && self.told.is_empty();
+        if !self.is_finishing && is_told_all && self.threads.any_has_ended() {
             return Err(Error::Internal("a thread has ended before its time".to_owned()));
         }
-        Ok(Event::Tick)
+        if self.seen.is_empty() && self.beaten.elapsed() > BEAT_MAX {
+            let text = format!("the database has not answered it for {} s", BEAT_MAX.as_secs());
+            return Err(greenplum::Error::HolderLost { text, passes: true }.into());
+        }
+        self.tell_if_unasked();
+        Ok(())
+    }
+
+    fn tell_if_unasked(&mut self) {
+        let (Some(front), Some(session)) = (self.state.front(), &self.session) else { return };
+        let is_due = front.started.elapsed() > UNASKED_MAX && self.unasked != Some(front.number);
+        if is_due && session.status().served_segments.is_empty() {
+            self.unasked = Some(front.number);
+            say!(
+                self.reporter,
+                Warn,
+                "no segment has asked for the rows of batch {} for {} s: its INSERT waits for a lock on the table or for \
+                 its turn in a resource queue, see pg_locks; still waiting",
+                front.number,
+                UNASKED_MAX.as_secs()
+            );
+        }
     }
 
     fn was_told(&mut self, told: Option<Told>) -> Result<Event, Error> {
@@ -174,6 +218,10 @@ impl Steer<'_> {
                 say!(self.reporter, Warn, "kafka: {}; going on when it passes", event.text());
                 Ok(Event::Tick)
             }
+            Some(Seen::Beat) => {
+                self.beaten = Instant::now();
+                Ok(Event::Tick)
+            }
             Some(Seen::HolderLost(error)) => Err(error.into()),
             None => {
                 self.seen = crossbeam_channel::never();
@@ -203,8 +251,15 @@ impl Steer<'_> {
                 }
                 Ok(Event::Inserted { batch, inserted, rejected })
             }
-            Reply::Committed { batch } => Ok(Event::Committed { batch }),
-            Reply::Failed { batch, error } => Err(self.failed(batch, error)),
+            Reply::Committed { batch } => {
+                self.is_committing = false;
+                Ok(Event::Committed { batch })
+            }
+            Reply::Failed { batch, error } => {
+                // in doubt only where the error says so
+                self.is_committing = matches!(error, greenplum::Error::InDoubt { .. });
+                Err(self.failed(batch, error))
+            }
         }
     }
 
@@ -221,9 +276,6 @@ impl Steer<'_> {
 
     /// The database's error, or what caused it on our side.
     fn failed(&mut self, batch: u64, error: greenplum::Error) -> Error {
-        if matches!(error, greenplum::Error::InDoubt { .. }) {
-            self.totals.in_doubt = self.state.take_front();
-        }
         let failure = self.session.take().and_then(|session| session.status().failure);
         match failure {
             Some(failure) if failure.cause != Cause::Source && is_from_source(&error) => {
@@ -270,6 +322,7 @@ impl Steer<'_> {
                 let Some(front) = self.state.front() else { return Ok(false) };
                 let commit = commit::of(front, self.state.outcome(), &self.rejects.counts, self.topic_id.as_deref());
                 self.order(Order::Commit { batch, has_rows, commit })?;
+                self.is_committing = true;
             }
             Action::Report(done) => self.report(&done),
             Action::Fail(cause) => return Err(self.broken(cause)),
@@ -346,8 +399,28 @@ impl Steer<'_> {
         if let Some(session) = self.session.take() {
             session.fail(reason);
         }
-        if let Err(error) = self.canceller.cancel() {
-            say!(self.reporter, Debug, "cancelling the INSERT: {error}");
+        let until = Instant::now() + CANCEL_MAX;
+        loop {
+            if let Err(error) = self.canceller.cancel() {
+                say!(self.reporter, Debug, "cancelling the INSERT: {error}");
+            }
+            let is_over = self.warehouse_ends_within(CANCEL_AGAIN);
+            if is_over || Instant::now() >= until || self.shutdown.urgency() == Urgency::Abort {
+                return;
+            }
+        }
+    }
+
+    /// Its channel closes when it ends; a COMMIT that comes through meanwhile is one.
+    fn warehouse_ends_within(&mut self, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        loop {
+            match self.replies.recv_deadline(until) {
+                Err(RecvTimeoutError::Disconnected) => return true,
+                Err(RecvTimeoutError::Timeout) => return false,
+                Ok(Reply::Opened { session, .. }) => session.fail("the load has failed"),
+                Ok(_) => {}
+            }
         }
     }
 }

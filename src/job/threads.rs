@@ -13,6 +13,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -36,7 +37,14 @@ impl Stop {
     }
 }
 
-/// The threads of one attempt. Dropping it asks them to end and waits for each.
+/// How long the end of an attempt waits for its threads, all together. What sits in a call to a server that does not
+/// answer is then left behind: it finds its channels closed and its session ended, and the ledger's fence holds anyway.
+const JOIN_MAX: Duration = Duration::from_secs(30);
+
+/// How often a wait for threads looks whether they have ended.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// The threads of one attempt. Dropping it asks them to end and waits for each, up to 30 s.
 #[derive(Debug, Default)]
 pub struct Threads {
     stop: Stop,
@@ -81,8 +89,12 @@ impl Drop for Threads {
     fn drop(&mut self) {
         self.stop_reading.ask();
         self.stop.ask();
+        let until = Instant::now() + JOIN_MAX;
         for thread in self.joins.drain(..) {
-            if thread.join().is_err() {
+            while !thread.is_finished() && Instant::now() < until {
+                std::thread::park_timeout(LOOK);
+            }
+            if thread.is_finished() && thread.join().is_err() {
                 // the panic has printed itself; the attempt has failed already, since a channel of it is closed
             }
         }

@@ -32,6 +32,8 @@ pub enum Seen {
     TopicChanged,
     /// Something about the brokers that passes, for the log.
     Kafka(Event),
+    /// The control session has acted.
+    Beat,
     /// The claim is gone.
     HolderLost(Error),
 }
@@ -92,20 +94,30 @@ impl KafkaWatch {
     }
 }
 
-/// Keeps the control session acting until told to stop or until it is gone.
+/// When the history is pruned for the first time, and then again and again: by then a short load has ended.
+const PRUNE: Duration = Duration::from_secs(600);
+
+/// Keeps the control session acting until told to stop or until it is gone; prunes the job's history now and then.
 ///
 /// # Blocks
 /// For as long as the attempt lasts.
 pub fn hold(mut holder: Holder, seen: &Sender<Seen>, stop: &Stop) {
-    let mut beat_at = Instant::now() + BEAT;
+    let (mut beat_at, mut prune_at) = (Instant::now() + BEAT, Instant::now() + PRUNE);
     while !stop.is_asked() {
         std::thread::park_timeout(WAIT);
         if Instant::now() < beat_at {
             continue;
         }
         if let Err(error) = holder.beat() {
-            tell(seen, Seen::HolderLost(error));
+            // the last thing that this thread has to say; who does not listen by then is ending
+            drop(seen.send_timeout(Seen::HolderLost(error), BEAT));
             return;
+        }
+        tell(seen, Seen::Beat);
+        if Instant::now() >= prune_at {
+            // what keeps it from being done now may not do so the next time; a lost session is told by the next beat
+            drop(holder.prune());
+            prune_at = Instant::now() + PRUNE;
         }
         beat_at = Instant::now() + BEAT;
     }

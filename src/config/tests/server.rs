@@ -50,7 +50,6 @@ fn what_is_wrong_has_its_place() {
     ));
     expect![[r#"
         gpss.json:1:14: Gpfdist.Certificate is not yet supported
-        gpss.json:1:79: Gpfdist.ReuseTables: false is not yet supported
     "#]]
     .assert_eq(&said(r#"{"Gpfdist": {"Certificate": {"CertFile": "a", "KeyFile": "b"}, "ReuseTables": false}}"#));
     expect![[r#"

@@ -1,0 +1,113 @@
+//! A segment that could not reach the loader: the database's own words, taken apart into which segment, which address
+//! and why. Pure. The words are those of Greenplum's `url_curl.c` and `cdbutil.c`, and of PostgreSQL's `COPY … PROGRAM`.
+
+use super::failure::Error;
+
+/// What stands before the reason of a connection that failed, see `url_curl.c`.
+const FAILED: &str = "connection with gpfdist failed for ";
+const UNRESOLVED: &str = "hostname cannot be resolved ";
+
+/// The failure, where these are the words of one.
+pub(super) fn unreached(state: &str, text: &str) -> Option<Error> {
+    let (segment, cause) = match state {
+        "38000" => (text.split_once("--segment-id ")?.1, "the program that stands for a segment failed".to_owned()),
+        _ if text.contains(UNRESOLVED) => (text.split_once("(seg")?.1, "the name does not resolve there".to_owned()),
+        _ if text.contains(FAILED) => (text.rsplit_once("(seg")?.1, connection_error(text)?),
+        _ => return None,
+    };
+    let number: String = segment.chars().take_while(char::is_ascii_digit).collect();
+    let host = segment.split_whitespace().find(|word| state != "38000" && word.contains(':'));
+    Some(Error::Unreached {
+        segment: host.map_or_else(|| number.clone(), |host| format!("{number} ({host})")),
+        address: address(text)?,
+        cause,
+        state: state.to_owned(),
+        advice: if state == "38000" { PROGRAM_ADVICE } else { SEGMENT_ADVICE },
+    })
+}
+
+const SEGMENT_ADVICE: &str = "give --gpfdist-host an address of this machine that every segment host can reach";
+
+/// Its standard error goes where the server's does.
+const PROGRAM_ADVICE: &str = "the reason is in the database server's log";
+
+/// `… error code = 111 (Connection refused); (seg0 …`
+fn connection_error(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("error code = ")?;
+    let (_, reason) = rest.split_once('(')?;
+    Some(reason.split_once(')')?.0.to_lowercase())
+}
+
+/// `host:port` of the first gpfdist url.
+fn address(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("gpfdist://")?;
+    rest.split('/').next().map(str::to_owned)
+}
+
+/// The text without the tokens of our paths `/v1/<job>/<partitions>/<token>`: who has one may ask for rows.
+pub(super) fn without_tokens(text: &str) -> String {
+    let mut parts = text.split("/v1/");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        shown.push_str("/v1/");
+        let secret = part.match_indices('/').nth(1).map(|(slash, _)| slash + 1);
+        let end = secret.map(|from| from + part[from..].bytes().take_while(u8::is_ascii_hexdigit).count());
+        match (secret, end) {
+            (Some(from), Some(to)) if to > from => {
+                shown.push_str(&part[..from]);
+                shown.push_str("<token>");
+                shown.push_str(&part[to..]);
+            }
+            _ => shown.push_str(part),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_words_of_a_segment_are_taken_apart() {
+        let refused = "connection with gpfdist failed for \"gpfdist://etl1:8080/v1/4e/all/6b\", effective url: \
+                       \"http://192.0.2.1:8080/v1/4e/all/6b\": error code = 111 (Connection refused);  \
+                       (seg7 slice1 10.0.0.3:6002 pid=10442)";
+        assert_eq!(
+            unreached("08006", refused).unwrap().to_string(),
+            "segment 7 (10.0.0.3:6002) could not read from this loader at etl1:8080: connection refused; give \
+             --gpfdist-host an address of this machine that every segment host can reach, and try it from there with: \
+             curl http://etl1:8080/gpfdist/status"
+        );
+        let unresolved = "hostname cannot be resolved 'gpfdist://etl.invalid:8080/v1/4e/all/a9' \
+                          (seg1 slice1 127.0.0.1:6003 pid=10643)";
+        let text = unreached("08006", unresolved).unwrap().to_string();
+        assert!(text.contains("segment 1 (127.0.0.1:6003)"), "{text}");
+        assert!(text.contains("at etl.invalid:8080: the name does not resolve there"), "{text}");
+    }
+
+    #[test]
+    fn the_words_of_a_program_are_taken_apart() {
+        let failed = "program \"exec '/opt/gpkafka' segment 'gpfdist://etl1:8080/v1/4e/all/6b' --segment-id 0 \
+                      --segment-count 1 --xid pg-$PPID\" failed; child process exited with exit code 1";
+        let text = unreached("38000", failed).unwrap().to_string();
+        assert!(text.starts_with("segment 0 could not read from this loader at etl1:8080: the program"), "{text}");
+        assert!(text.contains("the reason is in the database server's log"), "{text}");
+    }
+
+    #[test]
+    fn other_words_stay_what_they_are() {
+        assert!(unreached("22P02", "invalid input syntax for integer: \"x\"").is_none());
+        assert!(unreached("08006", "http response code 409 from gpfdist (gpfdist://a:1/v1/x/all/ff): HTTP").is_none());
+    }
+
+    #[test]
+    fn a_token_is_never_shown() {
+        let text = "for \"gpfdist://a:1/v1/4e/all/6b7e0f\", url: \"http://a:1/v1/4e/0-3.7/6b7e0f\": no";
+        let shown = "for \"gpfdist://a:1/v1/4e/all/<token>\", url: \"http://a:1/v1/4e/0-3.7/<token>\": no";
+        assert_eq!(without_tokens(text), shown);
+        for text in ["", "plain", "/v1/", "/v1/a/b", "/v1/a/b/"] {
+            assert_eq!(without_tokens(text), text);
+        }
+    }
+}

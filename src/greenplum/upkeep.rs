@@ -1,0 +1,86 @@
+//! What is done about a ledger beside reading and appending: old rows are pruned, and a job that has its history in the
+//! ledger of another schema is found out.
+
+use postgres::error::SqlState;
+
+use super::connection::Connection;
+use super::failure::Error;
+use super::identity::JobId;
+use super::ledger::Ledger;
+use super::sql::literal;
+use crate::table::{Ident, TableName};
+
+/// Rows that one prune deletes of a partition: so few that nobody waits long behind it.
+const PRUNED_MAX: i64 = 5_000;
+
+impl Ledger {
+    /// Rows of a partition that stay for `check`: at a batch a second the last hours, at the default interval a day.
+    pub const KEPT: u32 = 20_000;
+
+    /// Deletes a job's oldest rows but the newest `keep` of each partition, some thousands of each at most, and says how
+    /// many went. On Greenplum a DELETE locks the whole table, so it neither waits nor takes long: what cannot be had
+    /// is no failure, the next time will do.
+    ///
+    /// # Errors
+    /// The delete failed for another reason.
+    ///
+    /// # Panics
+    /// Where `keep` is 0: the newest row is the position.
+    ///
+    /// # Blocks
+    /// Up to 5 s.
+    pub fn prune(&self, connection: &mut Connection, job: &JobId, keep: u32) -> Result<u64, Error> {
+        assert!(keep > 0, "the newest row of a partition is its position");
+        let doing = "pruning the ledger";
+        connection.batch(doing, "BEGIN; SET LOCAL lock_timeout = '1s'; SET LOCAL statement_timeout = '5s'")?;
+        let sql = self.fill(include_str!("../../sql/ledger_prune.sql"));
+        match connection.execute(doing, &sql, &[&job.hash(), &i64::from(keep), &PRUNED_MAX]) {
+            Ok(rows) => connection.batch(doing, "COMMIT").map(|()| rows),
+            Err(error) => {
+                connection.roll_back()?;
+                let passed_over =
+                    [&SqlState::LOCK_NOT_AVAILABLE, &SqlState::QUERY_CANCELED, &SqlState::INSUFFICIENT_PRIVILEGE];
+                if error.is_state(&passed_over) { Ok(0) } else { Err(error) }
+            }
+        }
+    }
+
+    /// Refuses a job without history here whose history is in another schema: it would be loaded from the beginning
+    /// once more, and the two ledgers would not fence each other. To be asked while the job's partitions are held.
+    ///
+    /// # Errors
+    /// [`Error::Target`] with the ledger that has it, and what to run to move it.
+    pub fn require_no_other(&self, connection: &mut Connection, job: &JobId) -> Result<(), Error> {
+        let params: [&(dyn postgres::types::ToSql + Sync); 2] = [&Self::NAME, &self.table().schema.as_str()];
+        let sql = include_str!("../../sql/ledgers_elsewhere.sql");
+        let schemas = connection.query("looking for other ledgers", sql, &params)?;
+        let others = schemas.iter().map(|row| Self::at(&Ident::exact(row.get::<_, String>("schema"))));
+        let looks: Vec<String> = others.map(|other| look(other.table())).collect();
+        if looks.is_empty() {
+            return Ok(());
+        }
+        let sql = format!("{} LIMIT 1", looks.join("\nUNION ALL "));
+        let found = connection.query("looking for the job in other ledgers", &sql, &[&job.hash()])?;
+        match found.first() {
+            None => Ok(()),
+            Some(row) => Err(elsewhere(job, self.table(), &Ident::exact(row.get::<_, String>(0)))),
+        }
+    }
+}
+
+fn look(ledger: &TableName) -> String {
+    format!("SELECT {}::pg_catalog.text FROM {ledger} WHERE job = $1", literal(ledger.schema.as_str()))
+}
+
+fn elsewhere(job: &JobId, here: &TableName, schema: &Ident) -> Error {
+    let (there, hash) = (TableName { schema: schema.clone(), table: here.table.clone() }, literal(job.hash()));
+    Error::Target {
+        text: format!(
+            "the history of topic \"{}\" into {} is in {there}, not in {here}: set METADATA.SCHEMA to {schema} as before, \
+             or move it: BEGIN; INSERT INTO {here} SELECT * FROM {there} WHERE job = {hash}; DELETE FROM {there} WHERE \
+             job = {hash}; COMMIT; nothing was loaded",
+            job.topic(),
+            job.target(),
+        ),
+    }
+}
