@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use gpkafka::gpfdist::client::{Error, Fetched, Options, fetch};
 
 use crate::gpfdist_peer::{Host, SOON, expected, push};
+use crate::harness::{Loader, free_port};
 
 const OK: &str = "HTTP/1.0 200 ok\r\nX-GP-PROTO: 1\r\n\r\n";
 
@@ -45,6 +46,21 @@ fn messages_become_rows() {
     assert_eq!(rows, b"a\tb\nc\nd\n");
     for line in ["GET /v1/x HTTP/1.1", "X-GP-SEGMENT-ID: 3", "X-GP-PROTO: 1", "X-GP-CSVOPT: m0x 92q  0n1h0"] {
         assert!(request.contains(&format!("{line}\r\n")), "{request}");
+    }
+}
+
+#[test]
+fn a_server_tells_that_it_is_there() {
+    let host = Host::start();
+    let server = format!("gpfdist://127.0.0.1:{}", host.server.port());
+    for url in [server.clone(), format!("{server}/"), format!("{server}/gpfdist/status")] {
+        let outcome = Loader::command(["segment", &url]).run().expect_code(0);
+        assert!(outcome.stdout.starts_with(&format!("{url} answers: gpkafka")), "{}", outcome.text());
+    }
+    let nobody = format!("gpfdist://127.0.0.1:{}", free_port());
+    Loader::command(["segment", &nobody]).run().expect_code(1).expect_text("check that gpkafka runs there");
+    for wrong in ["127.0.0.1:8080", "ftp://a/b", "gpfdist://", "gpfdists://a/b"] {
+        Loader::command(["segment", wrong]).run().expect_code(64).expect_text("a url is gpfdist://host:port/path");
     }
 }
 

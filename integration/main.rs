@@ -4,6 +4,7 @@
 
 mod decode_differential;
 mod fence;
+mod flags;
 mod gpfdist_client;
 mod gpfdist_greenplum;
 mod gpfdist_http;

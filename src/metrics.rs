@@ -6,6 +6,8 @@ use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
 #[derive(Debug, Clone)]
 pub struct Metrics {
     registry: Registry,
+    /// 1 while the job reads and commits, 0 while it starts or waits to try again.
+    pub up: IntGauge,
     /// Records taken from Kafka, rejected ones too.
     pub records_read: IntCounter,
     /// Key and payload bytes of those records.
@@ -48,6 +50,7 @@ impl Default for Metrics {
             gauge
         };
         Self {
+            up: gauge("gpkafka_up", "1 while the job reads and commits, 0 while it starts or waits to try again."),
             records_read: counter("gpkafka_records_read_total", "Records taken from Kafka."),
             source_bytes: counter("gpkafka_source_bytes_total", "Key and payload bytes taken from Kafka."),
             rows_sent: counter("gpkafka_rows_sent_total", "Rows sent to segments."),

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{CheckArgs, Exit, Which, console, files};
+use super::console::{self, Console};
+use super::{CheckArgs, Exit, Which, files};
 use crate::config::Job;
 use crate::greenplum::{Connection, HistoryRow, Ledger, Target};
+use crate::job::report::{Reporter as _, say};
 use crate::job::run;
 use crate::kafka::{Consumer, Error};
 use crate::units;
@@ -18,7 +20,11 @@ const KAFKA_WAIT: Duration = Duration::from_secs(5);
 /// # Errors
 /// 64 for a wrong file, 1 where the database does not answer, and where table or topic are not there.
 pub fn run(args: &CheckArgs) -> Result<(), Exit> {
-    let (job, _) = files::job(&args.file)?;
+    let (job, warnings) = files::job(&args.file)?;
+    let console = Console::open(&args.log, false)?;
+    for warning in &warnings {
+        say!(console, Warn, "{warning}");
+    }
     let id = run::identity(&job);
     let settings = job.greenplum_settings();
     let mut connection = Connection::open(&settings, "gpkafka check").map_err(Exit::failed)?;

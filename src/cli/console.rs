@@ -14,6 +14,7 @@ use jiff::{Timestamp, Zoned};
 
 use super::{Exit, LogArgs};
 use crate::job::report::{BatchReport, Level, Progress, Reporter};
+use crate::job::totals::Sums;
 use crate::units;
 
 /// Redraws a second at most; more only costs.
@@ -46,8 +47,10 @@ pub struct Console {
 #[derive(Default)]
 struct State {
     header_is_shown: bool,
-    /// When, and how many rows and bytes there were.
-    window: Option<(Instant, u64, u64)>,
+    sums: Sums,
+    /// When, and how much there was.
+    window: Option<(Instant, Progress)>,
+    records_per_second: f64,
     rows_per_second: f64,
     bytes_per_second: f64,
 }
@@ -89,18 +92,20 @@ impl Console {
         self.live.is_some()
     }
 
-    /// Writes to the log file alone: what `main` prints to stderr is not to stand on the screen twice.
-    pub fn record(&self, level: Level, text: &str) {
-        self.record_line(&self.line(level, text));
+    /// What the job had committed when it last said so.
+    pub fn sums(&self) -> Sums {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).sums.clone()
     }
 
-    fn record_line(&self, line: &str) {
+    /// Writes to the log file alone: what `main` prints to stderr is not to stand on the screen twice.
+    pub fn record(&self, level: Level, text: &str) {
         if let Some(file) = &self.file {
+            let line = self.line(level, text, false);
             drop(writeln!(file.lock().unwrap_or_else(PoisonError::into_inner), "{line}"));
         }
     }
 
-    fn line(&self, level: Level, text: &str) -> String {
+    fn line(&self, level: Level, text: &str, in_color: bool) -> String {
         let name = match level {
             Level::Debug => "DEBUG",
             Level::Info => "INFO",
@@ -112,7 +117,7 @@ impl Console {
             let quoted = text.replace('"', "\"\"");
             return format!("{},{},{name},\"{quoted}\"", now.strftime("%Y%m%d %H:%M:%S%.6f"), std::process::id());
         }
-        let shown = match (self.color, level) {
+        let shown = match (in_color, level) {
             (true, Level::Warn) => format!("\x1b[33m{name}\x1b[0m"),
             (true, Level::Error) => format!("\x1b[31m{name}\x1b[0m"),
             (true, Level::Info) => format!("\x1b[32m{name}\x1b[0m"),
@@ -137,16 +142,14 @@ impl Console {
             lines.push("StartTime  EndTime  MsgNum  MsgSize  InsertedRecords  RejectedRecords  Speed".to_owned());
         }
         lines.push(batch_line(report));
-        if self.shows_partitions {
-            let last = |next: &i64| next - 1;
-            lines.extend(
-                report.moved.iter().map(|(partition, first, next)| {
-                    format!("Partition {partition}: offsets {first} to {}", last(next))
-                }),
-            );
-        }
         lines
     }
+}
+
+fn partition_lines(report: &BatchReport) -> impl Iterator<Item = String> {
+    let line =
+        |&(partition, first, next): &(i32, i64, i64)| format!("Partition {partition}: offsets {first} to {}", next - 1);
+    report.moved.iter().map(line)
 }
 
 /// The original counts one line end a message.
@@ -168,19 +171,25 @@ fn batch_line(report: &BatchReport) -> String {
 
 impl Reporter for Console {
     fn log(&self, level: Level, text: &str) {
-        let line = self.line(level, text);
-        self.record_line(&line);
+        self.record(level, text);
         if level >= self.level_min {
-            self.write(&line);
+            self.write(&self.line(level, text, self.color));
         }
     }
 
+    /// In a pipe a line a batch, on a terminal the live line instead; the log file has lines of one form.
     fn batch(&self, report: &BatchReport) {
-        let lines = self.batch_lines(report);
-        lines.iter().for_each(|line| self.record_line(line));
+        self.record(Level::Info, &format!("batch {}: {}", report.number, batch_line(report)));
         if self.live.is_none() {
-            lines.iter().for_each(|line| self.write(line));
+            self.batch_lines(report).iter().for_each(|line| self.write(line));
         }
+        if self.shows_partitions {
+            partition_lines(report).for_each(|line| self.write(&line));
+        }
+    }
+
+    fn sums(&self, sums: &Sums) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).sums = sums.clone();
     }
 
     fn progress(&self, progress: &Progress) {
@@ -195,38 +204,41 @@ impl Reporter for Console {
 impl State {
     fn measure(&mut self, progress: &Progress) {
         let now = Instant::now();
-        let Some((since, rows, bytes)) = self.window else {
-            self.window = Some((now, progress.rows, progress.bytes));
+        let Some((since, then)) = &self.window else {
+            self.window = Some((now, progress.clone()));
             return;
         };
-        let seconds = now.duration_since(since).as_secs_f64();
+        let seconds = now.duration_since(*since).as_secs_f64();
+        let rate = |now: u64, then: u64| units::as_f64(now.saturating_sub(then)) / seconds;
         if seconds > 0.2 {
-            self.rows_per_second = units::as_f64(progress.rows.saturating_sub(rows)) / seconds;
-            self.bytes_per_second = units::as_f64(progress.bytes.saturating_sub(bytes)) / seconds;
+            self.records_per_second = rate(progress.records, then.records);
+            self.rows_per_second = rate(progress.rows, then.rows);
+            self.bytes_per_second = rate(progress.bytes, then.bytes);
         }
-        if now.duration_since(since) >= RATE_WINDOW {
-            self.window = Some((now, progress.rows, progress.bytes));
+        if seconds >= RATE_WINDOW.as_secs_f64() {
+            self.window = Some((now, progress.clone()));
         }
     }
 }
 
+/// What matters most comes first: a narrow terminal cuts the rest off.
 fn live_text(state: &State, progress: &Progress) -> String {
     let lag = match progress.lag {
         None => "lag ?".to_owned(),
-        Some(lag) if state.rows_per_second > 1.0 => {
-            format!("lag {} ({:.0} s)", units::count(lag), units::as_f64(lag) / state.rows_per_second)
+        Some(lag) if state.records_per_second > 1.0 => {
+            format!("lag {} ({:.0} s)", units::count(lag), units::as_f64(lag) / state.records_per_second)
         }
         Some(lag) => format!("lag {}", units::count(lag)),
     };
     format!(
-        "{} rows/s  {:.1} MB/s │ {lag} │ batch {}: {} rows, {:.1} s │ {} of {} segments",
+        "{} rows/s  {:.1} MB/s │ {lag} │ {} of {} segments │ batch {}: {} rows, {:.1} s",
         scaled(state.rows_per_second),
         state.bytes_per_second / 1e6,
+        progress.segments_connected,
+        progress.segments,
         progress.batch,
         scaled(units::as_f64(progress.batch_rows)),
-        progress.batch_seconds,
-        progress.segments_connected,
-        progress.segments
+        progress.batch_seconds
     )
 }
 

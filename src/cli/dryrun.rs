@@ -18,13 +18,13 @@ const KAFKA_WAIT: Duration = Duration::from_secs(20);
 /// 64 for a wrong file, 1 for what a server says.
 pub fn run(args: &DryrunArgs) -> Result<(), Exit> {
     let (job, warnings) = files::job(&args.file)?;
-    let server_file = files::server(args.gpfdist.config.as_deref())?;
+    let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref())?;
     let (host, gpfdist) = load::callback(&args.gpfdist, &job, server_file.as_ref());
     let host = host.unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned());
     let settings = job.greenplum_settings();
     let mut text = String::new();
-    for warning in &warnings {
-        line(&mut text, &format!("-- warning: {}", files::one_line(&args.file.file, warning)));
+    for warning in warnings.iter().chain(&server_warnings) {
+        line(&mut text, &format!("-- warning: {warning}"));
     }
     text.push_str(&plan(&job, &settings, &host, gpfdist.port));
     if args.connect {

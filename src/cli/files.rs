@@ -6,28 +6,30 @@ use std::path::Path;
 use super::{EXIT_USAGE, Exit, FileArgs};
 use crate::config::{self, Job, Problem, Refusal, ServerFile};
 
-/// Reads a job file; its warnings are for the log.
+/// Reads a job file; with its warnings, a line each.
 ///
 /// # Errors
 /// 64, with everything that is wrong with the file.
-pub fn job(args: &FileArgs) -> Result<(Job, Vec<Problem>), Exit> {
+pub fn job(args: &FileArgs) -> Result<(Job, Vec<String>), Exit> {
     let variables = args.properties.iter().cloned().collect();
     let job = config::load(&args.file, &variables).map_err(|refusal| refused(&refusal))?;
-    let warnings = job.warnings.clone();
+    let warnings = lines(&args.file, &job.warnings);
     Ok((job, warnings))
 }
 
-/// Reads a gpss.json, if one is named.
+/// Reads a gpss.json, if one is named; with its warnings, a line each.
 ///
 /// # Errors
 /// As [`job`].
-pub fn server(path: Option<&Path>) -> Result<Option<ServerFile>, Exit> {
-    path.map(|path| config::load_server_file(path).map_err(|refusal| refused(&refusal))).transpose()
+pub fn server(path: Option<&Path>) -> Result<(Option<ServerFile>, Vec<String>), Exit> {
+    let Some(path) = path else { return Ok((None, Vec::new())) };
+    let file = config::load_server_file(path).map_err(|refusal| refused(&refusal))?;
+    let warnings = lines(path, &file.warnings);
+    Ok((Some(file), warnings))
 }
 
-/// A warning as a log line.
-pub fn one_line(path: &Path, problem: &Problem) -> String {
-    problem.one_line(path)
+fn lines(path: &Path, warnings: &[Problem]) -> Vec<String> {
+    warnings.iter().map(|warning| warning.one_line(path)).collect()
 }
 
 fn refused(refusal: &Refusal) -> Exit {

@@ -1,6 +1,5 @@
 //! `gpkafka load FILE`: from flags and file to a running job, and its summary.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,17 +38,16 @@ const UNSTARTED: &str = "still starting: a server has not answered for some seco
 /// 64 for what is wrong with flags and files, 1 for everything that needed a server.
 pub fn run(args: &LoadArgs) -> Result<(), Exit> {
     let (job, warnings) = files::job(&args.file)?;
-    let server_file = files::server(args.gpfdist.config.as_deref())?;
+    let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref())?;
     let options = options(args, &job, server_file.as_ref());
     let console = Console::open(&args.log, args.partition)?;
     let shutdown = Shutdown::default();
     threads::watch_signals(&shutdown).map_err(|error| Exit::failed(format!("watching for signals failed: {error}")))?;
-    for warning in warnings.iter().chain(server_file.iter().flat_map(|file| &file.warnings)) {
-        say!(console, Warn, "{}", files::one_line(&args.file.file, warning));
+    for warning in warnings.iter().chain(&server_warnings) {
+        say!(console, Warn, "{warning}");
     }
     let metrics = Metrics::default();
     let _debug = debug_server(args.debug_port, &metrics, &console)?;
-    announce(&job, args, &console);
     let console = Arc::new(console);
     let summary = summary(&job, options, &metrics, &console, &shutdown)?;
     console.calm();
@@ -110,11 +108,12 @@ fn summary(
         if for_what != urgency {
             asked = None;
         } else if since.elapsed() > PATIENCE {
-            console.calm();
-            return match urgency {
-                Urgency::Abort => Err(Exit::failed(Error::Aborted)),
-                _ => Ok(Summary { has_run: false, totals: Totals::default(), seconds: 0.0, failure: None }),
-            };
+            return Ok(Summary {
+                has_run: shutdown.has_begun(),
+                totals: Totals { sums: console.sums(), ..Totals::default() },
+                seconds: begun.elapsed().as_secs_f64(),
+                failure: (urgency == Urgency::Abort).then_some(Error::Aborted),
+            });
         }
     }
 }
@@ -138,6 +137,7 @@ fn options(args: &LoadArgs, job: &Job, file: Option<&ServerFile>) -> Options {
     };
     let (host, gpfdist) = callback(&args.gpfdist, job, file);
     Options {
+        name: args.file.name.clone(),
         quit_at_eof: args.quit_at_eof,
         reset,
         skip_explain: args.skip_explain,
@@ -165,24 +165,6 @@ pub fn callback(args: &GpfdistArgs, job: &Job, file: Option<&ServerFile>) -> (Op
     (host, settings)
 }
 
-fn announce(job: &Job, args: &LoadArgs, console: &Console) {
-    let id = run::identity(job);
-    let file = Path::new(&args.file.file).file_name().map(|name| name.to_string_lossy().into_owned());
-    let name = args.file.name.clone().or(file).unwrap_or_default();
-    say!(console, Debug, "job {name} is {}", id.hash());
-    say!(
-        console,
-        Info,
-        "Start job {}: input<broker:{} topic:{}>, output<host:{} db:{} table:{}>",
-        id.hash(),
-        job.source.brokers,
-        job.source.topic,
-        job.connection.host,
-        job.connection.database,
-        job.target
-    );
-}
-
 /// The original's lines, which scripts grep. Of a job that never got to its first record there is no sum to tell.
 fn tell_summary(job: &Job, summary: &Summary, console: &Console, status: &str, error: &str) {
     let id = run::identity(job);
@@ -193,17 +175,17 @@ fn tell_summary(job: &Job, summary: &Summary, console: &Console, status: &str, e
 }
 
 fn tell_totals(job: &Job, summary: &Summary, console: &Console) {
-    let totals = &summary.totals;
+    let sums = &summary.totals.sums;
     say!(console, Info, "Job finished: {}", run::identity(job).hash());
     say!(console, Info, "Target table: {}", job.target);
-    say!(console, Info, "Inserted {} rows", totals.inserted);
-    say!(console, Info, "Rejected {} rows", totals.rejected);
+    say!(console, Info, "Inserted {} rows", sums.inserted);
+    say!(console, Info, "Rejected {} rows", sums.rejected);
     if job.filter.is_some() {
-        say!(console, Info, "Filtered {} rows", totals.filtered);
+        say!(console, Info, "Filtered {} rows", sums.filtered);
     }
     say!(console, Info, "Broker: {}", job.source.brokers);
     say!(console, Info, "Topic: {}", job.source.topic);
-    for (partition, next) in totals.checkpoint.iter() {
+    for (partition, next) in sums.checkpoint.iter() {
         say!(console, Info, "Partition {partition} at offset {}", next - 1);
     }
     if console.is_live() {
@@ -212,10 +194,10 @@ fn tell_totals(job: &Job, summary: &Summary, console: &Console) {
 }
 
 fn tell_rates(summary: &Summary, console: &Console) {
-    let rate = units::as_f64(summary.totals.inserted) / summary.seconds.max(1e-3);
+    let rate = units::as_f64(summary.totals.sums.inserted) / summary.seconds.max(1e-3);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate, shown rounded")]
     let rate = rate as u64;
-    let batches = summary.totals.batches;
+    let batches = summary.totals.sums.batches;
     say!(
         console,
         Info,

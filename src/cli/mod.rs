@@ -96,7 +96,7 @@ pub struct LogArgs {
 #[derive(Debug, Args)]
 pub struct GpfdistArgs {
     /// Address of this machine that every segment host can reach [default: this machine's host name]
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", value_parser = crate::config::callback_host)]
     pub gpfdist_host: Option<String>,
     /// Port for segments; 0 takes any free one [default: 8080, or the next free one]
     #[arg(long, value_name = "PORT")]
@@ -175,7 +175,8 @@ pub struct DryrunArgs {
 
 #[derive(Debug, Args)]
 pub struct SegmentArgs {
-    /// Where to read: the LOCATION of an external table, http:// or gpfdist://
+    /// Where to read: the LOCATION of an external table, gpfdist:// or http://; without a path only whether a loader
+    /// answers there
     #[arg(value_name = "URL", required = true)]
     pub urls: Vec<String>,
     /// Content id to act as
@@ -341,6 +342,9 @@ mod tests {
             &["gpkafka", "load", "a.yaml", "--force-reset-earliest", "--force-reset-latest"],
             &["gpkafka", "load", "a.yaml", "--force-reset-timestamp", "-1"],
             &["gpkafka", "load", "a.yaml", "--gpfdist-port", "65536"],
+            &["gpkafka", "load", "a.yaml", "--gpfdist-host", "http://etl1"],
+            &["gpkafka", "load", "a.yaml", "--gpfdist-host", "etl1:8080"],
+            &["gpkafka", "load", "a.yaml", "--gpfdist-host", " "],
             &["gpkafka", "load", "a.yaml", "-p", "novalue"],
             &["gpkafka", "segment"],
         ] {

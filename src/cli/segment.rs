@@ -13,7 +13,8 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 /// Reads every URL to its end, in the order given, and writes the rows to stdout.
 ///
 /// # Errors
-/// 1 as a real segment would fail: connection cut, an error from the loader, a stream without its end.
+/// 1 as a real segment would fail: connection cut, an error from the loader, a stream without its end; 64 for what is no
+/// url.
 pub fn run(args: &SegmentArgs) -> Result<(), Exit> {
     let mut out = BufWriter::with_capacity(1 << 16, std::io::stdout().lock());
     for url in &args.urls {
@@ -28,7 +29,12 @@ pub fn run(args: &SegmentArgs) -> Result<(), Exit> {
             silence_max: Some(SILENCE_MAX),
             ..Options::new(url)
         };
-        let fetched = client::fetch(&options, &mut out).map_err(Exit::failed)?;
+        if client::is_server(url) {
+            let status = client::status(&options).map_err(failed)?;
+            drop(writeln!(out, "{url} answers: {status}"));
+            continue;
+        }
+        let fetched = client::fetch(&options, &mut out).map_err(failed)?;
         if args.discard {
             // whoever reads the sums may have gone; the exit code tells the rest
             drop(writeln!(
@@ -41,4 +47,12 @@ pub fn run(args: &SegmentArgs) -> Result<(), Exit> {
         }
     }
     out.flush().map_err(|error| Exit::failed(format!("writing rows to stdout failed: {error}")))
+}
+
+/// A url that is none is known without any server.
+fn failed(error: client::Error) -> Exit {
+    match error {
+        client::Error::Url { .. } => Exit::usage(error),
+        _ => Exit::failed(error),
+    }
 }

@@ -125,8 +125,29 @@ fn host(node: &Node) -> Result<String, Wrong> {
             text: format!("must be a host alone, not `{host}`"),
             hint: Some("write PORT for the port".to_owned()),
         }),
-        _ if host.contains(char::is_whitespace) => Err(mistake(format!("must be a host, not `{host}`"))),
+        _ if !is_host(&host) => Err(mistake(format!("must be a host, not `{host}`"))),
         _ => Ok(host),
+    }
+}
+
+/// A name or an address, with nothing that belongs to a url or a list. Whether it resolves is for a server to say.
+fn is_host(text: &str) -> bool {
+    let is_plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '/' | ',' | '\'' | '"' | '|');
+    let is_address = text.trim_matches(['[', ']']).parse::<std::net::Ipv6Addr>().is_ok();
+    // Greenplum keeps less than 100 bytes of it
+    !text.is_empty() && text.len() < 100 && text.chars().all(is_plain) && (is_address || !text.contains(':'))
+}
+
+/// What `--gpfdist-host` may be.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn callback_host(written: &str) -> Result<String, String> {
+    let host = written.trim();
+    if is_host(host) {
+        Ok(host.to_owned())
+    } else {
+        Err("it must be a host name or an address alone, without port or http://".to_owned())
     }
 }
 
@@ -340,6 +361,12 @@ fn properties(fields: Fields<'_>) -> BTreeMap<String, String> {
                 fields.complaints.mistake(field.span(), text, None);
             }
         }
+    }
+    let is_right = |(name, value): (&String, &String)| kafka::check_property(name, value).is_ok();
+    if properties.iter().all(is_right)
+        && let Err(kafka::Error::Client { cause }) = kafka::check_properties(&properties)
+    {
+        fields.complaints.mistake(&fields.span, format!("PROPERTIES do not go together: {cause}"), None);
     }
     properties
 }

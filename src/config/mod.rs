@@ -23,6 +23,7 @@ mod template;
 mod tests;
 mod yaml;
 
+pub use file::callback_host;
 pub use job::*;
 pub use problem::{Kind, Problem, Refusal};
 pub use render::render;

@@ -8,6 +8,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use super::frame::{self, Kind};
+use super::request::STATUS_PATH;
 
 /// One read of the socket: large enough that the system calls don't count, small enough to stay in the cache.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -116,6 +117,34 @@ pub fn fetch(options: &Options, out: &mut dyn Write) -> Result<Fetched, Error> {
     }
     sink.flush()?;
     Ok(sink.fetched)
+}
+
+/// Whether a url names a server alone, and no scan of it.
+pub fn is_server(url: &str) -> bool {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    rest.find('/').is_none_or(|slash| matches!(&rest[slash..], "/" | STATUS_PATH)) && !rest.is_empty()
+}
+
+/// What the server behind a url says of itself: any loader, and any gpfdist, that can be reached from here.
+///
+/// # Errors
+/// As [`fetch`].
+///
+/// # Blocks
+/// Until it has answered.
+pub fn status(options: &Options) -> Result<String, Error> {
+    let server = options.url.trim_end_matches('/').trim_end_matches(STATUS_PATH);
+    let mut body = open(&Options { url: format!("{server}{STATUS_PATH}"), ..options.clone() })?;
+    let mut text = Vec::new();
+    loop {
+        let there = body.fill()?;
+        let bytes = there.len();
+        if bytes == 0 || text.len() > HEAD_BYTES_MAX {
+            return Ok(String::from_utf8_lossy(&text).trim_end().to_owned());
+        }
+        text.extend_from_slice(there);
+        body.consume(bytes);
+    }
 }
 
 /// Messages up to the final `D`; what follows it is nobody's business.

@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::{IpAddr, Ipv6Addr, TcpListener as StdListener};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -100,7 +100,7 @@ pub struct Server {
     /// Ends when the last connection has.
     ended: mpsc::Receiver<Infallible>,
     served: Arc<Served>,
-    port: u16,
+    address: SocketAddr,
     grace: Duration,
 }
 
@@ -125,7 +125,7 @@ impl Server {
     /// For moments; never call it on a tokio thread.
     pub fn start(settings: &Settings, metrics: &Metrics) -> Result<Self, Error> {
         let listener = listen(settings.bind, settings.port, settings.port_is_asked, settings.backlog)?;
-        let port = listener.local_addr().map_err(Error::Threads)?.port();
+        let address = listener.local_addr().map_err(Error::Threads)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(settings.threads)
             .thread_name("gpfdist")
@@ -141,12 +141,17 @@ impl Server {
         });
         let (alive, ended) = mpsc::channel(1);
         let accepting = runtime.spawn(accept(listener, Arc::clone(&served), alive));
-        Ok(Self { runtime: Some(runtime), accepting, ended, served, port, grace: settings.grace })
+        Ok(Self { runtime: Some(runtime), accepting, ended, served, address, grace: settings.grace })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The port it listens at.
     pub fn port(&self) -> u16 {
-        self.port
+        self.address.port()
     }
 
     /// Knows a path from now on: without a session a request for it is told so (409), not that there is no such path.

@@ -89,6 +89,11 @@ impl Error {
         }
     }
 
+    /// Whether a server has answered with it, so that there is one.
+    pub fn is_answer(&self) -> bool {
+        matches!(self, Self::Database(error) if error.state().is_some())
+    }
+
     /// Whether it is Kafka alone that does not answer: that never ends a running load.
     pub fn is_broker_outage(&self) -> bool {
         matches!(self, Self::Kafka(error) if error.is_passing())

@@ -17,6 +17,7 @@ use crate::greenplum::{
     Loader, Partitions, Settings, Target,
 };
 use crate::kafka::{self, Consumer, Watermarks};
+use crate::units;
 
 /// How long the brokers may take to answer at the start.
 const KAFKA_WAIT: Duration = Duration::from_secs(20);
@@ -50,6 +51,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let holder = claim(run, memory, &settings, &partitions)?;
     memory.session = Some(connection.pid());
     let external = external(run, memory, &mut connection, &insert, &settings)?;
+    announce(run, memory);
     warn_of_limit(run, memory, &connection);
     if !run.options.skip_explain && !memory.has_run {
         insert.explain(&mut connection, &external.name)?;
@@ -78,12 +80,13 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
         ledger.commit_alone(&mut connection, &run.id, &loader(run), &mut chain, &commit)?;
         tell_jumps(run, &positions);
     }
+    tell_positions(run, &positions, &marks);
     memory.reset_is_done = true;
     memory.begun = positions.starts.clone();
     memory.chain = chain.clone();
     memory.held = partitions;
     for (partition, next) in positions.starts.iter().filter(|(_, next)| *next > 0) {
-        memory.totals.checkpoint.set(partition, next);
+        memory.totals.sums.checkpoint.set(partition, next);
     }
     remember_ends(run, memory, &marks);
     let path = external.path.clone();
@@ -167,6 +170,45 @@ fn external(
     }
     run.server.accept_path(&external.path);
     Ok(external)
+}
+
+/// The original's line, once all names in it are known to be right.
+fn announce(run: &Run<'_>, memory: &Memory) {
+    if memory.has_run {
+        return;
+    }
+    let job = run.job;
+    if let Some(name) = &run.options.name {
+        say!(run.reporter, Info, "Job {} is called {name}", run.id.hash());
+    }
+    say!(
+        run.reporter,
+        Info,
+        "Start job {}: input<broker:{} topic:{}>, output<host:{} db:{} table:{}>",
+        run.id.hash(),
+        job.source.brokers,
+        job.source.topic,
+        job.connection.host,
+        job.connection.database,
+        job.target
+    );
+}
+
+/// Where it goes on, in one line however many partitions there are.
+fn tell_positions(run: &Run<'_>, positions: &Positions, marks: &BTreeMap<i32, Watermarks>) {
+    let of = |sum: i64| units::count(sum.unsigned_abs());
+    let starts: i64 = positions.starts.iter().map(|(_, next)| next).sum();
+    let ends: i64 = marks.values().map(|marks| marks.high).sum();
+    say!(
+        run.reporter,
+        Info,
+        "Topic {} has {} {}; going on at offset {} of {}",
+        run.job.source.topic,
+        marks.len(),
+        if marks.len() == 1 { "partition" } else { "partitions, taken together" },
+        of(starts),
+        of(ends)
+    );
 }
 
 /// What ERROR_LIMIT cannot do where nothing like Greenplum's reject limit is there.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::batch::Counts;
 use super::state::Outcome;
+use super::totals::Sums;
 
 /// How loud a line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,6 +30,8 @@ pub struct BatchReport {
 /// Where a job stands, a few times a second.
 #[derive(Debug, Clone, Default)]
 pub struct Progress {
+    /// Records read so far.
+    pub records: u64,
     /// Rows sent so far, by all batches.
     pub rows: u64,
     /// Bytes of those rows.
@@ -50,6 +53,8 @@ pub trait Reporter: Send + Sync {
     fn log(&self, level: Level, text: &str);
     /// A batch is committed.
     fn batch(&self, report: &BatchReport);
+    /// What is committed by now, to be told should the job itself no longer be able to.
+    fn sums(&self, sums: &Sums);
     /// Some time has passed.
     fn progress(&self, progress: &Progress);
 }

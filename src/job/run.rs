@@ -1,7 +1,6 @@
 //! A run: attempt after attempt, each from the ledger. Crash, error and take-over are one path, and this is its start.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +27,8 @@ const LOOK: Duration = Duration::from_millis(50);
 /// What the command line says about a run.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// What the user calls the job, where they call it anything.
+    pub name: Option<String>,
     pub quit_at_eof: bool,
     pub reset: Option<Reset>,
     pub skip_explain: bool,
@@ -142,11 +143,11 @@ impl<'a> Run<'a> {
 
     fn announce(&self) {
         let asked = self.options.gpfdist.port;
-        let port = self.server.port();
-        if asked != 0 && asked != port {
-            say!(self.reporter, Info, "port {asked} is taken, the next free one is {port}");
+        let address = self.server.address();
+        if asked != 0 && asked != address.port() {
+            say!(self.reporter, Info, "port {asked} is taken, the next free one is {}", address.port());
         }
-        say!(self.reporter, Info, "gpfdist listening on {}", SocketAddr::new(self.options.gpfdist.bind, port));
+        say!(self.reporter, Info, "gpfdist listening on {address}");
     }
 
     fn attempts(&self, memory: &mut Memory) -> Result<(), Error> {
@@ -177,9 +178,11 @@ impl<'a> Run<'a> {
         ended
     }
 
-    /// Waits before the next attempt, or gives the failure back where waiting is no use.
+    /// Waits before the next attempt, or gives the failure back where waiting is no use: the cause does not pass, a first
+    /// start finds nobody at an address, or the job was told to end and what was in hand is not committed.
     fn pause_or_fail(&self, memory: &mut Memory, error: Error) -> Result<(), Error> {
-        if !memory.has_run || !error.is_passing() {
+        let is_worth_it = error.is_passing() && (memory.has_run || error.is_answer());
+        if !is_worth_it || self.shutdown.urgency() != Urgency::None {
             return Err(error);
         }
         self.metrics.batches_failed.inc();
@@ -192,7 +195,8 @@ impl<'a> Run<'a> {
             memory.totals.failures_in_a_row += 1;
         }
         say!(self.reporter, Warn, "{error}; trying again from the ledger in {} s", pause.as_secs());
-        self.wait(*pause)
+        self.wait(*pause)?;
+        if self.shutdown.urgency() == Urgency::None { Ok(()) } else { Err(error) }
     }
 
     fn wait(&self, pause: Duration) -> Result<(), Error> {

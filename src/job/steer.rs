@@ -94,7 +94,10 @@ impl Steer<'_> {
     /// For as long as the attempt lasts.
     pub fn run(&mut self) -> Result<Ended, Error> {
         self.shutdown.set_work(true);
+        self.metrics.up.set(1);
+        self.reporter.sums(&self.totals.sums);
         let ended = self.turn();
+        self.metrics.up.set(0);
         self.shutdown.set_work(false);
         // a look for partitions that waits for brokers would hold up the end
         self.consumer.give_up();
@@ -352,6 +355,7 @@ impl Steer<'_> {
         self.name_rejects(&done.batch);
         self.rejects = SegmentRejects::default();
         self.totals.add(done, &self.metrics);
+        self.reporter.sums(&self.totals.sums);
         self.consumer.publish(self.state.checkpoint());
         self.reporter.batch(&batch_report(done));
     }
@@ -380,6 +384,7 @@ impl Steer<'_> {
         let now = Instant::now();
         let front = self.state.front();
         self.reporter.progress(&Progress {
+            records: self.metrics.records_read.get(),
             rows: self.metrics.rows_sent.get(),
             bytes: self.metrics.bytes_sent.get(),
             lag: (ends.len() == partitions.len()).then_some(lag),

@@ -4,16 +4,21 @@ use super::state::{Done, Outcome};
 use crate::metrics::Metrics;
 use crate::offset::Checkpoint;
 
-/// See the module.
-#[derive(Debug, Default)]
-pub struct Totals {
-    pub records: u64,
+/// What a run has committed so far.
+#[derive(Debug, Clone, Default)]
+pub struct Sums {
     pub inserted: u64,
     pub rejected: u64,
     pub filtered: u64,
     pub batches: u64,
-    /// What this run has committed.
+    /// Where each partition stands.
     pub checkpoint: Checkpoint,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Totals {
+    pub sums: Sums,
     /// A batch whose COMMIT got no reply: the next look at the ledger tells whether it counts.
     pub in_doubt: Option<Box<Done>>,
     /// Attempts that failed since the last commit.
@@ -24,14 +29,13 @@ impl Totals {
     /// Counts a committed batch in.
     pub fn add(&mut self, done: &Done, metrics: &Metrics) {
         let Outcome { inserted, rejected, filtered } = done.outcome;
-        self.records += done.batch.counts.records;
-        self.inserted += inserted;
-        self.rejected += rejected;
-        self.filtered += filtered;
-        self.batches += 1;
+        self.sums.inserted += inserted;
+        self.sums.rejected += rejected;
+        self.sums.filtered += filtered;
+        self.sums.batches += 1;
         self.failures_in_a_row = 0;
         for (partition, span) in done.batch.delta.iter() {
-            self.checkpoint.set(partition, span.next());
+            self.sums.checkpoint.set(partition, span.next());
         }
         metrics.rows_inserted.inc_by(inserted);
         metrics.rows_rejected.inc_by(rejected);

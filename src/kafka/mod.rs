@@ -27,5 +27,5 @@ pub use error::Error;
 pub use events::Event;
 pub use offsets::Watermarks;
 pub use queue::{Item, QueueId, RecordQueue};
-pub use settings::{Ignored, Settings, check_property};
+pub use settings::{Ignored, Settings, check_properties, check_property};
 pub use topic::Topic;

@@ -139,9 +139,43 @@ impl Settings {
 pub fn check_property(name: &str, value: &str) -> Result<Option<&'static str>, Error> {
     let passed_over = ruling(name, value)?;
     if passed_over.is_none() {
+        require_file(name, value)?;
         ClientConfig::new().set(name, value).create_native_config().map_err(property_error)?;
     }
     Ok(passed_over)
+}
+
+/// Where a property names a file, it must be there; librdkafka would tell it with a number of OpenSSL's.
+fn require_file(name: &str, value: &str) -> Result<(), Error> {
+    let names_file = (name.ends_with(".location") && value != "probe") || name == "sasl.kerberos.keytab";
+    if !names_file || value.is_empty() || std::path::Path::new(value).exists() {
+        return Ok(());
+    }
+    Err(Error::Property { name: name.to_owned(), cause: format!("there is no file {value} on this machine") })
+}
+
+/// Whether the properties of a job file go together: librdkafka says so when a client is made, which speaks to nobody
+/// until it is asked to.
+///
+/// # Errors
+/// [`Error::Client`] with librdkafka's words.
+///
+/// # Blocks
+/// Some milliseconds, and not at all without security properties: no others depend on each other.
+pub fn check_properties(properties: &BTreeMap<String, String>) -> Result<(), Error> {
+    let is_joint = |name: &String| ["ssl.", "sasl.", "security.", "https."].iter().any(|part| name.starts_with(part));
+    if !properties.keys().any(is_joint) {
+        return Ok(());
+    }
+    let settings = Settings {
+        brokers: "localhost:0".to_owned(),
+        topic: String::new(),
+        properties: properties.clone(),
+        queue_bytes: 0,
+        workers: 1,
+    };
+    let (config, _) = settings.configuration()?;
+    config.create::<rdkafka::consumer::BaseConsumer>().map(drop).map_err(property_error)
 }
 
 /// Why a property is passed over, if it is.

@@ -57,7 +57,10 @@ impl DebugServer {
 fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => (StatusCode::OK, metrics.text()),
-        (&Method::GET, "/health") => (StatusCode::OK, "ok\n".to_owned()),
+        (&Method::GET, "/health") if metrics.up.get() == 1 => (StatusCode::OK, "ok\n".to_owned()),
+        (&Method::GET, "/health") => {
+            (StatusCode::SERVICE_UNAVAILABLE, "the job is starting, or waits to try again; see its log\n".to_owned())
+        }
         (&Method::GET, _) => (StatusCode::NOT_FOUND, "there is /health and /metrics\n".to_owned()),
         _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned()),
     };
@@ -85,6 +88,8 @@ mod tests {
             stream.read_to_string(&mut text).unwrap();
             text
         };
+        assert!(ask("/health").starts_with("HTTP/1.1 503"));
+        metrics.up.set(1);
         assert!(ask("/health").starts_with("HTTP/1.1 200 OK"));
         assert!(ask("/metrics").contains("gpkafka_rows_inserted_total 3"));
         assert!(ask("/other").starts_with("HTTP/1.1 404"));

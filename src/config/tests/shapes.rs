@@ -321,3 +321,34 @@ fn the_kafka_client_is_asked_about_its_properties() {
     "#]],
     );
 }
+
+#[test]
+fn properties_that_do_not_go_together() {
+    check(
+        &[(
+            "MINIMAL_INTERVAL: 2000",
+            "MINIMAL_INTERVAL: 2000\n  PROPERTIES:\n    security.protocol: ssl\n    ssl.ca.location: /nowhere/ca.pem",
+        )],
+        expect![[r#"
+            orders.yaml:22:5: `ssl.ca.location`: there is no file /nowhere/ca.pem on this machine
+        "#]],
+    );
+    check(
+        &[(
+            "MINIMAL_INTERVAL: 2000",
+            "MINIMAL_INTERVAL: 2000\n  PROPERTIES:\n    security.protocol: sasl_plaintext\n    sasl.mechanism: NONE",
+        )],
+        expect![[r#"
+            orders.yaml:20:3: PROPERTIES do not go together: Unsupported SASL mechanism: NONE
+        "#]],
+    );
+    check(
+        &[(
+            "MINIMAL_INTERVAL: 2000",
+            "MINIMAL_INTERVAL: 2000\n  PROPERTIES:\n    security.protocol: sasl_plaintext\n    sasl.mechanism: PLAIN\n    sasl.username: me\n    sasl.password: x",
+        )],
+        expect![[r#"
+        fine
+    "#]],
+    );
+}

@@ -1,0 +1,170 @@
+//! Flags and keys that no other test uses, each seen to have its effect on a real load.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use crate::case::Case;
+use crate::flow::Flow;
+use crate::harness::{Database, Loader, free_port, on_each_database, postgres, wait_until};
+
+const SOON: Duration = Duration::from_secs(60);
+
+/// A file of one table `rows (a int, b text)` with every part to be filled in.
+fn job(case: &Case<'_>, value: &str, more: &str) -> String {
+    case.job(&format!(
+        "VERSION: 2
+KAFKA:
+  INPUT:
+    SOURCE:
+      BROKERS: $BROKERS
+      TOPIC: $TOPIC
+    VALUE:
+{value}
+{more}
+  OUTPUT:
+    SCHEMA: $SCHEMA
+    TABLE: rows
+  COMMIT:
+    MINIMAL_INTERVAL: 500
+"
+    ))
+}
+
+const COLUMNS: &str = "      COLUMNS:\n        - {NAME: a, TYPE: int}\n        - {NAME: b, TYPE: text}\n";
+
+fn rows(case: &Case<'_>) -> Vec<String> {
+    case.rows("SELECT a, b FROM $SCHEMA.rows ORDER BY 1")
+}
+
+fn case(db: &Database) -> Case<'_> {
+    let case = Case::new(db, "flags", 1);
+    case.table("rows (a int, b text)", "a");
+    case
+}
+
+on_each_database! {
+    fn delimited_rows(db) {
+        let case = case(db);
+        case.topic.produce(0, ["1|one", "2|two\n3|"]);
+        let value = format!("{COLUMNS}      FORMAT: delimited\n      DELIMITED_OPTION: {{DELIMITER: '|'}}\n");
+        case.load(&job(&case, &value, ""));
+        assert_eq!(rows(&case), ["1|one", "2|two", "3|"]);
+    }
+
+    fn csv_with_every_option(db) {
+        let case = case(db);
+        case.topic.produce(0, ["1;'it*'s; one'", "2;-", "3"]);
+        let options = "{DELIMITER: ';', QUOTE: \"'\", ESCAPE: '*', NULL_STRING: '-', FILL_MISSING_FIELDS: true}";
+        case.load(&job(&case, &format!("{COLUMNS}      FORMAT: csv\n      CSV_OPTION: {options}\n"), ""));
+        assert_eq!(rows(&case), ["1|it's; one", "2|\\N", "3|\\N"]);
+    }
+
+    fn json_lines_with_an_end_of_their_own(db) {
+        let case = Case::new(db, "flags", 1);
+        case.table("docs (a int, b text)", "a");
+        case.topic.produce(0, ["{\"a\": 1}#{\"a\": 2}"]);
+        let value = "      COLUMNS: [{NAME: j, TYPE: json}]\n      FORMAT: jsonl\n      JSONL_OPTION: {NEWLINE: '#'}\n";
+        let file = job(&case, value, "").replace("TABLE: rows", "TABLE: docs\n    MAPPING: {a: \"(j->>'a')::int\"}");
+        case.load(&file);
+        assert_eq!(case.rows("SELECT a FROM $SCHEMA.docs ORDER BY 1"), ["1", "2"]);
+    }
+
+    fn metadata_in_a_schema_of_its_own(db) {
+        let case = case(db);
+        case.topic.produce(0, ["1,one"]);
+        let metadata = db.schema("meta");
+        let file = job(&case, &format!("{COLUMNS}      FORMAT: csv\n"), "");
+        let file = file.replace("  COMMIT:", &format!("  METADATA: {{SCHEMA: {metadata}}}\n  COMMIT:"));
+        let port = free_port().to_string();
+        let load = || case.load_with(&file, &["--gpfdist-port", &port]);
+        load().expect_text(&format!("External table \"{metadata}\".\"gpkafkaloadext_"));
+        load().expect_text("already exist, reuse.").expect_text("-Inserted 0 rows");
+        let ours = format!("SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE relname = 'gpkafka_ledger' AND nspname IN ('{metadata}', '$SCHEMA')");
+        assert_eq!(case.rows(&ours), [metadata.as_str()]);
+    }
+
+    fn an_external_table_that_is_not_to_be_reused(db) {
+        let case = case(db);
+        case.topic.produce(0, ["1,one"]);
+        let config = std::env::temp_dir().join(crate::harness::unique("gpss.json"));
+        let port = free_port();
+        std::fs::write(&config, format!("{{\"Gpfdist\": {{\"Host\": \"127.0.0.1\", \"Port\": {port}, \"ReuseTables\": false}}}}")).unwrap();
+        let file = job(&case, &format!("{COLUMNS}      FORMAT: csv\n"), "");
+        for _ in 0..2 {
+            let outcome = case.load_with(&file, &["--config", config.to_str().unwrap()]);
+            outcome.expect_text(&format!("gpfdist listening on [::]:{port}")).expect_text("created.").expect_no_text("reuse");
+        }
+        drop(std::fs::remove_file(&config));
+        assert_eq!(rows(&case), ["1|one"]);
+    }
+}
+
+#[test]
+fn the_callback_address_of_the_file() {
+    let case = case(postgres());
+    case.topic.produce(0, ["1,one"]);
+    let port = free_port();
+    let callback = format!("    LOCAL_HOSTNAME: 127.0.0.1\n    LOCAL_PORT: {port}\n");
+    let file = job(&case, &format!("{COLUMNS}      FORMAT: csv\n"), &callback);
+    // bare: no flag may stand before what the file says
+    Loader::with_job("load", &file).args(["--quit-at-eof"]).run().expect_code(0).expect_text(&format!("]:{port}"));
+    let table = case.rows("SELECT count(*) FROM pg_foreign_table t JOIN pg_class c ON c.oid = ftrelid JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = '$SCHEMA' AND ftoptions::text LIKE '%gpfdist://127.0.0.1:%'");
+    assert_eq!((rows(&case), table), (vec!["1|one".to_owned()], vec!["1".to_owned()]));
+}
+
+#[test]
+fn variables_names_and_lines() {
+    let case = case(postgres());
+    case.topic.produce(0, ["1,one", "2,two"]);
+    let file = job(&case, &format!("{COLUMNS}      FORMAT: csv\n"), "").replace(&case.topic.name, "{{topic}}");
+    let topic = format!("topic={}", case.topic.name);
+    let flags = ["-p", &topic, "--name", "nightly", "--partition", "--color", "--skip-explain"];
+    let outcome = case.load_with(&file, &flags);
+    let outcome = outcome.expect_text("is called nightly").expect_text("Partition 0: offsets 0 to 1");
+    assert!(outcome.stdout.contains("-[\u{1b}[32mINFO\u{1b}[0m]:-Start job "), "{}", outcome.stdout);
+    let log = std::fs::read_dir(outcome.dir.join("gpAdminLogs")).unwrap().next().unwrap().unwrap().path();
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("-[INFO]:-Start job ") && !log.contains('\u{1b}'), "the log file has no colours: {log}");
+    let refused = Loader::load(&file).args(["--quit-at-eof"]).run().expect_code(64);
+    refused.expect_text("topic");
+}
+
+#[test]
+fn logs_as_csv() {
+    let case = case(postgres());
+    case.topic.produce(0, ["1,one"]);
+    let outcome = case.load_with(&job(&case, &format!("{COLUMNS}      FORMAT: csv\n"), ""), &["--csv-log"]);
+    let line = outcome.stdout.lines().find(|line| line.contains("Inserted 1 rows")).unwrap();
+    let fields: Vec<&str> = line.split(',').collect();
+    assert_eq!((fields.len(), fields[2], fields[3]), (4, "INFO", "\"Inserted 1 rows\""));
+    let log = std::fs::read_dir(outcome.dir.join("gpAdminLogs")).unwrap().next().unwrap().unwrap().path();
+    for line in std::fs::read_to_string(log).unwrap().lines() {
+        assert!(line.splitn(4, ',').count() == 4 && line.ends_with('"'), "{line}");
+    }
+}
+
+/// A GET of the debug page.
+fn ask(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+#[test]
+fn health_and_metrics_of_a_running_load() {
+    let flow = Flow::new(postgres(), "debug", 1);
+    flow.produce(0, 0..100);
+    let port = free_port();
+    let job = flow.job().commit("MINIMAL_INTERVAL: 200");
+    let mut load = flow.loader(&job).args(["--debug-port", &port.to_string()]).start();
+    load.wait_for_text(SOON, "gpkafka job has started");
+    wait_until(SOON, "metrics of 100 rows", || {
+        ask(port, "/metrics").is_some_and(|text| text.contains("gpkafka_rows_inserted_total 100\n"))
+    });
+    assert!(ask(port, "/health").unwrap().starts_with("HTTP/1.1 200"));
+    load.signal("INT");
+    load.wait(SOON).expect_code(0);
+}
