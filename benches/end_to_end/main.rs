@@ -6,6 +6,7 @@
 //! ```
 //!
 //! Prints a table, the ratios, and writes both to `target/end_to_end.json`. Wants a Greenplum under GPHOME, and kcat.
+//! Exit code 1 where a promised ratio was missed, or could not be tried.
 
 #![expect(clippy::print_stdout, reason = "it prints its table")]
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on fails right there")]
@@ -64,6 +65,7 @@ fn compare(sizes: &Sizes) {
     for contender in &missing {
         println!("   left out: {}: {} is not installed", contender.name, contender.program);
     }
+    let missing: Vec<&str> = missing.iter().map(|contender| contender.name).collect();
     let mut times: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
     // the first round warms caches and is not counted
     for round in 0..=sizes.rounds {
@@ -76,5 +78,8 @@ fn compare(sizes: &Sizes) {
         }
     }
     let names: Vec<&str> = there.iter().map(|contender| contender.name).collect();
-    report::tell(&scene, &names, &times);
+    if !report::tell(&scene, &names, &missing, &times) {
+        println!("a promise was missed, or could not be tried");
+        std::process::exit(1);
+    }
 }

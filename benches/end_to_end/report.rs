@@ -26,7 +26,8 @@ struct Ratio {
     most: f64,
 }
 
-pub fn tell(scene: &Scene, names: &[&str], times: &BTreeMap<&str, Vec<Duration>>) {
+/// Whether every promise was kept, by contenders who were all there.
+pub fn tell(scene: &Scene, names: &[&str], missing: &[&str], times: &BTreeMap<&str, Vec<Duration>>) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "a rate, shown rounded")]
     let (rows, bytes) = (scene.rows as f64, scene.bytes as f64);
     println!("\n{:<44} {:>8} {:>10} {:>8}   least … most s", "whole command", "median s", "rows/s", "MB/s");
@@ -53,7 +54,7 @@ pub fn tell(scene: &Scene, names: &[&str], times: &BTreeMap<&str, Vec<Duration>>
     }
     let json = serde_json::json!({
         "rows": scene.rows, "bytes": scene.bytes, "segments": scene.db.segments(),
-        "contenders": measured,
+        "contenders": measured, "not_installed": missing,
         "ratios": ratios.iter().map(|ratio| serde_json::json!({
             "of": ratio.of, "to": ratio.to, "promised": ratio.promised,
             "least": ratio.least, "median": ratio.median, "most": ratio.most,
@@ -62,6 +63,8 @@ pub fn tell(scene: &Scene, names: &[&str], times: &BTreeMap<&str, Vec<Duration>>
     let path = "target/end_to_end.json";
     std::fs::write(path, format!("{json:#}\n")).unwrap_or_else(|error| panic!("cannot write {path}: {error}"));
     println!("\nwritten to {path}");
+    let kept = ratios.iter().filter(|ratio| ratio.promised > 0.0 && ratio.median >= ratio.promised).count();
+    kept == PROMISES.iter().filter(|(_, _, promised)| *promised > 0.0).count()
 }
 
 fn ratio(promise: &(&'static str, &'static str, f64), times: &BTreeMap<&str, Vec<Duration>>) -> Option<Ratio> {
