@@ -109,7 +109,7 @@ fn a_segment_that_stands_still_holds_nobody_up() {
 }
 
 /// The process that reads the external table on a segment: a slice of the load's session, as its title says.
-fn reader_of(db: &Database, flow: &Flow<'_>, segment: u32) -> Option<u32> {
+pub fn reader_of(db: &Database, flow: &Flow<'_>, segment: u32) -> Option<u32> {
     let inserts = format!("query LIKE 'INSERT INTO %{}%' AND pid <> pg_backend_pid()", flow.schema);
     let session = db.rows(&format!("SELECT sess_id FROM pg_stat_activity WHERE {inserts}")).pop()?;
     let processes = std::fs::read_dir("/proc").unwrap().flatten();

@@ -48,6 +48,28 @@ on_each_database! {
         }
     }
 
+    /// The session of the open batch is ended while the stop waits for it: nobody may believe that it was committed.
+    fn a_stop_that_cannot_commit_is_a_failure(db) {
+        let flow = Flow::new(db, "uncommitted", 1);
+        flow.produce(0, 0..1000);
+        let job = flow.job().commit("MINIMAL_INTERVAL: 60000");
+        let mut load = flow.loader(&job).start();
+        wait_for_open_batch(&mut load, &flow);
+        let mut other = db.connect();
+        other.batch_execute(&format!("BEGIN; LOCK TABLE {}.gpkafka_ledger IN ACCESS EXCLUSIVE MODE", flow.schema)).unwrap();
+        load.signal("INT");
+        let waits = "application_name LIKE 'gpkafka:%' AND query LIKE 'INSERT INTO %gpkafka_ledger%' AND state = 'active'";
+        let sql = format!("SELECT pid FROM pg_stat_activity WHERE {waits} AND query LIKE '%{}%'", flow.schema);
+        wait_until(SOON, "the ledger to be waited for", || db.rows(&sql).len() == 1);
+        db.execute(&sql.replace("SELECT pid", "SELECT pg_terminate_backend(pid)"));
+        let outcome = load.wait(SOON).expect_code(1).expect_text("status JOB_ERROR").expect_no_text("trying again");
+        assert_eq!(outcome.stderr.lines().count(), 1, "{}", outcome.text());
+        other.batch_execute("ROLLBACK").unwrap();
+        assert_eq!((flow.count(), flow.ledger().len()), (0, 0));
+        flow.load(&job).expect_code(0);
+        flow.expect(&[(0, 0..1000)]);
+    }
+
     /// Both arrive at once: the loader stands still while they are sent.
     fn the_second_signal_drops_what_is_in_hand(db) {
         let flow = Flow::new(db, "second", 1);

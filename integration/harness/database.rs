@@ -32,6 +32,14 @@ impl Database {
         self.try_connect_as(&self.user).unwrap_or_else(|error| panic!("cannot connect to {self:?}: {error}"))
     }
 
+    /// As [`Database::connect`], for a server that may not answer.
+    ///
+    /// # Errors
+    /// It does not.
+    pub fn try_connect(&self) -> Result<Client, postgres::Error> {
+        self.try_connect_as(&self.user)
+    }
+
     pub(super) fn try_connect_as(&self, user: &str) -> Result<Client, postgres::Error> {
         let mut config = postgres::Config::new();
         config.host(&self.host).port(self.port).user(user).dbname(&self.dbname);

@@ -34,6 +34,19 @@ pub fn greenplum(segments: u32) -> Option<&'static Database> {
     Some(cell.get_or_init(|| start(&home, segments)))
 }
 
+/// A cluster of one's own, for tests that crash it. It ends when it is dropped.
+///
+/// # Panics
+/// As [`greenplum`].
+pub fn own_greenplum(segments: u32) -> Option<Database> {
+    let home = gphome();
+    if !home.join("bin/initdb").is_file() {
+        not_run(&home);
+        return None;
+    }
+    Some(start(&home, segments))
+}
+
 /// Where a server is installed, if one is.
 fn gphome() -> PathBuf {
     std::env::var_os("GPHOME").map_or_else(|| GPHOME_DEFAULT.into(), PathBuf::from)

@@ -14,12 +14,12 @@ mod topic;
 mod wait;
 
 pub use database::{Database, Kind, rows};
-pub use greenplum::greenplum;
+pub use greenplum::{greenplum, own_greenplum};
 pub use job::Job;
 pub use kafka::{Kafka, Version, kafka};
 pub use loader::{Loader, Outcome, Running, executable};
 pub use place::{free_port, full, unique};
-pub use postgres::postgres;
+pub use postgres::{own_postgres, postgres};
 pub use process::{Output, Supervised, User, directory, signal};
 pub use topic::{Producer, Topic};
 pub use wait::{SOON, poll, wait_for, wait_until};

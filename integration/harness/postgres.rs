@@ -17,6 +17,14 @@ pub fn postgres() -> &'static Database {
     SERVER.get_or_init(start)
 }
 
+/// A server of one's own, for tests that crash it. It ends when it is dropped.
+///
+/// # Panics
+/// As [`postgres`].
+pub fn own_postgres() -> Database {
+    start()
+}
+
 fn start() -> Database {
     let bin = bin();
     let user = user();

@@ -312,23 +312,24 @@ mod tests {
         help_of(
             "segment",
             &expect![[r#"
-            Read rows from a loader as one Greenplum segment would, and write them to stdout
+                Read rows from a loader as one Greenplum segment would, and write them to stdout
 
-            Usage: segment [OPTIONS] <URL>...
+                Usage: segment [OPTIONS] <URL>...
 
-            Arguments:
-              <URL>...  Where to read: the LOCATION of an external table, http:// or gpfdist://
+                Arguments:
+                  <URL>...  Where to read: the LOCATION of an external table, gpfdist:// or http://; without a path
+                            only whether a loader answers there
 
-            Options:
-                  --segment-id <N>     Content id to act as [default: 0]
-                  --segment-count <N>  Segments of the cluster [default: 1]
-                  --xid <XID>          Transaction id to send [default: probe-0000000001]
-                  --cid <CID>          Command id to send [default: 1]
-                  --sn <SN>            Scan number to send [default: 1]
-                  --proto <N>          Protocol: 1 has frames, 0 is bare rows [default: 1]
-                  --discard            Count the rows instead of writing them; print the sums to stderr
-              -h, --help               Print help
-        "#]],
+                Options:
+                      --segment-id <N>     Content id to act as [default: 0]
+                      --segment-count <N>  Segments of the cluster [default: 1]
+                      --xid <XID>          Transaction id to send [default: probe-0000000001]
+                      --cid <CID>          Command id to send [default: 1]
+                      --sn <SN>            Scan number to send [default: 1]
+                      --proto <N>          Protocol: 1 has frames, 0 is bare rows [default: 1]
+                      --discard            Count the rows instead of writing them; print the sums to stderr
+                  -h, --help               Print help
+            "#]],
         );
     }
 
