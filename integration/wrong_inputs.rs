@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use crate::case::Case;
-use crate::harness::{Database, Loader, Outcome, free_port, greenplum, on_each_database, postgres, unique};
+use crate::harness::{Database, Kind, Loader, Outcome, free_port, greenplum, on_each_database, postgres, unique};
 
 /// The promise.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -42,31 +42,39 @@ const FILES: [(&str, &str, &str); 22] = [
         "MINIMAL_INTERVALL: 500",
         "job.yaml:26:5: unknown key `MINIMAL_INTERVALL` under KAFKA.COMMIT (did you mean `MINIMAL_INTERVAL`?)",
     ),
-    ("      TOPIC: $TOPIC\n", "", "`TOPIC`"),
-    ("      BROKERS: 127.0.0.1:1\n", "", "`BROKERS`"),
-    ("    TABLE: orders\n", "", "`TABLE`"),
-    ("FORMAT: csv", "FORMAT: cvs", "`FORMAT` must be"),
-    ("FORMAT: csv", "FORMAT: json", "json"),
+    ("      TOPIC: $TOPIC\n", "", "`TOPIC` is missing under KAFKA.INPUT.SOURCE"),
+    ("      BROKERS: 127.0.0.1:1\n", "", "`BROKERS` is missing under KAFKA.INPUT.SOURCE"),
+    ("    TABLE: orders\n", "", "`TABLE` is missing under KAFKA.OUTPUT"),
+    ("FORMAT: csv", "FORMAT: cvs", "(did you mean `csv`?)"),
+    ("FORMAT: csv", "FORMAT: json", "job.yaml:12:7: FORMAT json makes one column, of type json or jsonb, not 2"),
     ("FORMAT: csv", "FORMAT: avro", "FORMAT avro is not yet supported"),
     ("ERROR_LIMIT: 0", "ERROR_LIMIT: 0\n    ENCODING: LATIN1", "ENCODING is not yet supported"),
-    ("ERROR_LIMIT: 0", "ERROR_LIMIT: many", "`ERROR_LIMIT`"),
-    ("ERROR_LIMIT: 0", "ERROR_LIMIT: 101%", "`ERROR_LIMIT`"),
-    ("MINIMAL_INTERVAL: 500", "MINIMAL_INTERVAL: -1", "`MINIMAL_INTERVAL`"),
-    ("TOPIC: $TOPIC", "TOPIC: $TOPIC\n      PARTITIONS: (5...2)", "PARTITIONS"),
-    ("TOPIC: $TOPIC", "TOPIC: $TOPIC\n      PARTITIONS: 0 and 1", "PARTITIONS"),
+    ("ERROR_LIMIT: 0", "ERROR_LIMIT: many", "must be a number of records or a whole percentage up to `100%`"),
+    ("ERROR_LIMIT: 0", "ERROR_LIMIT: 101%", "must be a number of records or a whole percentage up to `100%`"),
+    ("MINIMAL_INTERVAL: 500", "MINIMAL_INTERVAL: -1", "must be a number of milliseconds, 0 or more"),
+    (
+        "TOPIC: $TOPIC",
+        "TOPIC: $TOPIC\n      PARTITIONS: (5...2)",
+        "`PARTITIONS` has a range that runs backwards: `5...2`",
+    ),
+    (
+        "TOPIC: $TOPIC",
+        "TOPIC: $TOPIC\n      PARTITIONS: 0 and 1",
+        "must be partition numbers in parentheses like `(2, 5...7, 10)`",
+    ),
     ("TOPIC: $TOPIC", "TOPIC: $TOPIC\n      FALLBACK_OFFSET: oldest", "`FALLBACK_OFFSET` must be earliest or latest"),
-    ("TABLE: orders", "TABLE: orders\n    MODE: merge", "MATCH_COLUMNS"),
+    ("TABLE: orders", "TABLE: orders\n    MODE: merge", "`MATCH_COLUMNS` is missing under KAFKA.OUTPUT"),
     (
         "TABLE: orders",
         "TABLE: orders\n    MODE: merge\n    MATCH_COLUMNS: [id]\n    UPDATE_COLUMNS: [note]",
         "MODE merge is not yet supported",
     ),
-    ("VERSION: 2", "VERSION: 7", "VERSION"),
-    ("VERSION: 2", "VERSION: {{version}}", "version"),
-    ("      id: id", "      id: id\n      id: id", "id"),
-    ("  INPUT:", "\tINPUT:", "job.yaml:"),
-    ("KAFKA:", "KAFKA: [", "job.yaml:"),
-    ("DATABASE: ", "DATABASES: ", "unknown key `DATABASES`"),
+    ("VERSION: 2", "VERSION: 7", "`VERSION` must be 1 or 2, not `7`"),
+    ("VERSION: 2", "VERSION: {{version}}", "(give it with `-p version=…`)"),
+    ("      id: id", "      id: id\n      id: id", "MAPPING gives column \"id\" two expressions"),
+    ("  INPUT:", "\tINPUT:", "job.yaml:7:1: a tab indents this line: YAML wants spaces"),
+    ("KAFKA:", "KAFKA: [", "job.yaml:8:11: not YAML: did not find expected"),
+    ("DATABASE: ", "DATABASES: ", "unknown key `DATABASES` at the top level (did you mean `DATABASE`?)"),
 ];
 
 /// Command lines that are wrong by themselves, and what the message has. `FILE` stands for a right file.
@@ -206,55 +214,55 @@ on_each_database! {
         let (case, job) = right(db);
         let name = &case.topic.name;
         let wrong = job.replace(&format!("TOPIC: {name}"), &format!("TOPIC: {name}\n      PARTITIONS: (7...9)"));
-        refused(&case, &wrong, &[], "PARTITIONS");
+        refused(&case, &wrong, &[], "none of PARTITIONS (7...9)");
     }
 
     fn a_property_that_librdkafka_has_not(db) {
         let (case, job) = right(db);
-        refused_early(&case, &format!("{job}  PROPERTIES:\n    fetch.wait.maximum.ms: 100\n"), "fetch.wait.maximum.ms");
+        refused_early(&case, &format!("{job}  PROPERTIES:\n    fetch.wait.maximum.ms: 100\n"), "did you mean fetch.wait.max.ms?");
     }
 
     fn a_missing_table(db) {
         let (case, job) = right(db);
-        refused(&case, &job.replace("TABLE: orders", "TABLE: odrers"), &[], "odrers");
+        refused(&case, &job.replace("TABLE: orders", "TABLE: odrers"), &[], "did you mean \"orders\"?");
     }
 
     fn a_missing_schema(db) {
         let (case, job) = right(db);
         let wrong = job.replace(&format!("SCHEMA: {}", case.schema), "SCHEMA: nowhere");
-        refused(&case, &wrong, &[], "nowhere");
+        refused(&case, &wrong, &[], "schema \"nowhere\" does not exist in database");
     }
 
     fn a_target_column_that_is_not_there(db) {
         let (case, job) = right(db);
-        refused(&case, &job.replace("      note: note", "      nota: note"), &[], "nota");
+        refused(&case, &job.replace("      note: note", "      nota: note"), &[], "has no column \"nota\"; did you mean \"note\"?");
     }
 
     fn an_expression_over_a_column_that_is_not_there(db) {
         let (case, job) = right(db);
-        refused(&case, &job.replace("      note: note", "      note: upper(remark)"), &[], "remark");
+        refused(&case, &job.replace("      note: note", "      note: upper(remark)"), &[], "the mapping of \"note\" (upper(remark)): column \"remark\" does not exist; the source columns are id, note");
     }
 
     fn an_expression_of_the_wrong_type(db) {
         let (case, job) = right(db);
-        refused(&case, &job.replace("      id: id", "      id: note"), &[], "\"id\"");
+        refused(&case, &job.replace("      id: id", "      id: note"), &[], "the mapping of \"id\" (\"note\"): column \"id\" is of type integer");
     }
 
     fn a_column_type_that_is_not_there(db) {
         let (case, job) = right(db);
-        refused(&case, &job.replace("TYPE: int", "TYPE: integre"), &[], "integre");
+        refused(&case, &job.replace("TYPE: int", "TYPE: integre"), &[], "source column \"id\" has a type that the database does not know, integre");
     }
 
     fn a_filter_that_is_no_condition(db) {
         let (case, job) = right(db);
-        refused(&case, &job.replace("    ERROR_LIMIT: 0", "    FILTER: id >\n    ERROR_LIMIT: 0"), &[], "filter");
+        refused(&case, &job.replace("    ERROR_LIMIT: 0", "    FILTER: id >\n    ERROR_LIMIT: 0"), &[], "the database refuses the filter (id >)");
     }
 
     fn a_database_that_does_not_answer(db) {
         let (case, job) = right(db);
         let port = free_port();
         let wrong = job.replace(&format!("PORT: {}\n", db.port), &format!("PORT: {port}\n"));
-        refused(&case, &wrong, &[], &port.to_string());
+        refused(&case, &wrong, &[], "check that the server runs, and HOST and PORT of the job file");
     }
 
     fn a_port_with_no_database_behind_it(db) {
@@ -267,13 +275,13 @@ on_each_database! {
     fn an_unknown_database(db) {
         let (case, job) = right(db);
         let wrong = job.replace(&format!("DATABASE: {}\n", db.dbname), "DATABASE: nobase\n");
-        refused(&case, &wrong, &[], "nobase");
+        refused(&case, &wrong, &[], "check DATABASE of the job file");
     }
 
     fn an_unknown_role(db) {
         let (case, job) = right(db);
         let wrong = job.replace(&format!("USER: {}\n", db.user), "USER: norole\n");
-        refused(&case, &wrong, &[], "norole");
+        refused(&case, &wrong, &[], "check USER, and have pg_hba.conf of the server let this host in");
     }
 
     fn a_role_without_rights_on_the_table(db) {
@@ -282,7 +290,7 @@ on_each_database! {
         db.execute(&format!("CREATE ROLE {role} LOGIN"));
         db.execute(&format!("GRANT USAGE, CREATE ON SCHEMA {} TO {role}", case.schema));
         let wrong = job.replace(&format!("USER: {}\n", db.user), &format!("USER: {role}\n"));
-        refused(&case, &wrong, &[], "GRANT");
+        refused(&case, &wrong, &[], &format!("have this run: GRANT INSERT ON \"{}\".\"orders\" TO", case.schema));
     }
 
     fn a_role_that_may_not_make_external_tables(db) {
@@ -292,14 +300,15 @@ on_each_database! {
         db.execute(&format!("GRANT USAGE, CREATE ON SCHEMA {} TO {role}", case.schema));
         db.execute(&format!("GRANT SELECT, INSERT ON {}.orders TO {role}", case.schema));
         let wrong = job.replace(&format!("USER: {}\n", db.user), &format!("USER: {role}\n"));
-        refused(&case, &wrong, &[], &role);
+        let grant = if db.kind == Kind::Postgres { "GRANT pg_execute" } else { "ALTER ROLE" };
+        refused(&case, &wrong, &[], &format!("have this run: {grant}"));
     }
 
     fn a_port_that_was_asked_for_and_is_in_use(db) {
         let (case, job) = right(db);
         let taken = TcpListener::bind("0.0.0.0:0").unwrap();
         let port = taken.local_addr().unwrap().port().to_string();
-        refused(&case, &job, &["--gpfdist-port", &port], &port);
+        refused(&case, &job, &["--gpfdist-port", &port], &format!("port {port} is taken; stop what listens there"));
     }
 
     fn an_address_with_nobody_there(db) {

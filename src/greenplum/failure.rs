@@ -32,7 +32,7 @@ pub enum Error {
     Sql { doing: String, state: String, text: String },
     /// A segment, or the program that stands for one, got nothing from the loader's server.
     #[error(
-        "segment {segment} could not read from this loader at {address}: {cause}; {advice}, and try it from there with: curl http://{address}/gpfdist/status"
+        "segment {segment} could not read from this loader at {address}: {cause}; {advice}; to try it from there: curl http://{address}/gpfdist/status"
     )]
     Unreached { segment: String, address: String, cause: String, advice: &'static str, state: String },
     /// The client library and the server do not understand each other.

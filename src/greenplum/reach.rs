@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(
             unreached("08006", refused).unwrap().to_string(),
             "segment 7 (10.0.0.3:6002) could not read from this loader at etl1:8080: connection refused; give \
-             --gpfdist-host an address of this machine that every segment host can reach, and try it from there with: \
+             --gpfdist-host an address of this machine that every segment host can reach; to try it from there: \
              curl http://etl1:8080/gpfdist/status"
         );
         let unresolved = "hostname cannot be resolved 'gpfdist://etl.invalid:8080/v1/4e/all/a9' \
