@@ -61,12 +61,13 @@ on_each_database! {
         commit(&place, &loader(), &mut Chain::default(), &batch(1, &[(0, 0, 5)])).unwrap();
         let other = db.schema("another");
         let connection = &mut place.connect();
-        let empty = Ledger::ensure(connection, &gpkafka::table::Ident::exact(&other)).unwrap();
-        let error = empty.require_no_other(connection, &place.job).unwrap_err().to_string();
+        let schema = gpkafka::table::Ident::exact(&other);
+        let empty = Ledger::ensure(connection, &schema).unwrap();
+        let error = Ledger::require_no_other(connection, &schema, &place.job).unwrap_err().to_string();
         assert!(error.contains(&format!("is in \"{}\".\"gpkafka_ledger\", not in \"{other}\"", place.schema)), "{error}");
         let (_, rest) = error.split_once("or move it: ").unwrap();
         db.execute(rest.split_once("; nothing").unwrap().0);
-        empty.require_no_other(connection, &place.job).unwrap();
+        Ledger::require_no_other(connection, &schema, &place.job).unwrap();
         assert_eq!(empty.read(connection, &place.job).unwrap().get(0).unwrap().next, 5);
     }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails right there")]
 
 mod decode_differential;
+mod dryrun;
 mod fence;
 mod flags;
 mod gpfdist_client;

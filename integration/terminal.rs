@@ -15,10 +15,11 @@ fn a_live_line_instead_of_one_a_batch() {
     let job = flow.job().commit("MINIMAL_INTERVAL: 500").text();
     let dir = std::env::temp_dir().join(crate::harness::unique("terminal"));
     std::fs::create_dir(&dir).unwrap();
-    let (file, seen) = (dir.join("job.yaml"), dir.join("seen"));
+    let (file, seen, pid) = (dir.join("job.yaml"), dir.join("seen"), dir.join("pid"));
     std::fs::write(&file, job).unwrap();
     let load = format!(
-        "stty cols 80; exec {} load {} --gpfdist-host 127.0.0.1 --gpfdist-port 0 --log-dir {}",
+        "stty cols 80; echo $$ >{}; exec {} load {} --gpfdist-host 127.0.0.1 --gpfdist-port 0 --log-dir {}",
+        pid.display(),
         executable().display(),
         file.display(),
         dir.display()
@@ -36,8 +37,7 @@ fn a_live_line_instead_of_one_a_batch() {
         let live = poll(Duration::from_secs(60), is_live);
         assert!(live.is_some(), "no live line: {}", text());
         assert!(!text().contains("/sec\r\n"), "a line a batch: {}", text());
-        let pid = Command::new("pgrep").args(["-P", &terminal.id().to_string()]).output().unwrap().stdout;
-        signal(String::from_utf8(pid).unwrap().trim().parse().unwrap(), "INT");
+        signal(std::fs::read_to_string(&pid).unwrap().trim().parse().unwrap(), "INT");
         let ended = poll(Duration::from_secs(60), || terminal.try_wait().unwrap());
         assert!(ended.is_some_and(|status| status.success()), "{ended:?}: {}", text());
         let text = text();

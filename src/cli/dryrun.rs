@@ -1,13 +1,20 @@
-//! `gpkafka dryrun FILE`: everything that can be validated without a server, and the SQL that a load would run.
+//! `gpkafka dryrun FILE`: everything that can be validated without a server, and the SQL that a load would run; with
+//! `--connect` also what the servers say, in the steps of a load and without a trace.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{DryrunArgs, Exit, console, files, load};
 use crate::config::Job;
-use crate::greenplum::{Connection, Definition, Insert, Ledger, Partitions, Settings, Target};
-use crate::job::run;
-use crate::kafka::Consumer;
+use crate::greenplum::{Chain, Connection, Insert, Ledger, Settings, Target};
+use crate::job::failure::Error;
+use crate::job::positions::{self, Known};
+use crate::job::{prepare, run};
+use crate::kafka::{Consumer, Watermarks};
+use crate::offset::Checkpoint;
+use crate::table::Column;
+use crate::units;
 
 /// How long the brokers may take with `--connect`.
 const KAFKA_WAIT: Duration = Duration::from_secs(20);
@@ -15,22 +22,24 @@ const KAFKA_WAIT: Duration = Duration::from_secs(20);
 /// Prints the SQL; with `--connect` asks database and brokers too.
 ///
 /// # Errors
-/// 64 for a wrong file, 1 for what a server says.
+/// 64 for a wrong file, 1 for what a server says; the SQL that is known without it is printed all the same.
 pub fn run(args: &DryrunArgs) -> Result<(), Exit> {
     let (job, warnings) = files::job(&args.file)?;
     let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref())?;
     let (host, gpfdist) = load::callback(&args.gpfdist, &job, server_file.as_ref());
     let host = host.unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned());
     let settings = job.greenplum_settings();
-    let mut text = String::new();
+    let dryrun = Dryrun { job: &job, settings: &settings, host: &host, port: gpfdist.port };
     for warning in warnings.iter().chain(&server_warnings) {
-        line(&mut text, &format!("-- warning: {warning}"));
+        console::print(&format!("-- warning: {warning}\n"))?;
     }
-    text.push_str(&plan(&job, &settings, &host, gpfdist.port));
-    if args.connect {
-        text.push_str(&connect(&job, &settings)?);
+    if !args.connect {
+        return console::print(&dryrun.offline());
     }
-    console::print(&text)
+    match dryrun.connected() {
+        Ok(text) => console::print(&text),
+        Err(error) => console::print(&dryrun.offline()).and(Err(Exit::failed(error))),
+    }
 }
 
 fn line(text: &mut String, line: &str) {
@@ -38,56 +47,118 @@ fn line(text: &mut String, line: &str) {
     let _infallible = writeln!(text, "{line}");
 }
 
-/// The statements of a load, in their order.
-fn plan(job: &Job, settings: &Settings, host: &str, port: u16) -> String {
-    let id = run::identity(job);
-    let mut text = String::new();
-    line(&mut text, &format!("-- job {}", id.hash()));
-    line(&mut text, &format!("-- topic {} at {} into {}", job.source.topic, job.source.brokers, job.target));
-    line(&mut text, "\n-- once: the ledger of committed offsets");
-    line(&mut text, &format!("{};", Ledger::create_sql(settings.metadata_schema(), true).trim_end()));
-    let (Some(insert), Some(columns)) = (Insert::unchecked(settings), &settings.columns) else {
-        line(&mut text, "\n-- COLUMNS are the target's own: --connect looks them up and shows the rest");
-        return text;
-    };
-    let definition = definition(job, settings, columns.clone(), host, port);
-    line(&mut text, "\n-- once per definition: the external table (Greenplum)");
-    line(&mut text, &format!("{};", definition.sql(true).trim_end()));
-    line(&mut text, "\n-- each batch");
-    line(&mut text, "BEGIN;");
-    line(&mut text, &format!("{};", insert.sql(&definition.table())));
-    line(
-        &mut text,
-        "-- rows sent = inserted + rejected is checked, the ledger rows are appended and their chain checked",
-    );
-    line(&mut text, "COMMIT;");
-    text
+/// A job, and where its segments would call.
+struct Dryrun<'a> {
+    job: &'a Job,
+    settings: &'a Settings,
+    host: &'a str,
+    port: u16,
 }
 
-fn definition(job: &Job, settings: &Settings, columns: Vec<crate::table::Column>, host: &str, port: u16) -> Definition {
-    Definition::new(&run::identity(job), &Partitions::All, settings, &columns, host, port)
-}
-
-/// What the servers say: the target, the INSERT, the topic.
-fn connect(job: &Job, settings: &Settings) -> Result<String, Exit> {
-    let mut text = String::new();
-    let mut connection = Connection::open(settings, "gpkafka dryrun").map_err(Exit::failed)?;
-    let target = Target::describe(&mut connection, settings).map_err(Exit::failed)?;
-    let insert = Insert::new(&target, settings).map_err(Exit::failed)?;
-    let plan = insert.try_out(&mut connection).map_err(Exit::failed)?;
-    line(&mut text, "\n-- EXPLAIN of the INSERT at the database");
-    for row in plan {
-        line(&mut text, &format!("--   {row}"));
+impl Dryrun<'_> {
+    fn offline(&self) -> String {
+        let (insert, columns) = (Insert::unchecked(self.settings), &self.settings.columns);
+        let mut text = self.heading();
+        match insert.zip(columns.as_ref()) {
+            Some((insert, columns)) => text.push_str(&self.statements(&insert, columns, true)),
+            None => line(&mut text, "\n-- COLUMNS are the target's own: --connect looks them up and shows the rest"),
+        }
+        text
     }
-    let consumer = Consumer::connect(&job.kafka_settings(1 << 20, 1)).map_err(Exit::failed)?;
-    let topic = consumer.topic(KAFKA_WAIT).map_err(Exit::failed)?;
-    let marks = consumer.watermarks(&topic.partitions, KAFKA_WAIT).map_err(Exit::failed)?;
-    let records: i64 = marks.values().map(|marks| marks.high - marks.low).sum();
-    line(
-        &mut text,
-        &format!("\n-- topic {}: {} partitions, about {records} records", job.source.topic, topic.partitions.len()),
-    );
-    Ok(text)
+
+    fn heading(&self) -> String {
+        let job = self.job;
+        let mut text = String::new();
+        line(&mut text, &format!("-- job {}", run::identity(job).hash()));
+        line(&mut text, &format!("-- topic {} at {} into {}", job.source.topic, job.source.brokers, job.target));
+        text
+    }
+
+    /// The statements of a load, in their order.
+    fn statements(&self, insert: &Insert, columns: &[Column], is_greenplum: bool) -> String {
+        let metadata = self.settings.metadata_schema();
+        let definition = prepare::definition(self.job, self.settings, columns, self.host, self.port).on(is_greenplum);
+        let database = if is_greenplum { "Greenplum" } else { "PostgreSQL" };
+        let mut text = String::new();
+        line(&mut text, "\n-- once: the ledger of committed offsets");
+        line(&mut text, &format!("{};", Ledger::create_sql(metadata, is_greenplum).trim_end()));
+        line(&mut text, &format!("\n-- once per definition: the external table ({database})"));
+        line(&mut text, &format!("{};", definition.sql(is_greenplum).trim_end()));
+        line(&mut text, "\n-- each batch");
+        line(&mut text, "BEGIN;");
+        line(&mut text, &format!("{};", insert.sql(&definition.table())));
+        line(&mut text, "-- rows sent = inserted + rejected, or the batch fails; then the offsets, a row a partition");
+        let [append, before] = Ledger::append_sql(metadata);
+        line(&mut text, &format!("{};", append.trim_end()));
+        line(&mut text, "-- the rows before them must be the ones that this load knows");
+        line(&mut text, &format!("{};", before.trim_end()));
+        line(&mut text, "COMMIT;");
+        text
+    }
+
+    /// All of it with the servers' own knowledge, and where a load would go on.
+    fn connected(&self) -> Result<String, Error> {
+        let mut connection = Connection::open(self.settings, "gpkafka dryrun")?;
+        let target = Target::describe(&mut connection, self.settings)?;
+        let insert = Insert::new(&target, self.settings)?;
+        prepare::decode_columns(self.job, &insert)?;
+        let plan = insert.try_out(&mut connection)?;
+        let chain = self.history(&mut connection)?;
+        let mut text = self.heading();
+        text.push_str(&self.statements(&insert, insert.source(), connection.dialect().is_greenplum()));
+        line(&mut text, "\n-- EXPLAIN of the INSERT at the database");
+        for row in plan {
+            line(&mut text, &format!("--   {row}"));
+        }
+        text.push_str(&self.positions(&chain)?);
+        Ok(text)
+    }
+
+    /// What the ledger says, without making one.
+    fn history(&self, connection: &mut Connection) -> Result<Chain, Error> {
+        let id = run::identity(self.job);
+        let metadata = self.settings.metadata_schema();
+        let chain = match Ledger::find(connection, metadata)? {
+            Some(ledger) => ledger.read(connection, &id)?,
+            None => Chain::default(),
+        };
+        if chain.is_empty() {
+            Ledger::require_no_other(connection, metadata, &id)?;
+        }
+        Ok(chain)
+    }
+
+    /// Where each partition would go on.
+    fn positions(&self, chain: &Chain) -> Result<String, Error> {
+        let consumer = Consumer::connect(&self.job.kafka_settings(1 << 20, 1))?;
+        let topic = consumer.topic(KAFKA_WAIT)?;
+        let partitions = prepare::wanted(self.job, &topic.partitions)?;
+        let watermarks = consumer.watermarks(&partitions, KAFKA_WAIT)?;
+        let known = Known {
+            topic: &topic.name,
+            topic_id: topic.id.as_deref(),
+            chain,
+            begun: &Checkpoint::default(),
+            watermarks: &watermarks,
+            fallback: self.job.source.fallback_offset,
+        };
+        let positions = positions::resume(&known)?;
+        Ok(self.told(&positions.starts, &watermarks))
+    }
+
+    fn told(&self, starts: &Checkpoint, watermarks: &BTreeMap<i32, Watermarks>) -> String {
+        let mut text = String::new();
+        let of = |count: i64| units::count(count.unsigned_abs());
+        let next = |partition: i32, marks: &Watermarks| starts.get(partition).unwrap_or(marks.low);
+        let left: i64 = watermarks.iter().map(|(&partition, marks)| marks.high - next(partition, marks)).sum();
+        let topic = &self.job.source.topic;
+        line(&mut text, &format!("\n-- topic {topic}: {} partitions, {} records to load", watermarks.len(), of(left)));
+        for (&partition, marks) in watermarks {
+            let next = next(partition, marks);
+            line(&mut text, &format!("--   partition {partition} goes on at offset {next} of {}", marks.high));
+        }
+        text
+    }
 }
 
 #[cfg(test)]
@@ -102,7 +173,8 @@ mod tests {
     fn the_statements_of_a_load() {
         let text = include_bytes!("../config/samples/t1_csv.yaml").to_vec();
         let job = crate::config::parse(Path::new("t1.yaml"), text, &Default::default()).unwrap();
-        let plan = plan(&job, &job.greenplum_settings(), "etl1", 8080);
+        let settings = job.greenplum_settings();
+        let plan = Dryrun { job: &job, settings: &settings, host: "etl1", port: 8080 }.offline();
         expect![[r#"
             -- job 03cd574a15d923eb0bc609d16321ae26
             -- topic topic_for_gpkafka at localhost:9092 into "public"."data_from_kafka"
@@ -137,7 +209,7 @@ mod tests {
             DISTRIBUTED BY (job);
 
             -- once per definition: the external table (Greenplum)
-            CREATE EXTERNAL TABLE "public"."gpkafkaloadext_517fc9f959076b267320eb0eba156b0c" (
+            CREATE EXTERNAL TABLE "public"."gpkafkaloadext_a0863e3d81a42ebbf88a225962081146" (
                 "cust_id" int,
                 "expenses" decimal(9,2)
             )
@@ -152,10 +224,33 @@ mod tests {
             SELECT "cust_id",
                    "expenses",
                    expenses * .0725
-              FROM "public"."gpkafkaloadext_517fc9f959076b267320eb0eba156b0c" AS ext;
-            -- rows sent = inserted + rejected is checked, the ledger rows are appended and their chain checked
+              FROM "public"."gpkafkaloadext_a0863e3d81a42ebbf88a225962081146" AS ext;
+            -- rows sent = inserted + rejected, or the batch fails; then the offsets, a row a partition
+            INSERT INTO "public"."gpkafka_ledger" (job, "partition", seq, kind, first, next, leader_epoch, inserted, rejected, filtered, bytes,
+                                  topic_id, batch, started_at, ended_at, instance, host, pid, os_user,
+                                  topic, database, schema, "table")
+            SELECT $1::pg_catalog.text, m.partition, m.seq, m.kind, m.first, m.next, m.leader_epoch,
+                   m.inserted, m.rejected, m.filtered, m.bytes,
+                   $12::pg_catalog.text, $13::pg_catalog.int8,
+                   pg_catalog.transaction_timestamp(), pg_catalog.statement_timestamp(),
+                   $14::pg_catalog.text, $15::pg_catalog.text, $16::pg_catalog.int4, $17::pg_catalog.text,
+                   $18::pg_catalog.text, $19::pg_catalog.text, $20::pg_catalog.text, $21::pg_catalog.text
+              FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.int4[]), pg_catalog.unnest($3::pg_catalog.int8[]),
+                              pg_catalog.unnest($4::pg_catalog.text[]), pg_catalog.unnest($5::pg_catalog.int8[]),
+                              pg_catalog.unnest($6::pg_catalog.int8[]), pg_catalog.unnest($7::pg_catalog.int4[]),
+                              pg_catalog.unnest($8::pg_catalog.int8[]), pg_catalog.unnest($9::pg_catalog.int8[]),
+                              pg_catalog.unnest($10::pg_catalog.int8[]), pg_catalog.unnest($11::pg_catalog.int8[]))
+                   AS m ("partition", seq, kind, first, next, leader_epoch, inserted, rejected, filtered, bytes)
+             ORDER BY m.partition;
+            -- the rows before them must be the ones that this load knows
+            SELECT l.partition, l.seq, l.next, l.batch, l.instance, l.host, l.pid
+              FROM "public"."gpkafka_ledger" l
+              JOIN ROWS FROM (pg_catalog.unnest($2::pg_catalog.int4[]),
+                              pg_catalog.unnest($3::pg_catalog.int8[])) AS wanted ("partition", seq)
+                ON wanted.partition = l.partition AND wanted.seq = l.seq
+             WHERE l.job = $1
+             ORDER BY l.partition;
             COMMIT;
-        "#]]
-        .assert_eq(&plan);
+        "#]].assert_eq(&plan);
     }
 }

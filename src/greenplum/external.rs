@@ -92,7 +92,15 @@ impl Definition {
         }
     }
 
-    /// The table's name: the original's prefix and a hash over all of the definition.
+    /// The same as a dialect has it: Greenplum needs no program, and its segments are what they are.
+    pub fn on(mut self, is_greenplum: bool) -> Self {
+        if is_greenplum {
+            (self.segment_program, self.segments) = (None, 0);
+        }
+        self
+    }
+
+    /// The table's name: the original's prefix and a hash over all of the definition, types as they are written.
     pub fn table(&self) -> TableName {
         let partitions = self.partitions.to_string();
         let (port, segments) = (self.port.to_string(), self.segments.to_string());
@@ -108,8 +116,8 @@ impl Definition {
     /// The CREATE statements as this dialect needs them, for showing them; the token is left as `<token>`.
     pub fn sql(&self, is_greenplum: bool) -> String {
         match is_greenplum {
-            true => external_greenplum::create(self, "<token>"),
-            false => external_postgres::create(self, "<token>"),
+            true => external_greenplum::create(self, &self.table(), "<token>"),
+            false => external_postgres::create(self, &self.table(), "<token>"),
         }
     }
 
@@ -147,23 +155,22 @@ impl ExternalTable {
     /// # Blocks
     /// For some statements, and for locks when a table must be dropped.
     pub fn ensure(connection: &mut Connection, definition: &Definition) -> Result<Self, Error> {
-        let mut definition = definition.clone();
-        definition.columns = canonical(connection, &definition.columns)?;
-        if connection.dialect().is_greenplum() {
-            (definition.segment_program, definition.segments) = (None, 0);
-        } else {
+        let is_greenplum = connection.dialect().is_greenplum();
+        let mut definition = definition.clone().on(is_greenplum);
+        if !is_greenplum {
             external_postgres::prepare(connection, &mut definition)?;
         }
-        if !definition.may_reuse && matches!(find(connection, &definition, &definition.table())?, Found::Same { .. }) {
-            drop_table(connection, &definition.table())?;
+        let name = definition.table();
+        definition.columns = canonical(connection, &definition.columns)?;
+        if !definition.may_reuse && matches!(find(connection, &definition, &name)?, Found::Same { .. }) {
+            drop_table(connection, &name)?;
         }
-        let mut made = Self::find_or_make(connection, &definition)?;
+        let mut made = Self::find_or_make(connection, &definition, name)?;
         made.dropped = sweep(connection, &definition, &made.name)?;
         Ok(made)
     }
 
-    fn find_or_make(connection: &mut Connection, definition: &Definition) -> Result<Self, Error> {
-        let name = definition.table();
+    fn find_or_make(connection: &mut Connection, definition: &Definition, name: TableName) -> Result<Self, Error> {
         let (mut is_reused, mut is_remade) = (true, false);
         for _ in 0..ATTEMPTS {
             match find(connection, definition, &name)? {
@@ -179,7 +186,7 @@ impl ExternalTable {
                     drop_table(connection, &name)?;
                     is_remade = true;
                 }
-                Found::Nothing => is_reused = !make(connection, definition)?,
+                Found::Nothing => is_reused = !make(connection, definition, &name)?,
             }
         }
         let text = "it is not what was just made; look for someone who alters it".to_owned();
@@ -195,11 +202,11 @@ fn find(connection: &mut Connection, definition: &Definition, name: &TableName) 
 }
 
 /// Whether it was us who made it: a rival may have been quicker.
-fn make(connection: &mut Connection, definition: &Definition) -> Result<bool, Error> {
+fn make(connection: &mut Connection, definition: &Definition, name: &TableName) -> Result<bool, Error> {
     let token = random_hex(16)?;
     let sql = match connection.dialect().is_greenplum() {
-        true => external_greenplum::create(definition, &token),
-        false => external_postgres::create(definition, &token),
+        true => external_greenplum::create(definition, name, &token),
+        false => external_postgres::create(definition, name, &token),
     };
     let Err(error) = connection.batch("creating the external table", &sql) else { return Ok(true) };
     connection.roll_back()?;

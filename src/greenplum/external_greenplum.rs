@@ -15,11 +15,11 @@ pub(super) const REJECT_LIMIT: i32 = i32::MAX;
 const FORMAT: [&str; 4] = ["delimiter '\t'", "null '\\N'", "escape '\\'", "newline 'LF'"];
 
 /// The CREATE statement.
-pub(super) fn create(definition: &Definition, token: &str) -> String {
+pub(super) fn create(definition: &Definition, name: &TableName, token: &str) -> String {
     fill(
         include_str!("../../sql/external_greenplum_create.sql"),
         &[
-            ("table", &definition.table()),
+            ("table", name),
             ("columns", &columns(&definition.columns)),
             ("location", &literal(&format!("{}{token}", definition.url()))),
             ("reject_limit", &REJECT_LIMIT),

@@ -16,12 +16,11 @@ use super::target;
 use crate::table::{Ident, TableName};
 
 /// The CREATE statements.
-pub(super) fn create(definition: &Definition, token: &str) -> String {
-    let parent = definition.table();
-    let children: Vec<_> = (0..definition.segments).map(|segment| child(definition, &parent, segment, token)).collect();
+pub(super) fn create(definition: &Definition, parent: &TableName, token: &str) -> String {
+    let children: Vec<_> = (0..definition.segments).map(|segment| child(definition, parent, segment, token)).collect();
     fill(
         include_str!("../../sql/external_postgres_create.sql"),
-        &[("table", &parent), ("columns", &columns(&definition.columns)), ("children", &children.concat())],
+        &[("table", parent), ("columns", &columns(&definition.columns)), ("children", &children.concat())],
     )
 }
 

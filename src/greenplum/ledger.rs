@@ -99,6 +99,13 @@ impl Ledger {
         )
     }
 
+    /// What appends a batch's rows, and what then reads the rows before them, for showing them.
+    pub fn append_sql(schema: &Ident) -> [String; 2] {
+        let ledger = Self::at(schema);
+        [include_str!("../../sql/ledger_append.sql"), include_str!("../../sql/ledger_before.sql")]
+            .map(|template| ledger.fill(template))
+    }
+
     /// Its name.
     pub fn table(&self) -> &TableName {
         &self.table

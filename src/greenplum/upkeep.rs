@@ -45,13 +45,14 @@ impl Ledger {
         }
     }
 
-    /// Refuses a job without history here whose history is in another schema: it would be loaded from the beginning
+    /// Refuses a job without history in this schema's ledger whose history is in another
+    /// schema's: it would be loaded from the beginning
     /// once more, and the two ledgers would not fence each other. To be asked while the job's partitions are held.
     ///
     /// # Errors
     /// [`Error::Target`] with the ledger that has it, and what to run to move it.
-    pub fn require_no_other(&self, connection: &mut Connection, job: &JobId) -> Result<(), Error> {
-        let params: [&(dyn postgres::types::ToSql + Sync); 2] = [&Self::NAME, &self.table().schema.as_str()];
+    pub fn require_no_other(connection: &mut Connection, schema: &Ident, job: &JobId) -> Result<(), Error> {
+        let params: [&(dyn postgres::types::ToSql + Sync); 2] = [&Self::NAME, &schema.as_str()];
         let sql = include_str!("../../sql/ledgers_elsewhere.sql");
         let schemas = connection.query("looking for other ledgers", sql, &params)?;
         let others = schemas.iter().map(|row| Self::at(&Ident::exact(row.get::<_, String>("schema"))));
@@ -63,7 +64,7 @@ impl Ledger {
         let found = connection.query("looking for the job in other ledgers", &sql, &[&job.hash()])?;
         match found.first() {
             None => Ok(()),
-            Some(row) => Err(elsewhere(job, self.table(), &Ident::exact(row.get::<_, String>(0)))),
+            Some(row) => Err(elsewhere(job, Self::at(schema).table(), &Ident::exact(row.get::<_, String>(0)))),
         }
     }
 }

@@ -9,14 +9,15 @@ use super::failure::Error;
 use super::launch::workers_max;
 use super::positions::{self, Known, Positions, Reset};
 use super::report::say;
-use super::run::{Memory, QUEUE_SHARE, Run};
-use crate::config::{ErrorLimit, Format};
+use super::run::{Memory, QUEUE_SHARE, Run, identity};
+use crate::config::{ErrorLimit, Format, Job};
 use crate::decode;
 use crate::greenplum::{
     self, Chain, Claim, Commit, Connection, Definition, Entry, ExternalTable, Holder, Insert, Kind, Ledger, Load,
     Loader, Partitions, Settings, Target,
 };
 use crate::kafka::{self, Consumer, Watermarks};
+use crate::table::Column;
 use crate::units;
 
 /// How long the brokers may take to answer at the start.
@@ -45,9 +46,9 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let mut connection = Connection::open(&settings, &name)?;
     let target = Target::describe(&mut connection, &settings)?;
     let insert = Insert::new(&target, &settings)?;
-    let columns = decode_columns(run, &insert)?;
+    let columns = decode_columns(run.job, &insert)?;
     let (consumer, topic) = topic(run)?;
-    let partitions = wanted(run, &topic.partitions)?;
+    let partitions = wanted(run.job, &topic.partitions)?;
     let holder = claim(run, memory, &settings, &partitions)?;
     memory.session = Some(connection.pid());
     let external = external(run, memory, &mut connection, &insert, &settings)?;
@@ -59,7 +60,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let ledger = Ledger::ensure(&mut connection, settings.metadata_schema())?;
     let mut chain = ledger.read(&mut connection, &run.id)?;
     if chain.is_empty() {
-        ledger.require_no_other(&mut connection, &run.id)?;
+        Ledger::require_no_other(&mut connection, settings.metadata_schema(), &run.id)?;
     }
     settle_doubt(run, memory, &chain);
     check_succession(run, memory, &chain)?;
@@ -117,15 +118,16 @@ fn topic(run: &Run<'_>) -> Result<(Consumer, kafka::Topic), Error> {
     Ok((consumer, topic))
 }
 
-fn wanted(run: &Run<'_>, found: &[i32]) -> Result<Vec<i32>, Error> {
-    let Some(asked) = &run.job.source.partitions else { return Ok(found.to_vec()) };
+/// The partitions to load, of those that the topic has.
+///
+/// # Errors
+/// PARTITIONS names none of them.
+pub fn wanted(job: &Job, found: &[i32]) -> Result<Vec<i32>, Error> {
+    let Some(asked) = &job.source.partitions else { return Ok(found.to_vec()) };
     let wanted: Vec<i32> = found.iter().copied().filter(|&partition| asked.contains(partition)).collect();
     if wanted.is_empty() {
-        return Err(Error::NoPartition {
-            topic: run.job.source.topic.clone(),
-            count: found.len(),
-            wanted: asked.to_string(),
-        });
+        let topic = job.source.topic.clone();
+        return Err(Error::NoPartition { topic, count: found.len(), wanted: asked.to_string() });
     }
     Ok(wanted)
 }
@@ -153,11 +155,7 @@ fn external(
     insert: &Insert,
     settings: &Settings,
 ) -> Result<ExternalTable, Error> {
-    let partitions = match &run.job.source.partitions {
-        None => Partitions::All,
-        Some(asked) => Partitions::Only(asked.ranges().iter().cloned().flatten().take(PARTITIONS_MAX).collect()),
-    };
-    let mut definition = Definition::new(&run.id, &partitions, settings, insert.source(), &run.host, run.server.port());
+    let mut definition = definition(run.job, settings, insert.source(), &run.host, run.server.port());
     definition.may_reuse = run.options.reuse_tables || memory.has_run;
     let external = ExternalTable::ensure(connection, &definition)?;
     if external.is_reused {
@@ -170,6 +168,15 @@ fn external(
     }
     run.server.accept_path(&external.path);
     Ok(external)
+}
+
+/// The external table of a job whose segments call `host:port`.
+pub fn definition(job: &Job, settings: &Settings, columns: &[Column], host: &str, port: u16) -> Definition {
+    let partitions = match &job.source.partitions {
+        None => Partitions::All,
+        Some(asked) => Partitions::Only(asked.ranges().iter().cloned().flatten().take(PARTITIONS_MAX).collect()),
+    };
+    Definition::new(&identity(job), &partitions, settings, columns, host, port)
 }
 
 /// The original's line, once all names in it are known to be right.
@@ -291,12 +298,16 @@ fn remember_ends(run: &Run<'_>, memory: &mut Memory, marks: &BTreeMap<i32, Water
     }
 }
 
-fn decode_columns(run: &Run<'_>, insert: &Insert) -> Result<Vec<decode::Column>, Error> {
-    let takes_one = matches!(run.job.value.format, Format::Json | Format::Jsonl { .. } | Format::Binary);
+/// The columns of a message, as the decoder sees them.
+///
+/// # Errors
+/// The format fills one column, and the target, whose columns they are, has more.
+pub fn decode_columns(job: &Job, insert: &Insert) -> Result<Vec<decode::Column>, Error> {
+    let takes_one = matches!(job.value.format, Format::Json | Format::Jsonl { .. } | Format::Binary);
     if takes_one && insert.source().len() != 1 {
-        return Err(Error::OneColumn { target: run.job.target.to_string(), count: insert.source().len() });
+        return Err(Error::OneColumn { target: job.target.to_string(), count: insert.source().len() });
     }
-    Ok(match &run.job.value.columns {
+    Ok(match &job.value.columns {
         Some(columns) => columns
             .iter()
             .map(|column| decode::Column {
