@@ -15,8 +15,8 @@ fn cells(outcome: &Outcome) -> Vec<Vec<String>> {
 
 on_each_database! {
     fn check_shows_commits_and_lag(db) {
-        let flow = Flow::new(db, "checked", 1);
-        let job = flow.job();
+        let flow = Flow::new(db, "checked", 2);
+        let job = flow.job().source("PARTITIONS: (0)");
         check(&job.text(), &[]).expect_code(0).expect_text("nothing has been committed yet");
         for round in 0..2 {
             flow.produce(0, round * 10..round * 10 + 10);
@@ -26,6 +26,9 @@ on_each_database! {
         let latest = cells(&check(&job.text(), &[]).expect_code(0));
         assert_eq!(latest.len(), 1, "{latest:?}");
         assert_eq!((latest[0][0].as_str(), &latest[0][3..]), ("0", &["10", "20", "load", "10", "0", "3"].map(str::to_owned)[..]));
+        flow.produce(1, 0..7);
+        let both = cells(&check(&flow.job().text(), &["--name", "nightly"]).expect_code(0).expect_text("  nightly  topic"));
+        assert_eq!((both.len(), both[1].join(" ")), (2, "1 - - - - - - - 7".to_owned()));
         let all = cells(&check(&job.text(), &["--show-commit-history", "all"]).expect_code(0));
         let spans: Vec<_> = all.iter().map(|row| (row[3].as_str(), row[4].as_str(), row[8].as_str())).collect();
         assert_eq!(spans, [("0", "10", "-"), ("10", "20", "3")]);

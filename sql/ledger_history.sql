@@ -6,4 +6,4 @@ SELECT "partition", seq, kind, first, next, batch, inserted, rejected, filtered,
           FROM {ledger}
          WHERE job = $1) AS history
  WHERE $2 OR age = 1
- ORDER BY ended_at, "partition", seq
+ ORDER BY CASE WHEN $2 THEN ended_at END, "partition", seq

@@ -9,7 +9,7 @@ use crate::config::Job;
 use crate::greenplum::{Connection, HistoryRow, Ledger, Target};
 use crate::job::report::{Reporter as _, say};
 use crate::job::run;
-use crate::kafka::{Consumer, Error};
+use crate::kafka::{Consumer, Error, Watermarks};
 use crate::units;
 
 /// Lag is an extra: a broker that does not answer may not hold up the history.
@@ -36,42 +36,48 @@ pub fn run(args: &CheckArgs) -> Result<(), Exit> {
     };
     if rows.is_empty() {
         Target::require(&mut connection, &settings).map_err(Exit::failed)?;
+        Ledger::require_no_other(&mut connection, settings.metadata_schema(), &id).map_err(Exit::failed)?;
     }
-    let ends = ends(&job);
-    let mut text = format!("job {}  topic {} into {}\n", id.hash(), job.source.topic, job.target);
+    let marks = watermarks(&job);
+    let name = args.file.name.as_deref().map_or_else(String::new, |name| format!("  {name}"));
+    let mut text = format!("job {}{name}  topic {} into {}\n", id.hash(), job.source.topic, job.target);
     if rows.is_empty() {
         text.push_str("nothing has been committed yet\n");
-    } else {
-        text.push_str(&table(&rows, ends.as_ref().ok()));
     }
-    match ends {
+    let none = BTreeMap::new();
+    let cells = cells(&rows, marks.as_ref().unwrap_or(&none));
+    if cells.len() > 1 {
+        text.push_str(&aligned(&cells));
+    }
+    match marks {
         Err(error @ Error::UnknownTopic { .. }) => console::print(&text).and(Err(Exit::failed(error))),
         Err(error) => console::print(&format!("{text}lag is unknown: {error}\n")),
         Ok(_) => console::print(&text),
     }
 }
 
-/// The end of each partition, or why it cannot be told.
-fn ends(job: &Job) -> Result<BTreeMap<i32, i64>, Error> {
+/// What the topic has in each of the job's partitions, or why it cannot be told.
+fn watermarks(job: &Job) -> Result<BTreeMap<i32, Watermarks>, Error> {
     let consumer = Consumer::connect(&job.kafka_settings(1 << 20, 1))?;
-    let topic = consumer.topic(KAFKA_WAIT)?;
-    consumer.ends(&topic.partitions, KAFKA_WAIT)
+    let mut partitions = consumer.topic(KAFKA_WAIT)?.partitions;
+    partitions.retain(|&partition| job.source.partitions.as_ref().is_none_or(|asked| asked.contains(partition)));
+    consumer.watermarks(&partitions, KAFKA_WAIT)
 }
 
-/// Columns as the original names them, then ours.
-fn table(rows: &[HistoryRow], ends: Option<&BTreeMap<i32, i64>>) -> String {
-    const HEAD: [&str; 9] =
-        ["PartitionID", "StartTime", "EndTime", "BeginOffset", "EndOffset", "Kind", "Rows", "Rejected", "Lag"];
+/// Columns as the original names them, then ours. A partition of which nothing is committed has its lag alone.
+const HEAD: [&str; 9] =
+    ["PartitionID", "StartTime", "EndTime", "BeginOffset", "EndOffset", "Kind", "Rows", "Rejected", "Lag"];
+
+fn cells(rows: &[HistoryRow], marks: &BTreeMap<i32, Watermarks>) -> Vec<[String; 9]> {
+    let newest: BTreeMap<i32, i64> = rows.iter().map(|row| (row.partition, row.seq)).collect();
+    let lag = |partition: i32, next: Option<i64>| {
+        let lag = marks.get(&partition).map(|marks| (marks.high - next.unwrap_or(marks.low)).max(0));
+        lag.map_or_else(|| "-".to_owned(), |lag| units::count(lag.unsigned_abs()))
+    };
     let mut cells = vec![HEAD.map(str::to_owned)];
-    let mut newest = BTreeMap::new();
-    for row in rows {
-        newest.insert(row.partition, row.seq);
-    }
-    for row in rows {
+    cells.extend(rows.iter().map(|row| {
         let is_newest = newest.get(&row.partition) == Some(&row.seq);
-        let end = ends.filter(|_| is_newest).and_then(|ends| ends.get(&row.partition));
-        let lag = end.map(|end| units::count((end - row.next).max(0).unsigned_abs()));
-        cells.push([
+        [
             row.partition.to_string(),
             format!("{:.0}", row.started),
             format!("{:.0}", row.ended),
@@ -80,10 +86,15 @@ fn table(rows: &[HistoryRow], ends: Option<&BTreeMap<i32, i64>>) -> String {
             row.kind.as_str().to_owned(),
             row.inserted.to_string(),
             row.rejected.to_string(),
-            lag.unwrap_or_else(|| "-".to_owned()),
-        ]);
+            if is_newest { lag(row.partition, Some(row.next)) } else { "-".to_owned() },
+        ]
+    }));
+    for &partition in marks.keys().filter(|partition| !newest.contains_key(partition)) {
+        let mut row = HEAD.map(|_| "-".to_owned());
+        (row[0], row[8]) = (partition.to_string(), lag(partition, None));
+        cells.push(row);
     }
-    aligned(&cells)
+    cells
 }
 
 fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
