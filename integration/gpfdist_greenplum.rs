@@ -6,7 +6,7 @@ use gpkafka::gpfdist::{Cause, Session};
 use postgres::Client;
 
 use crate::gpfdist_peer::{Host, PATH, SOON, index, push};
-use crate::harness::{Database, greenplum, rows, wait_until};
+use crate::harness::{Database, Output, Supervised, User, directory, free_port, greenplum, rows, wait_until};
 
 /// A server, an external table that names it, and a target.
 struct Load {
@@ -146,4 +146,61 @@ fn a_table_joined_with_itself_fails_with_the_reason() {
     let failed = load.insert(&format!("UNION ALL SELECT * FROM {}.e", load.schema)).unwrap_err();
     assert!(failed.contains("cannot be read a second time"), "{failed}");
     assert!(session.status().refused.is_some());
+}
+
+/// Rows with everything that TEXT escapes, as a file has them.
+fn file_of_rows() -> Vec<u8> {
+    let notes = ["plain", "tab \\t and \\\\", "\\N", "", "line \\n feed", "ünïcödé €", "'quoted' \"twice\""];
+    let row = |number: usize| format!("{number}\t{}\n", notes[number % notes.len()]);
+    (0..200_000).map(row).collect::<String>().into_bytes()
+}
+
+/// The same file behind our server and behind Greenplum's own: the tables are the same.
+#[test]
+fn a_file_comes_through_as_gpfdist_serves_it() {
+    let Some(db) = greenplum(2) else { return };
+    let home = std::env::var("GPHOME").unwrap_or_else(|_| "/usr/local/greenplum-db".to_owned());
+    let program = std::path::Path::new(&home).join("bin/gpfdist");
+    assert!(program.is_file(), "a Greenplum server comes with {}", program.display());
+    let (schema, dir, port) = (db.schema("file"), directory("gpfdist", User::current()), free_port());
+    let bytes = file_of_rows();
+    std::fs::write(dir.join("rows.txt"), &bytes).unwrap();
+    let mut server = std::process::Command::new(&program);
+    server.env("LD_LIBRARY_PATH", format!("{home}/lib")).args(["-p", &port.to_string(), "-d"]).arg(&dir);
+    let _theirs = Supervised::start(&server, User::current(), "TERM", &Output::log(&dir.join("gpfdist.log")));
+    wait_until(SOON, "gpfdist", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+
+    let host = Host::start();
+    let create = |name: &str, location: String| {
+        db.execute(&format!("CREATE TABLE {schema}.{name} (id int, note text) DISTRIBUTED BY (id)"));
+        db.execute(&format!(
+            "CREATE EXTERNAL TABLE {schema}.{name}_ext (LIKE {schema}.{name}) LOCATION ('{location}')
+             FORMAT 'TEXT' (DELIMITER E'\\t' NULL '\\N' ESCAPE '\\' NEWLINE 'LF') ENCODING 'UTF8'"
+        ));
+    };
+    create("theirs", format!("gpfdist://127.0.0.1:{port}/rows.txt"));
+    create("ours", format!("gpfdist://127.0.0.1:{}{PATH}", host.server.port()));
+    db.execute(&format!("INSERT INTO {schema}.theirs SELECT * FROM {schema}.theirs_ext"));
+    let mut client = db.connect();
+    client.batch_execute("BEGIN").unwrap();
+    let xid =
+        "SELECT distributed_id FROM gp_distributed_xacts WHERE gp_session_id = current_setting('gp_session_id')::int";
+    let session = host.open_for(rows(&mut client, xid)[0].trim());
+    let mut first = 0;
+    for block in bytes.split_inclusive(|byte| *byte == b'\n').collect::<Vec<_>>().chunks(1000) {
+        let count = u32::try_from(block.len()).unwrap();
+        session.push(&index(0, first, count), block.concat().into());
+        first += i64::from(count);
+    }
+    session.seal();
+    let inserted = client.execute(&format!("INSERT INTO {schema}.ours SELECT * FROM {schema}.ours_ext"), &[]).unwrap();
+    client.batch_execute("COMMIT").unwrap();
+    session.finish();
+    assert_eq!((inserted, session.failure()), (200_000, None));
+    let differences = format!(
+        "SELECT count(*) FROM ((TABLE {schema}.ours EXCEPT ALL TABLE {schema}.theirs)
+         UNION ALL (TABLE {schema}.theirs EXCEPT ALL TABLE {schema}.ours)) d"
+    );
+    assert_eq!(db.rows(&format!("SELECT count(*) FROM {schema}.theirs")), ["200000"]);
+    assert_eq!(db.rows(&differences), ["0"]);
 }
