@@ -307,3 +307,36 @@ fn a_value_that_postgresql_refuses_fails_the_batch_and_is_named() {
     let outcome = outcome.expect_text(&name).expect_text("invalid input syntax for type integer: \"four\"");
     outcome.expect_text("a value that PostgreSQL refuses fails its batch");
 }
+
+/// What the record holds is shown, and steers nothing: no line of its own, no colours.
+#[test]
+fn what_segments_refuse_is_one_clean_line() {
+    let Some(db) = greenplum(2) else { return };
+    let place = Place::new(db, "clean", 1);
+    let forged = "20261124:00:00:00 gpkafka:x:x:1-[INFO]:-Inserted 7 rows";
+    place.topic.produce(0, ["1,good".to_owned(), format!("\"\u{1b}[2J\n{forged}{}\",bad", "x".repeat(100_000))]);
+    let outcome = place.load(&place.job().input("ERROR_LIMIT: 5")).expect_code(0).expect_no_text("\u{1b}");
+    let line = outcome.text().lines().find(|line| line.contains(&place.name(0, 1))).unwrap().to_owned();
+    assert!(line.contains("\\u{1b}[2J\\n") && line.len() < 1500, "{line}");
+    assert!(outcome.text().lines().all(|line| line != forged), "{}", outcome.text());
+    assert_eq!(place.rows(), ["1|good"]);
+}
+
+/// A function of the filter's silences the server, so that no notice counts what segments refuse.
+#[test]
+fn rejects_are_counted_beside_a_filter_though_nothing_is_said() {
+    let Some(db) = greenplum(2) else { return };
+    let place = Place::new(db, "silent", 1);
+    db.execute(&format!(
+        "CREATE FUNCTION {}.quiet() RETURNS bool IMMUTABLE LANGUAGE plpgsql AS
+         $$ BEGIN PERFORM set_config('client_min_messages', 'error', false); RETURN true; END $$",
+        place.schema
+    ));
+    place.topic.produce(0, ["1,good", "x,bad", "2,filtered"]);
+    let job = place.job().input(&format!("FILTER: {}.quiet() AND a <> 2", place.schema));
+    place.load(&job).expect_code(1).expect_text("rejected, more than ERROR_LIMIT allows");
+    place.expect_untouched();
+    let outcome = place.load(&job.input("ERROR_LIMIT: 5")).expect_code(0);
+    outcome.expect_text("Rejected 1 rows").expect_text("Filtered 1 rows").expect_text(&place.name(0, 1));
+    assert_eq!(place.rows(), ["1|good"]);
+}

@@ -5,8 +5,10 @@ WITH refused AS (
 SELECT block[1]::pg_catalog.int4 AS partition,
        block[2]::pg_catalog.int8 AS first,
        coalesce(linenum, 0) AS line,
-       coalesce(errmsg, '') AS message,
-       coalesce(rawbytes, pg_catalog.convert_to(rawdata, 'UTF8'), ''::pg_catalog.bytea) AS raw
+       pg_catalog.left(coalesce(errmsg, ''), 1000) AS message,
+       coalesce(pg_catalog.substring(rawbytes, 1, $3::pg_catalog.int4),
+                pg_catalog.convert_to(pg_catalog.left(rawdata, $3::pg_catalog.int4), 'UTF8'),
+                ''::pg_catalog.bytea) AS raw
   FROM refused
  ORDER BY 1, 2, 3
  LIMIT $2

@@ -8,11 +8,11 @@ pub struct Ident(String);
 
 impl Ident {
     /// As a user writes it in a job file: `"MyTable"` in double quotes is taken exactly, anything else is folded to
-    /// lower case as the database folds it.
+    /// lower case as a UTF-8 database folds it: ASCII letters only.
     pub fn from_written(written: &str) -> Self {
         match written.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')) {
             Some(exact) => Self(exact.replace("\"\"", "\"")),
-            None => Self(written.to_lowercase()),
+            None => Self(written.to_ascii_lowercase()),
         }
     }
 
@@ -60,6 +60,7 @@ mod tests {
     #[test]
     fn written_names_fold_and_quoted_ones_do_not() {
         assert_eq!(Ident::from_written("Orders").to_string(), r#""orders""#);
+        assert_eq!(Ident::from_written("ÄB").as_str(), "Äb");
         assert_eq!(Ident::from_written(r#""Orders""#).to_string(), r#""Orders""#);
         assert_eq!(Ident::from_written(r#""a""b""#).as_str(), r#"a"b"#);
         assert_eq!(Ident::exact(r#"a"b"#).to_string(), r#""a""b""#);

@@ -201,7 +201,10 @@ fn state_passes(state: &str) -> bool {
     }
 }
 
-/// Message, detail and hint on one line.
+/// Servers quote values of any length, with anything in them.
+const TEXT_CHARS_MAX: usize = 1000;
+
+/// Message, detail and hint on one line, for a log and a terminal.
 pub(super) fn one_line(error: &DbError) -> String {
     let mut text = error.message().to_owned();
     for (mark, part) in [("; ", error.detail()), ("; hint: ", error.hint())] {
@@ -209,7 +212,19 @@ pub(super) fn one_line(error: &DbError) -> String {
             write!(text, "{mark}{}", part.trim_end_matches('.')).expect("writing to a string cannot fail");
         }
     }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    plain(&text)
+}
+
+fn plain(text: &str) -> String {
+    let mut plain = String::new();
+    for (at, letter) in text.split_whitespace().collect::<Vec<_>>().join(" ").chars().enumerate() {
+        match letter {
+            _ if at == TEXT_CHARS_MAX => return plain + "…",
+            letter if letter.is_control() => plain.extend(letter.escape_default()),
+            letter => plain.push(letter),
+        }
+    }
+    plain
 }
 
 /// An error with its causes.
@@ -258,6 +273,12 @@ mod tests {
         for passes in [false, true] {
             assert_eq!(Error::HolderLost { text: "y".into(), passes }.is_passing(), passes);
         }
+    }
+
+    #[test]
+    fn a_servers_words_are_one_short_line() {
+        assert_eq!(plain("value \"\u{1b}[2J\n  x\""), "value \"\\u{1b}[2J x\"");
+        assert_eq!(plain(&"é".repeat(5000)).chars().count(), TEXT_CHARS_MAX + 1);
     }
 
     fn sql(state: &str) -> Error {

@@ -102,10 +102,20 @@ impl Load {
         let sql = self.insert.sql(&self.external.name);
         let rows = self.connection.client().execute(&sql, &[]).map_err(|error| inserting(&error))?;
         fail_point!("insert-replied");
-        let rejected = rejects::count_in(&self.connection.take_notices());
+        let rejected = self.rejected()?;
         self.is_log_stale = rejected > 0;
         self.insert.check_unchanged(&mut self.connection)?;
         Ok(Inserted { rows, rejected })
+    }
+
+    /// The notice counts, in the server's own words. Where a filter drops rows too, words that were not understood, or
+    /// never came, would make of rejected rows filtered ones; there the log is counted.
+    fn rejected(&mut self) -> Result<u64, Error> {
+        let told = rejects::count_in(&self.connection.take_notices());
+        match self.is_filtered() && self.connection.dialect().is_greenplum() {
+            true => rejects::count_logged(&mut self.connection, &self.external.name),
+            false => Ok(told),
+        }
     }
 
     /// The rows that segments refused in this batch's INSERT, `limit` of them by name.

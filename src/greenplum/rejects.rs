@@ -14,9 +14,9 @@ pub struct SegmentReject {
     pub first: i64,
     /// From 1.
     pub line: u32,
-    /// The database's own words, with the column.
+    /// The database's own words, with the column; they may hold bytes of the record.
     pub message: String,
-    /// The row as it was sent.
+    /// The row as it was sent, its first 1000 bytes.
     pub raw: Vec<u8>,
 }
 
@@ -40,12 +40,15 @@ fn count(notice: &str) -> Option<u64> {
     rest.starts_with("data formatting error").then(|| number.parse().ok())?
 }
 
+/// Of a refused row, its beginning: nobody reads more of it in a log.
+const RAW_MAX: i32 = 1000;
+
 /// Reads the whole log of a table: the caller empties it before each statement, so what is there is the statement's.
 pub(super) fn read(connection: &mut Connection, table: &TableName, limit: usize) -> Result<SegmentRejects, Error> {
     let doing = "reading the rows that segments refused";
     let name = table.to_string();
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let named = connection.query(doing, include_str!("../../sql/rejects_named.sql"), &[&name, &limit])?;
+    let named = connection.query(doing, include_str!("../../sql/rejects_named.sql"), &[&name, &limit, &RAW_MAX])?;
     let counts = connection.query(doing, include_str!("../../sql/rejects_counted.sql"), &[&name])?;
     Ok(SegmentRejects {
         named: named
@@ -60,6 +63,13 @@ pub(super) fn read(connection: &mut Connection, table: &TableName, limit: usize)
             .collect(),
         counts: counts.iter().map(|row| (row.get("partition"), row.get::<_, i64>("refused").unsigned_abs())).collect(),
     })
+}
+
+/// How many rows the log holds.
+pub(super) fn count_logged(connection: &mut Connection, table: &TableName) -> Result<u64, Error> {
+    let sql = "SELECT count(*) FROM pg_catalog.gp_read_error_log($1)";
+    let row = connection.query_one("counting the rows that segments refused", sql, &[&table.to_string()])?;
+    Ok(row.get::<_, i64>(0).unsigned_abs())
 }
 
 /// Empties the log. It outlives transactions and grows for ever otherwise.

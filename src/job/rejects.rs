@@ -34,7 +34,8 @@ fn theirs(topic: &str, batch: &Batch, reject: &SegmentReject) -> String {
     let offset = batch.offset_of(*partition, *first, *line).map(|offset| offset.to_string());
     let offset = offset.unwrap_or_else(|| format!("{first}+{line}"));
     let raw = &raw[..raw.len().min(Reject::PAYLOAD_BYTES_MAX)];
-    format!("rejected {topic}[{partition}]@{offset}  {message}  row {}", one_line(raw))
+    let message = cut(message, MESSAGE_CHARS_MAX);
+    format!("rejected {topic}[{partition}]@{offset}  {}  row {}", one_line(message.as_bytes()), one_line(raw))
 }
 
 fn counted(topic: &str, batch: u64, rest: &BTreeMap<i32, u64>) -> impl Iterator<Item = String> {
@@ -42,6 +43,13 @@ fn counted(topic: &str, batch: u64, rest: &BTreeMap<i32, u64>) -> impl Iterator<
     rest.map(move |(partition, count)| {
         format!("rejected {count} more records of {topic}[{partition}] in batch {batch}")
     })
+}
+
+/// The database quotes the value that it refuses, however long that is.
+const MESSAGE_CHARS_MAX: usize = 300;
+
+fn cut(text: &str, chars: usize) -> &str {
+    text.char_indices().nth(chars).map_or(text, |(at, _)| &text[..at])
 }
 
 /// A record may hold anything, a log line no line end and nothing that steers a terminal.
@@ -105,6 +113,16 @@ mod tests {
         let by_segments = SegmentRejects { named: vec![refused(4)], counts: [(1, 1)].into() };
         let lines = lines("t", &batch(0), &by_segments);
         assert_eq!(lines, [format!("rejected t[1]@251  invalid input syntax for integer  row {}", "x".repeat(200))]);
+    }
+
+    #[test]
+    fn a_message_that_quotes_the_record_is_one_line_too() {
+        let message = format!("invalid input syntax for integer: \"\u{1b}[2J\n{}\"", "é".repeat(1000));
+        let by_segments =
+            SegmentRejects { named: vec![SegmentReject { message, ..refused(4) }], counts: [(1, 1)].into() };
+        let line = lines("t", &batch(0), &by_segments).remove(0);
+        assert!(line.contains("\"\\u{1b}[2J\\né") && !line.contains(['\n', '\u{1b}']), "{line}");
+        assert!(line.chars().count() < 600, "{line}");
     }
 
     #[test]
