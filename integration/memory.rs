@@ -63,6 +63,20 @@ fn expect_bounded(flow: &Flow<'_>, rows: i64) {
 }
 
 on_each_database! {
+    /// Records of several megabytes among many small ones, all produced beforehand, and a slow database: memory is short
+    /// all the time, and still the large ones get theirs.
+    fn large_records_are_not_passed_by_for_ever(db) {
+        let mut flow = Flow::new(db, "giants", PARTITIONS);
+        flow.pad = 3_000_000;
+        flow.produce(0, 0..10);
+        flow.pad = 1000;
+        (1..PARTITIONS).for_each(|partition| flow.produce(partition, 0..20_000));
+        let job = flow.job().commit("MAX_ROW: 20000").commit("MINIMAL_INTERVAL: 0");
+        let outcome = flow.loader(&job).args(["--memory", "16", "--quit-at-eof"]).run();
+        outcome.expect_code(0).expect_text("Inserted 60010 rows");
+        flow.expect(&[(0, 0..10), (1, 0..20_000), (2, 0..20_000), (3, 0..20_000)]);
+    }
+
     fn small_records_stay_inside_the_budget(db) {
         let mut flow = Flow::new(db, "small", PARTITIONS);
         flow.pad = 200 - 43;

@@ -21,6 +21,14 @@ impl Rows {
         self.rows.clear();
     }
 
+    /// Gives the memory back, and the rows with it, where it is more than so many bytes.
+    pub fn shrink_to(&mut self, bytes_max: usize) {
+        let fields = self.fields.capacity() * size_of::<(usize, bool)>() + self.rows.capacity() * size_of::<usize>();
+        if self.bytes.capacity() + fields > bytes_max {
+            *self = Self::default();
+        }
+    }
+
     /// Adds bytes to the field that is open.
     pub fn extend(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);

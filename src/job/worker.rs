@@ -28,6 +28,9 @@ const QUIET: Duration = Duration::from_millis(10);
 /// Records taken from librdkafka at once: enough that the call costs nothing beside them.
 const RECORDS_PER_POLL: usize = 1000;
 
+/// Memory for the rows of one record that a worker keeps for the next; what a giant took more goes back.
+const ROWS_BYTES_MAX: usize = 1 << 20;
+
 /// What a worker tells the brain.
 #[derive(Debug)]
 pub enum Told {
@@ -173,13 +176,14 @@ impl Hand {
         if until.is_some_and(|until| record.offset >= until) {
             return self.end(record.partition, record.offset);
         }
-        self.rows.clear();
-        let decoded = self.decoder.decode(record, &mut self.rows);
         let payload = record.payload.map_or(0, <[u8]>::len);
         if !self.make_room(record.partition, next, payload) {
             return;
         }
+        self.rows.clear();
+        let decoded = self.decoder.decode(record, &mut self.rows);
         self.add(record, decoded);
+        self.rows.shrink_to(ROWS_BYTES_MAX);
     }
 
     fn add(&mut self, record: &Record<'_>, decoded: Result<(), Reason>) {
@@ -209,7 +213,7 @@ impl Hand {
             return true;
         }
         let wanted = self.limits.bytes.max(payload);
-        let Some(permit) = self.permit(partition, wanted) else { return false };
+        let Some(permit) = self.permit(wanted) else { return false };
         if let Some(filling) = self.lanes.get_mut(&partition) {
             filling.block = Some(BlockBuilder::new(partition, next, self.generation, permit));
         }
@@ -217,13 +221,14 @@ impl Hand {
     }
 
     /// Waits for memory. Half-full blocks of other partitions are sent first: their permits can only return that way.
-    fn permit(&mut self, _partition: i32, bytes: usize) -> Option<Permit> {
+    fn permit(&mut self, bytes: usize) -> Option<Permit> {
         if let Some(permit) = self.budget.try_acquire(bytes) {
             return Some(permit);
         }
         self.flush_all();
+        let place = self.budget.stand_in_line();
         while !self.is_over() {
-            if let Some(permit) = self.budget.acquire(bytes, WAIT) {
+            if let Some(permit) = place.wait(bytes, WAIT) {
                 return Some(permit);
             }
         }
