@@ -183,6 +183,9 @@ on_each_database! {
         producer.abort();
         flow.load(&job).expect_code(0).expect_text("Inserted 0 rows");
         assert_eq!(flow.ledger()[2], "0|load|133|144|0");
+        // the epoch is known where a record stands before the end, not where a marker does
+        let sql = format!("SELECT leader_epoch FROM {}.gpkafka_ledger ORDER BY seq", flow.schema);
+        assert_eq!(flow.db.rows(&sql), ["\\N", "0", "\\N"]);
     }
 
     fn an_offset_above_the_end_is_refused(db) {

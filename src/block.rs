@@ -85,7 +85,8 @@ impl BlockIndex {
 pub struct RowBlock {
     pub index: BlockIndex,
     pub generation: Generation,
-    /// Epoch of the last record's leader, where the broker tells.
+    /// Epoch of the leader that wrote offset `next - 1`, where that is known: a record is there and the broker tells.
+    /// With `next` it is a place that a log can be asked about; with any other offset it would be one that never was.
     pub leader_epoch: Option<i32>,
     /// The encoded rows, each ended by LF. Their memory permit is inside: it returns when the last clone is dropped.
     pub bytes: Bytes,

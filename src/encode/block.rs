@@ -87,9 +87,13 @@ impl BlockBuilder {
         self.count(record);
     }
 
-    /// Says that there is no record before offset `next` that is still to come.
+    /// Says that there is no record before offset `next` that is still to come. Nobody tells under which leader the hole
+    /// came to be, be it a transaction's marker or what compaction left.
     pub fn read_past(&mut self, next: i64) {
-        self.next = self.next.max(next);
+        if next > self.next {
+            self.next = next;
+            self.leader_epoch = None;
+        }
     }
 
     /// The partition that it reads.
@@ -155,7 +159,7 @@ impl BlockBuilder {
     fn count(&mut self, record: &Record<'_>) {
         debug_assert!(record.partition == self.partition && record.offset >= self.next, "records come in order");
         self.next = record.offset + 1;
-        self.leader_epoch = record.leader_epoch.or(self.leader_epoch);
+        self.leader_epoch = record.leader_epoch;
         self.records += 1;
         let part = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len) as u64;
         self.source_bytes += part(record.key) + part(record.payload);
@@ -210,7 +214,9 @@ mod tests {
         block.push(&Record { leader_epoch: Some(7), ..record(13) }, &rows(&["b"]));
         block.reject(&record(15), "why");
         block.push(&record(16), &rows(&["c", "d"]));
-        block.push(&record(17), &rows(&[]));
+        block.push(&Record { leader_epoch: Some(8), ..record(17) }, &rows(&[]));
+        block.read_past(18);
+        assert_eq!(block.leader_epoch, Some(8));
         block.read_past(20);
         block.read_past(19);
         assert_eq!((block.partition(), block.next(), block.rows(), block.is_empty()), (3, 20, 4, false));
@@ -219,7 +225,7 @@ mod tests {
         assert_eq!(block.bytes, "a\nb\nc\nd\n");
         let offsets: Vec<_> = (0..5).map_while(|row| block.index.offset_of(row)).collect();
         assert_eq!(offsets, [12, 13, 16, 16]);
-        assert_eq!((block.records, block.source_bytes, block.leader_epoch), (5, 50, Some(7)));
+        assert_eq!((block.records, block.source_bytes, block.leader_epoch), (5, 50, None));
         assert_eq!((block.rejects.len(), block.rejects[0].offset, &*block.rejects[0].reason), (1, 15, "why"));
     }
 

@@ -81,6 +81,7 @@ pub struct Batch {
     pub rejects: Vec<Reject>,
     /// The sums again, parted.
     pub by_partition: BTreeMap<i32, Counts>,
+    /// Of the record before each partition's end; absent where that is a hole.
     pub leader_epochs: BTreeMap<i32, i32>,
     /// Names the record of every row that was sent.
     pub sent: Vec<BlockIndex>,
@@ -122,9 +123,10 @@ impl Batch {
         self.by_partition.entry(partition).or_default().add(&block);
         let room = REJECTS_NAMED_MAX.saturating_sub(self.rejects.len());
         self.rejects.extend(std::mem::take(&mut block.rejects).into_iter().take(room));
-        if let Some(epoch) = block.leader_epoch {
-            self.leader_epochs.insert(partition, epoch);
-        }
+        match block.leader_epoch {
+            Some(epoch) => self.leader_epochs.insert(partition, epoch),
+            None => self.leader_epochs.remove(&partition),
+        };
         if block.index.rows > 0 {
             self.index_bytes += size_of::<BlockIndex>() + block.index.runs.len() * size_of::<Run>();
             self.unsent.push(block);
@@ -186,6 +188,32 @@ mod tests {
         assert_eq!(batch.deadline(&limits), Some(now + Duration::from_secs(5)));
     }
 
+    fn block(first: i64, next: i64, leader_epoch: Option<i32>, runs: Vec<Run>) -> RowBlock {
+        let rows = u32::try_from(runs.len()).unwrap();
+        RowBlock {
+            index: BlockIndex { partition: 0, span: Span::new(first, next).unwrap(), rows, runs },
+            generation: Generation(1),
+            leader_epoch,
+            bytes: Default::default(),
+            source_bytes: 0,
+            records: rows,
+            rejects: Vec::new(),
+        }
+    }
+
+    /// A marker behind the last record may have been written under a newer leader than the record.
+    #[test]
+    fn the_leader_epoch_is_that_of_the_record_before_the_end_or_none() {
+        let now = Instant::now();
+        let mut batch = Batch::new(1, now);
+        batch.absorb(block(0, 5, Some(3), Vec::new()), now).unwrap();
+        assert_eq!(batch.leader_epochs.get(&0), Some(&3));
+        batch.absorb(block(5, 6, None, Vec::new()), now).unwrap();
+        assert_eq!(batch.leader_epochs.get(&0), None);
+        batch.absorb(block(6, 8, Some(4), Vec::new()), now).unwrap();
+        assert_eq!(batch.leader_epochs.get(&0), Some(&4));
+    }
+
     #[test]
     fn names_of_rows_are_bounded() {
         let now = Instant::now();
@@ -194,21 +222,7 @@ mod tests {
         let mut blocks = 0;
         while !batch.is_full(&limits, now) {
             let runs = (0..1000).map(|row| Run { row, record_rows: 1, offset: blocks * 2000 + i64::from(row) * 2 });
-            let block = RowBlock {
-                index: BlockIndex {
-                    partition: 0,
-                    span: Span::new(blocks * 2000, (blocks + 1) * 2000).unwrap(),
-                    rows: 1000,
-                    runs: runs.collect(),
-                },
-                generation: Generation(1),
-                leader_epoch: None,
-                bytes: Default::default(),
-                source_bytes: 0,
-                records: 1000,
-                rejects: Vec::new(),
-            };
-            batch.absorb(block, now).unwrap();
+            batch.absorb(block(blocks * 2000, (blocks + 1) * 2000, None, runs.collect()), now).unwrap();
             blocks += 1;
             assert!(blocks < 1000, "the batch grows for ever");
         }
