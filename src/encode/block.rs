@@ -39,7 +39,11 @@ pub struct BlockBuilder {
 
 impl BlockBuilder {
     /// A block that begins to read at offset `first`, for as many bytes as the permit stands for.
+    ///
+    /// # Panics
+    /// Where `first` is negative: no span could name what would be read.
     pub fn new(partition: i32, first: i64, generation: Generation, permit: Permit) -> Self {
+        assert!(first >= 0, "partition {partition} cannot be read from offset {first}");
         Self {
             partition,
             generation,
@@ -129,7 +133,10 @@ impl BlockBuilder {
 
     /// The finished block, its permit cut to what it takes; `None` where nothing was read past.
     pub fn seal(mut self) -> Option<RowBlock> {
-        let span = Span::new(self.first, self.next)?;
+        if self.is_empty() {
+            return None;
+        }
+        let span = Span::new(self.first, self.next).expect("a block begins at an offset and only moves on");
         self.bytes.shrink_to_fit();
         self.settle();
         Some(RowBlock {
@@ -238,6 +245,12 @@ mod tests {
         hole.read_past(11);
         let hole = hole.seal().unwrap();
         assert_eq!((hole.index.rows, hole.records, hole.bytes.len(), budget.used()), (0, 0, 0, 0));
+    }
+
+    #[test]
+    #[should_panic(expected = "partition 3 cannot be read from offset -1")]
+    fn a_block_that_begins_nowhere_is_not_made() {
+        BlockBuilder::new(3, -1, Generation(1), Budget::new(10).try_acquire(1).unwrap());
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Consumer {
     /// earlier generation.
     ///
     /// # Errors
-    /// librdkafka refuses; then nothing is assigned.
+    /// An offset is negative, or librdkafka refuses; then nothing is assigned.
     ///
     /// # Blocks
     /// Some milliseconds; not on what workers do with their records.
@@ -235,6 +235,10 @@ impl Consumer {
 
     fn forward(&self, assignment: &mut Assignment, starts: &[Start]) -> Result<(), Error> {
         for start in starts {
+            // librdkafka takes negative numbers for names of places: -1 is the end
+            if start.next < 0 {
+                return Err(self.refused(format!("partition {} cannot begin at {}", start.partition, start.next)));
+            }
             let lane = assignment.lanes.get(start.queue.0).ok_or_else(|| self.refused("no such queue".to_owned()))?;
             let queue = match assignment.partitions.entry(start.partition) {
                 Entry::Occupied(known) => known.into_mut(),
@@ -465,6 +469,18 @@ mod tests {
         assert_eq!(again, 0);
         let error = consumer.add(&starts(&queue, &[(1, 0)])).unwrap_err();
         assert_eq!(error.to_string(), "assigning partitions of topic \"orders\": partition 1 is assigned already");
+    }
+
+    #[test]
+    fn a_negative_offset_is_never_assigned() {
+        let cluster = Cluster::new(1, 2);
+        let consumer = cluster.connect();
+        let queue = consumer.queue();
+        let error = consumer.assign(Generation(1), &starts(&queue, &[(0, 0), (1, -1)])).unwrap_err();
+        assert_eq!(error.to_string(), "assigning partitions of topic \"orders\": partition 1 cannot begin at -1");
+        consumer.assign(Generation(2), &starts(&queue, &[(0, 0)])).unwrap();
+        let error = consumer.add(&starts(&queue, &[(1, -1)])).unwrap_err();
+        assert_eq!(error.to_string(), "assigning partitions of topic \"orders\": partition 1 cannot begin at -1");
     }
 
     #[test]

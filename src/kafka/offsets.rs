@@ -88,7 +88,8 @@ impl Consumer {
         Ok(found)
     }
 
-    /// One question about many partitions; asked anew until then. An offset is -1 where no record matches.
+    /// One question about many partitions; asked anew until then. The answer to a time is -1 where no record matches;
+    /// all others are places in the log.
     fn list_offsets(&self, at: Offset, partitions: &[i32], until: Instant) -> Result<BTreeMap<i32, i64>, Error> {
         if partitions.is_empty() {
             return Ok(BTreeMap::new());
@@ -96,7 +97,10 @@ impl Consumer {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let cause = match self.list_offsets_once(at, partitions, left.min(SLICE)) {
-                Ok(found) => return Ok(found),
+                Ok(found) => match unanswered(at, partitions, &found) {
+                    None => return Ok(found),
+                    Some(partition) => format!("partition {partition}: the broker names no offset"),
+                },
                 Err(error) => self.worth_another_try(error)?,
             };
             if until <= Instant::now() {
@@ -122,7 +126,7 @@ impl Consumer {
         let mut found = BTreeMap::new();
         for element in told.elements() {
             element.error().map_err(|error| (Some(element.partition()), error))?;
-            found.insert(element.partition(), element.offset().to_raw().unwrap_or(-1));
+            found.extend(element.offset().to_raw().map(|offset| (element.partition(), offset)));
         }
         Ok(found)
     }
@@ -145,6 +149,16 @@ impl Consumer {
             None => Ok(error.to_string()),
         }
     }
+}
+
+/// A partition whose offset is not known. Negative numbers are librdkafka's names for places: one that passed for a
+/// position would make it read from the end, and what is before it would never be loaded.
+fn unanswered(at: Offset, partitions: &[i32], found: &BTreeMap<i32, i64>) -> Option<i32> {
+    /// What a broker says of a time that no record is as new as.
+    const NO_RECORD: i64 = -1;
+    let is_time = matches!(at, Offset::Offset(_));
+    let is_answer = |offset: i64| offset >= 0 || (is_time && offset == NO_RECORD);
+    partitions.iter().copied().find(|partition| !found.get(partition).copied().is_some_and(is_answer))
 }
 
 #[cfg(test)]
@@ -178,5 +192,20 @@ mod tests {
         let consumer = cluster.connect();
         let error = consumer.watermarks(&[0, 7], DEADLINE).unwrap_err();
         assert_eq!(error.to_string(), "topic \"orders\" has no partition 7");
+    }
+
+    #[test]
+    fn a_name_of_a_place_is_no_offset() {
+        let told = |offset| BTreeMap::from([(3, 0), (4, offset)]);
+        for at in [Offset::Beginning, Offset::End] {
+            assert_eq!(unanswered(at, &[3, 4], &told(7)), None);
+            for named in [-1, -2, -1001] {
+                assert_eq!(unanswered(at, &[3, 4], &told(named)), Some(4));
+            }
+            assert_eq!(unanswered(at, &[3, 4, 5], &told(7)), Some(5));
+        }
+        let time = Offset::Offset(1_700_000_000_000);
+        assert_eq!(unanswered(time, &[3, 4], &told(-1)), None);
+        assert_eq!(unanswered(time, &[3, 4], &told(-1001)), Some(4));
     }
 }
