@@ -47,7 +47,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let target = Target::describe(&mut connection, &settings)?;
     let insert = Insert::new(&target, &settings)?;
     let columns = decode_columns(run.job, &insert)?;
-    let (consumer, topic) = topic(run)?;
+    let (consumer, topic) = topic(run, memory)?;
     let partitions = wanted(run.job, &topic.partitions)?;
     let holder = claim(run, memory, &settings, &partitions)?;
     memory.session = Some(connection.pid());
@@ -111,9 +111,12 @@ fn loader(run: &Run<'_>) -> Loader {
     }
 }
 
-fn topic(run: &Run<'_>) -> Result<(Consumer, kafka::Topic), Error> {
+fn topic(run: &Run<'_>, memory: &Memory) -> Result<(Consumer, kafka::Topic), Error> {
     let queue_bytes = run.options.memory_bytes / QUEUE_SHARE.1 * QUEUE_SHARE.0;
     let consumer = Consumer::connect(&run.job.kafka_settings(queue_bytes, workers_max()))?;
+    if memory.has_run {
+        consumer.doubt_refusals();
+    }
     let topic = consumer.topic(KAFKA_WAIT)?;
     Ok((consumer, topic))
 }

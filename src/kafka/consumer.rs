@@ -89,6 +89,13 @@ impl Consumer {
         })
     }
 
+    /// Says that these brokers have known the topic and this user before. That they do not now is then no answer yet:
+    /// one that has just started says so, too, and an outage must end no load.
+    pub fn doubt_refusals(&self) {
+        self.was_there.store(true, Ordering::Relaxed);
+        self.client.context().connected();
+    }
+
     /// Properties of the user's that have no effect; worth a warning each.
     pub fn ignored(&self) -> &[Ignored] {
         &self.ignored
@@ -548,7 +555,11 @@ mod tests {
             cluster.mock.partition_leader(&cluster.topic, 0, Some(round % 3 + 1)).unwrap();
             cluster.mock.request_errors(
                 RDKafkaApiKey::Fetch,
-                &[Raw::RD_KAFKA_RESP_ERR__TRANSPORT, Raw::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION],
+                &[
+                    Raw::RD_KAFKA_RESP_ERR__TRANSPORT,
+                    Raw::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+                    Raw::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+                ],
             );
             let first = i64::from(round) * 50;
             cluster.produce(0, first, first + 50);

@@ -106,14 +106,8 @@ impl Events {
         let mut kept = self.kept();
         let event = match code {
             Code::AllBrokersDown => Event::AllBrokersDown { text },
-            Code::Authentication | Code::SaslAuthenticationFailed => {
-                kept.refusal = Some(text.clone());
-                if kept.connected { Event::Trouble { text } } else { Event::Final { text } }
-            }
-            Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => {
-                kept.refusal = Some(text.clone());
-                Event::Final { text }
-            }
+            Code::TopicAuthorizationFailed | Code::ClusterAuthorizationFailed => refused(&mut kept, text),
+            Code::Authentication | Code::SaslAuthenticationFailed if !kept.connected => refused(&mut kept, text),
             Code::Fatal => Event::Final { text },
             code if concerns_group(code) => {
                 if !self.names_group {
@@ -121,21 +115,28 @@ impl Events {
                 }
                 Event::Note { text }
             }
-            _ => {
-                let cause = without_state(&text).to_owned();
-                if !kept.causes.contains(&cause) {
-                    /// Enough for three brokers, each with two addresses.
-                    const CAUSES: usize = 6;
-                    if kept.causes.len() == CAUSES {
-                        kept.causes.pop_front();
-                    }
-                    kept.causes.push_back(cause);
-                }
-                Event::Trouble { text }
-            }
+            _ => troubled(&mut kept, text),
         };
         keep(&mut kept.events, event);
     }
+}
+
+fn refused(kept: &mut Kept, text: String) -> Event {
+    kept.refusal = Some(text.clone());
+    Event::Final { text }
+}
+
+fn troubled(kept: &mut Kept, text: String) -> Event {
+    /// Enough for three brokers, each with two addresses.
+    const CAUSES: usize = 6;
+    let cause = without_state(&text).to_owned();
+    if !kept.causes.contains(&cause) {
+        if kept.causes.len() == CAUSES {
+            kept.causes.pop_front();
+        }
+        kept.causes.push_back(cause);
+    }
+    Event::Trouble { text }
 }
 
 fn keep(events: &mut VecDeque<Event>, event: Event) {
@@ -225,6 +226,10 @@ mod tests {
         events.connected();
         events.judge(Code::Authentication, "no users yet".to_owned());
         assert!(events.next().unwrap().is_passing());
+        assert_eq!(events.refusal(), None);
+        assert_eq!(events.causes().unwrap(), "no users yet");
+        events.judge(Code::TopicAuthorizationFailed, "no right".to_owned());
+        assert_eq!(events.refusal().unwrap(), "no right");
     }
 
     #[test]

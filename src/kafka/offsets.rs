@@ -26,7 +26,8 @@ impl Consumer {
     /// Log start and last stable offset of each partition, in two rounds of requests however many they are.
     ///
     /// # Errors
-    /// A partition does not exist; we have no right; or no answer within `wait`.
+    /// A partition does not exist, or where the topic once did, has been missing for `wait` or 10 s; we have no right; or
+    /// no answer within `wait`.
     ///
     /// # Blocks
     /// Up to `wait`.
@@ -94,6 +95,7 @@ impl Consumer {
         if partitions.is_empty() {
             return Ok(BTreeMap::new());
         }
+        let gone = self.believed_gone(until);
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let cause = match self.list_offsets_once(at, partitions, left.min(SLICE)) {
@@ -101,7 +103,7 @@ impl Consumer {
                     None => return Ok(found),
                     Some(partition) => format!("partition {partition}: the broker names no offset"),
                 },
-                Err(error) => self.worth_another_try(error)?,
+                Err(error) => self.worth_another_try(error, gone)?,
             };
             if until <= Instant::now() {
                 let said = self.client.context().causes();
@@ -131,15 +133,16 @@ impl Consumer {
         Ok(found)
     }
 
-    /// The text of an error that may pass, or the final error.
-    fn worth_another_try(&self, (partition, error): (Option<i32>, KafkaError)) -> Result<String, Error> {
+    /// The text of an error that may pass, or the final error. A leader that has just started may not know yet what it
+    /// leads.
+    fn worth_another_try(&self, (partition, error): (Option<i32>, KafkaError), gone: Instant) -> Result<String, Error> {
+        let is_believed = gone <= Instant::now() || self.is_given_up();
         match error.rdkafka_error_code() {
-            Some(Code::UnknownPartition | Code::UnknownTopicOrPartition) if partition.is_some() => {
-                let partition = partition.unwrap_or_default();
-                Err(Error::UnknownPartition { topic: self.topic.clone(), partition })
-            }
-            Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => {
-                Err(self.unknown_topic(Instant::now() + SLICE, SLICE))
+            Some(Code::UnknownPartition | Code::UnknownTopic | Code::UnknownTopicOrPartition) if is_believed => {
+                Err(match partition {
+                    Some(partition) => Error::UnknownPartition { topic: self.topic.clone(), partition },
+                    None => self.unknown_topic(Instant::now() + SLICE, SLICE),
+                })
             }
             Some(Code::TopicAuthorizationFailed) => Err(Error::Refused {
                 brokers: self.brokers.clone(),
@@ -163,6 +166,9 @@ fn unanswered(at: Offset, partitions: &[i32], found: &BTreeMap<i32, i64>) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::types::RDKafkaApiKey;
+    use rdkafka_sys::rd_kafka_resp_err_t as Raw;
+
     use super::super::mock::{Cluster, DEADLINE, Seen, read_until, starts};
     use super::*;
     use crate::offset::Generation;
@@ -192,6 +198,18 @@ mod tests {
         let consumer = cluster.connect();
         let error = consumer.watermarks(&[0, 7], DEADLINE).unwrap_err();
         assert_eq!(error.to_string(), "topic \"orders\" has no partition 7");
+    }
+
+    #[test]
+    fn a_leader_that_does_not_know_its_partition_yet_is_asked_again() {
+        let cluster = Cluster::new(1, 1);
+        cluster.produce(0, 0, 10);
+        let consumer = cluster.connect();
+        consumer.topic(DEADLINE).unwrap();
+        let unknown = [Raw::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART; 3];
+        cluster.mock.request_errors(RDKafkaApiKey::ListOffsets, &unknown);
+        let marks = consumer.watermarks(&[0], DEADLINE).unwrap();
+        assert_eq!(marks[&0], Watermarks { low: 0, high: 10 });
     }
 
     #[test]

@@ -40,11 +40,10 @@ impl Consumer {
     /// Up to `wait`; some milliseconds when brokers are there.
     pub fn topic(&self, wait: Duration) -> Result<Topic, Error> {
         let until = Instant::now() + wait;
+        let gone = self.believed_gone(until);
         if self.lists_first {
-            self.require_listed(until, wait)?;
+            self.require_listed(until, gone, wait)?;
         }
-        let gone =
-            if self.was_there.load(Ordering::Relaxed) { until.min(Instant::now() + DOUBT) } else { Instant::now() };
         loop {
             let metadata = self.metadata(Some(&self.topic), until, wait)?;
             let topic = metadata.topics().iter().find(|topic| topic.name() == self.topic);
@@ -69,6 +68,12 @@ impl Consumer {
                 }
             }
         }
+    }
+
+    /// When a broker that says "there is no such thing" is to be believed.
+    pub(super) fn believed_gone(&self, until: Instant) -> Instant {
+        let now = Instant::now();
+        if self.was_there.load(Ordering::Relaxed) { until.min(now + DOUBT) } else { now }
     }
 
     fn described(&self, metadata: &Metadata) -> Topic {
@@ -130,9 +135,17 @@ impl Consumer {
     }
 
     /// Brokers before 0.11 make a topic by being asked about it, so it is looked up in the list of all.
-    fn require_listed(&self, until: Instant, wait: Duration) -> Result<(), Error> {
-        let names = self.names(until, wait)?;
-        if names.contains(&self.topic) { Ok(()) } else { Err(self.unknown_among(names)) }
+    fn require_listed(&self, until: Instant, gone: Instant, wait: Duration) -> Result<(), Error> {
+        loop {
+            let names = self.names(until, wait)?;
+            if names.contains(&self.topic) {
+                return Ok(());
+            }
+            if gone <= Instant::now() || self.is_given_up() {
+                return Err(self.unknown_among(names));
+            }
+            self.settle();
+        }
     }
 
     /// The names of all topics that we may see, Kafka's own left out.
@@ -189,6 +202,25 @@ mod tests {
             cluster.mock.topic_error("order", Raw::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART).unwrap();
             let error = Consumer::connect(&settings).unwrap().topic(DEADLINE).unwrap_err();
             assert!(error.to_string().starts_with(&format!("topic \"order\" does not exist on {brokers}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_topic_that_was_there_before_this_client_may_be_missing_for_a_moment() {
+        for properties in [vec![], vec![("api.version.request", "false"), ("broker.version.fallback", "0.10.0")]] {
+            let cluster = Cluster::new(1, 1);
+            let properties = properties.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+            let missing = |code| cluster.mock.topic_error("orders", code).unwrap();
+            let consumer = Consumer::connect(&Settings { properties, ..cluster.settings() }).unwrap();
+            missing(Raw::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART);
+            assert!(matches!(consumer.topic(DEADLINE), Err(Error::UnknownTopic { .. })));
+            consumer.doubt_refusals();
+            std::thread::scope(|scope| {
+                let asking = scope.spawn(|| consumer.topic(DEADLINE));
+                consumer.settle();
+                missing(Raw::RD_KAFKA_RESP_ERR_NO_ERROR);
+                assert_eq!(asking.join().unwrap().unwrap().partitions, [0]);
+            });
         }
     }
 
