@@ -112,10 +112,6 @@ impl Chain {
         self.0.values().any(|entry| entry.instance == instance.as_str() && entry.batch == batch)
     }
 
-    pub(super) fn insert(&mut self, partition: i32, entry: Entry) {
-        self.0.insert(partition, entry);
-    }
-
     /// The row that each move would add, in ascending order of partition.
     ///
     /// # Errors
@@ -147,6 +143,12 @@ impl Chain {
     /// Takes the rows of a commit that is known to have succeeded.
     pub(super) fn advance(&mut self, rows: BTreeMap<i32, Entry>) {
         self.0.extend(rows);
+    }
+}
+
+impl FromIterator<(i32, Entry)> for Chain {
+    fn from_iter<I: IntoIterator<Item = (i32, Entry)>>(entries: I) -> Self {
+        Self(entries.into_iter().collect())
     }
 }
 

@@ -146,8 +146,8 @@ impl Ledger {
     /// The query failed.
     pub fn read(&self, connection: &mut Connection, job: &JobId) -> Result<Chain, Error> {
         let sql = self.fill(include_str!("../../sql/ledger_read.sql"));
-        let mut chain = Chain::default();
-        for row in connection.query("reading the ledger", &sql, &[&job.hash()])? {
+        let rows = connection.query("reading the ledger", &sql, &[&job.hash()])?;
+        let entries = rows.iter().map(|row| {
             let entry = Entry {
                 seq: row.get("seq"),
                 kind: Kind::parse(row.get("kind")).unwrap_or(Kind::Load),
@@ -158,9 +158,9 @@ impl Ledger {
                 instance: row.get("instance"),
                 batch: row.get("batch"),
             };
-            chain.insert(row.get("partition"), entry);
-        }
-        Ok(chain)
+            (row.get("partition"), entry)
+        });
+        Ok(entries.collect())
     }
 
     /// A job's commits, oldest first; the newest of each partition only, or all that were not pruned.

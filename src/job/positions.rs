@@ -39,6 +39,15 @@ pub struct Known<'a> {
     pub fallback: Option<FallbackOffset>,
 }
 
+/// Which topic this is: what the brokers say, or else what the ledger says of the job's partitions. So a broker that
+/// does not tell switches nothing off: the first commit asks again, and the ledger keeps what it knew.
+///
+/// Where the ledger names several, [`resume`] refuses those that are not the one chosen here.
+pub fn topic_id(told: Option<&str>, chain: &Chain, partitions: &[i32]) -> Option<String> {
+    let stored = || partitions.iter().filter_map(|&partition| chain.get(partition)?.topic_id.as_deref()).next();
+    told.or_else(stored).map(str::to_owned)
+}
+
 /// Goes on where the ledger ends. A partition without history is read from its beginning.
 ///
 /// # Errors
@@ -101,5 +110,47 @@ impl Known<'_> {
                 low: marks.low,
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::greenplum::Entry;
+
+    fn entry(next: i64, topic_id: Option<&str>) -> Entry {
+        Entry {
+            seq: 1,
+            kind: Kind::Load,
+            first: 0,
+            next,
+            topic_id: topic_id.map(str::to_owned),
+            leader_epoch: None,
+            instance: "earlier".to_owned(),
+            batch: 1,
+        }
+    }
+
+    fn resumed(chain: &Chain, topic_id: Option<&str>) -> Result<Positions, Error> {
+        let watermarks = [0, 1, 2].map(|partition| (partition, Watermarks { low: 0, high: 100 })).into();
+        resume(&Known { topic: "orders", topic_id, chain, watermarks: &watermarks, fallback: None })
+    }
+
+    #[test]
+    fn an_id_that_nobody_tells_is_the_ledgers() {
+        let chain = Chain::from_iter([(0, entry(5, None)), (1, entry(6, Some("old"))), (7, entry(8, Some("other")))]);
+        assert_eq!(topic_id(Some("told"), &chain, &[0, 1]).as_deref(), Some("told"));
+        assert_eq!(topic_id(None, &chain, &[0, 1]).as_deref(), Some("old"));
+        // of partitions that another load has
+        assert_eq!(topic_id(None, &chain, &[0]), None);
+        assert_eq!(topic_id(None, &Chain::default(), &[0, 1]), None);
+        assert_eq!(resumed(&chain, Some("old")).unwrap().starts.iter().collect::<Vec<_>>(), [(0, 5), (1, 6), (2, 0)]);
+    }
+
+    #[test]
+    fn two_ids_in_the_ledger_are_two_topics_whatever_the_brokers_say() {
+        let chain = Chain::from_iter([(0, entry(5, Some("new"))), (1, entry(6, Some("old")))]);
+        let id = topic_id(None, &chain, &[0, 1]);
+        assert!(matches!(resumed(&chain, id.as_deref()), Err(Error::Recreated { .. })));
     }
 }

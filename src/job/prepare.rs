@@ -65,9 +65,10 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     settle_doubt(run, memory, &chain);
     check_succession(run, memory, &chain)?;
     let marks = consumer.watermarks(&partitions, KAFKA_WAIT)?;
+    let topic_id = topic_id(run, memory, &topic, &chain, &partitions);
     let known = Known {
         topic: &run.job.source.topic,
-        topic_id: topic.id.as_deref(),
+        topic_id: topic_id.as_deref(),
         chain: &chain,
         begun: &memory.begun,
         watermarks: &marks,
@@ -77,7 +78,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     if !positions.jumps.is_empty() {
         memory.batches_made += 1;
         let batch = i64::try_from(memory.batches_made).unwrap_or(i64::MAX);
-        let commit = Commit { batch, topic_id: topic.id.clone(), moves: positions.jumps.clone() };
+        let commit = Commit { batch, topic_id: topic_id.clone(), moves: positions.jumps.clone() };
         ledger.commit_alone(&mut connection, &run.id, &loader(run), &mut chain, &commit)?;
         tell_jumps(run, &positions);
     }
@@ -93,7 +94,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let path = external.path.clone();
     let segments = connection.segments() as usize;
     let load = Load::new(connection, run.id.clone(), loader(run), insert, external, ledger);
-    Ok(Prepared { consumer, holder, load, chain, path, columns, topic_id: topic.id, positions, segments })
+    Ok(Prepared { consumer, holder, load, chain, path, columns, topic_id, positions, segments })
 }
 
 fn settings(run: &Run<'_>) -> Settings {
@@ -119,6 +120,17 @@ fn topic(run: &Run<'_>, memory: &Memory) -> Result<(Consumer, kafka::Topic), Err
     }
     let topic = consumer.topic(KAFKA_WAIT)?;
     Ok((consumer, topic))
+}
+
+/// See [`positions::topic_id`]. A reset accepts another topic, so what the ledger says of the old one is no answer then.
+fn topic_id(run: &Run<'_>, memory: &Memory, topic: &kafka::Topic, chain: &Chain, partitions: &[i32]) -> Option<String> {
+    let partitions = if due_reset(run, memory).is_some() { &[] } else { partitions };
+    positions::topic_id(topic.id.as_deref(), chain, partitions)
+}
+
+/// The reset that the command line asks for, until it is in the ledger.
+fn due_reset(run: &Run<'_>, memory: &Memory) -> Option<Reset> {
+    run.options.reset.filter(|_| !memory.reset_is_done)
 }
 
 /// The partitions to load, of those that the topic has.
@@ -266,7 +278,7 @@ fn check_succession(run: &Run<'_>, memory: &Memory, chain: &Chain) -> Result<(),
 }
 
 fn decide(run: &Run<'_>, memory: &Memory, known: &Known<'_>, consumer: &Consumer) -> Result<Positions, Error> {
-    let Some(reset) = run.options.reset.filter(|_| !memory.reset_is_done) else { return positions::resume(known) };
+    let Some(reset) = due_reset(run, memory) else { return positions::resume(known) };
     let to = match reset {
         Reset::Earliest => known.watermarks.iter().map(|(&partition, marks)| (partition, marks.low)).collect(),
         Reset::Latest => known.watermarks.iter().map(|(&partition, marks)| (partition, marks.high)).collect(),

@@ -282,12 +282,22 @@ pub(super) fn cached_end(client: &Client, topic: &CStr, partition: i32) -> Optio
     (RDKafkaErrorCode::from(error) == RDKafkaErrorCode::NoError && high >= 0).then_some(high)
 }
 
-/// The topic's id in Kafka's own base64, as this broker knows it; `None` where it keeps none (before 2.8) or does not
-/// tell in time.
+/// What a broker says when it is asked for a topic's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum TopicId {
+    /// In Kafka's own base64.
+    Known(String),
+    /// It keeps none: it is older than 2.8.
+    Unkept,
+    /// It does not tell, or not in time; another time it may.
+    Untold,
+}
+
+/// The topic's id as this broker knows it.
 ///
 /// # Blocks
 /// Up to `wait`.
-pub(super) fn topic_id(client: &Arc<Client>, topic: &CStr, broker: i32, wait: Duration) -> Option<String> {
+pub(super) fn topic_id(client: &Arc<Client>, topic: &CStr, broker: i32, wait: Duration) -> TopicId {
     let reply = Queue::new(client);
     let mut name = topic.as_ptr();
     // SAFETY: everything made here is destroyed here, after its last use; librdkafka copies names and options before
@@ -307,7 +317,7 @@ pub(super) fn topic_id(client: &Arc<Client>, topic: &CStr, broker: i32, wait: Du
         sys::rd_kafka_AdminOptions_destroy(options);
         let event = sys::rd_kafka_queue_poll(reply.queue.as_ptr(), millis(wait));
         if event.is_null() {
-            return None;
+            return TopicId::Untold;
         }
         let id = described_id(event);
         sys::rd_kafka_event_destroy(event);
@@ -317,23 +327,27 @@ pub(super) fn topic_id(client: &Arc<Client>, topic: &CStr, broker: i32, wait: Du
 
 /// # Safety
 /// The event is alive.
-unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Option<String> {
+unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> TopicId {
     // SAFETY: results, descriptions and ids belong to the event, which outlives this function; the text is copied.
-    // librdkafka returns null for an event of another kind.
+    // librdkafka returns null for an event of another kind; an answer that is an error has no topic, and the
+    // description of a topic that could not be described has an error in it.
     unsafe {
         let result = sys::rd_kafka_event_DescribeTopics_result(event);
         if result.is_null() {
-            return None;
+            return TopicId::Untold;
         }
         let mut count = 0;
         let topics = sys::rd_kafka_DescribeTopics_result_topics(result, &raw mut count);
-        if topics.is_null() || count == 0 {
-            return None;
+        if topics.is_null() || count == 0 || !sys::rd_kafka_TopicDescription_error(*topics).is_null() {
+            return TopicId::Untold;
         }
         let id = sys::rd_kafka_TopicDescription_topic_id(*topics);
-        let known = !id.is_null()
-            && (sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id)) != (0, 0);
-        known.then(|| text(sys::rd_kafka_Uuid_base64str(id)))
+        if id.is_null()
+            || (sys::rd_kafka_Uuid_most_significant_bits(id), sys::rd_kafka_Uuid_least_significant_bits(id)) == (0, 0)
+        {
+            return TopicId::Unkept;
+        }
+        TopicId::Known(text(sys::rd_kafka_Uuid_base64str(id)))
     }
 }
 

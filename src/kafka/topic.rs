@@ -8,15 +8,16 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::metadata::Metadata;
 use rdkafka_sys::rd_kafka_resp_err_t as Raw;
 
+use super::ffi::{self, TopicId};
 use super::settings::nearest;
-use super::{Consumer, Error, ffi};
+use super::{Consumer, Error};
 
 /// A topic as the brokers describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
     pub name: String,
     /// Differs once the topic has been deleted and made anew. `None` says nothing: brokers keep ids from 2.8 on, and
-    /// this one may have been too busy to tell.
+    /// those asked may have been too busy to tell.
     pub id: Option<String>,
     /// In ascending order.
     pub partitions: Vec<i32>,
@@ -24,6 +25,9 @@ pub struct Topic {
 
 /// How long one request may take before what librdkafka has said meanwhile is looked at.
 const SLICE: Duration = Duration::from_secs(1);
+
+/// How long a broker may take to tell a topic's id; one that keeps none says so at once.
+const ID_WAIT: Duration = Duration::from_secs(3);
 
 /// How long a topic that was there must be missing until it is believed: a broker that has just started may answer
 /// before it knows all topics.
@@ -50,7 +54,7 @@ impl Consumer {
             match topic.map_or(Some(Raw::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART), |topic| topic.error()) {
                 None => {
                     self.was_there.store(true, Ordering::Relaxed);
-                    return Ok(self.described(&metadata));
+                    return Ok(self.described(&metadata, until));
                 }
                 Some(Raw::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART | Raw::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION)
                     if gone <= Instant::now() =>
@@ -76,11 +80,11 @@ impl Consumer {
         if self.was_there.load(Ordering::Relaxed) { until.min(now + DOUBT) } else { now }
     }
 
-    fn described(&self, metadata: &Metadata) -> Topic {
+    fn described(&self, metadata: &Metadata, until: Instant) -> Topic {
         let topics = metadata.topics().iter().filter(|topic| topic.name() == self.topic);
         let mut partitions: Vec<_> = topics.flat_map(|topic| topic.partitions()).map(|one| one.id()).collect();
         partitions.sort_unstable();
-        Topic { name: self.topic.clone(), id: self.topic_id(metadata), partitions }
+        Topic { name: self.topic.clone(), id: self.topic_id(metadata, until), partitions }
     }
 
     /// The topic's id at this moment; `None` also where no broker says it in time. What was delivered before the call
@@ -90,7 +94,7 @@ impl Consumer {
     /// Some seconds at most; a millisecond when brokers are there.
     pub fn topic_id_now(&self) -> Option<String> {
         let metadata = self.client.fetch_metadata(Some(&self.topic), SLICE).ok()?;
-        self.topic_id(&metadata)
+        self.topic_id(&metadata, Instant::now())
     }
 
     /// Metadata of one topic or of all; tries again until then.
@@ -154,13 +158,25 @@ impl Consumer {
         Ok(all.topics().iter().map(|topic| topic.name().to_owned()).filter(|name| !name.starts_with("__")).collect())
     }
 
-    fn topic_id(&self, metadata: &Metadata) -> Option<String> {
-        /// A broker has just answered; one that does not know the request says so at once.
-        const ANSWER: Duration = Duration::from_secs(3);
+    /// Asked once, and again until then where a broker that keeps ids does not tell: without an id nobody notices that
+    /// the topic is another one.
+    fn topic_id(&self, metadata: &Metadata, until: Instant) -> Option<String> {
+        if self.lists_first {
+            return None;
+        }
         let answered = metadata.orig_broker_id();
-        let known = metadata.brokers().iter().map(|broker| broker.id());
-        let broker = known.clone().find(|&id| id == answered).or_else(|| known.clone().next())?;
-        ffi::topic_id(&self.client, &self.topic_c, broker, ANSWER)
+        let mut brokers: Vec<i32> = metadata.brokers().iter().map(|broker| broker.id()).collect();
+        // the one that has just answered first
+        brokers.sort_unstable_by_key(|&id| (id != answered, id));
+        for &broker in brokers.iter().cycle() {
+            match ffi::topic_id(&self.client, &self.topic_c, broker, ID_WAIT) {
+                TopicId::Known(id) => return Some(id),
+                TopicId::Unkept => return None,
+                TopicId::Untold if until <= Instant::now() || self.is_given_up() => return None,
+                TopicId::Untold => self.settle(),
+            }
+        }
+        None
     }
 }
 
@@ -177,6 +193,8 @@ fn said(error: &KafkaError) -> Option<String> {
 mod tests {
     use std::collections::BTreeMap;
 
+    use rdkafka::types::RDKafkaApiKey;
+
     use super::super::mock::{Cluster, DEADLINE};
     use super::super::{Settings, Topic};
     use super::*;
@@ -188,6 +206,33 @@ mod tests {
         let Topic { name, id, partitions } = consumer.topic(DEADLINE).unwrap();
         assert_eq!((name.as_str(), partitions.as_slice()), ("orders", &[0, 1, 2][..]));
         assert_eq!(id.unwrap().len(), 22);
+    }
+
+    #[test]
+    fn a_broker_that_keeps_no_ids_is_asked_once() {
+        let cluster = Cluster::new(1, 1);
+        // the last version of Kafka before 2.8
+        cluster.mock.apiversion(RDKafkaApiKey::Metadata, Some(0), Some(9)).unwrap();
+        let begun = Instant::now();
+        assert_eq!(cluster.connect().topic(DEADLINE).unwrap().id, None);
+        assert!(begun.elapsed() < DEADLINE / 3, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_broker_that_does_not_tell_the_id_is_asked_again() {
+        let cluster = Cluster::new(1, 1);
+        let consumer = cluster.connect();
+        let metadata = consumer.metadata(Some("orders"), Instant::now() + DEADLINE, DEADLINE).unwrap();
+        cluster.mock.broker_down(-1).unwrap();
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| consumer.topic_id(&metadata, Instant::now() + DEADLINE));
+            while begun.elapsed() < ID_WAIT + SLICE {
+                consumer.settle();
+            }
+            cluster.mock.broker_up(-1).unwrap();
+            assert_eq!(asking.join().unwrap().unwrap().len(), 22);
+        });
     }
 
     #[test]
