@@ -12,7 +12,10 @@ pub enum Error {
     Client { cause: String },
 
     /// No broker answered within the wait.
-    #[error("no kafka broker of {brokers} answered within {} s: {cause}", .waited.as_secs())]
+    #[error(
+        "no kafka broker of {brokers} answered within {} s: {cause}; check BROKERS of the job file, and that the brokers run",
+        .waited.as_secs()
+    )]
     Unreachable { brokers: String, waited: std::time::Duration, cause: String },
 
     /// The brokers answered and said no.

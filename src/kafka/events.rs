@@ -102,7 +102,8 @@ impl Events {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn judge(&self, code: Code, text: String) {
+    fn judge(&self, code: Code, text: &str) {
+        let text = in_our_words(text);
         let mut kept = self.kept();
         let event = match code {
             Code::AllBrokersDown => Event::AllBrokersDown { text },
@@ -127,16 +128,20 @@ fn refused(kept: &mut Kept, text: String) -> Event {
 }
 
 fn troubled(kept: &mut Kept, text: String) -> Event {
+    keep_cause(kept, &text);
+    Event::Trouble { text }
+}
+
+fn keep_cause(kept: &mut Kept, text: &str) {
     /// Enough for three brokers, each with two addresses.
     const CAUSES: usize = 6;
-    let cause = without_state(&text).to_owned();
+    let cause = without_state(text).to_owned();
     if !kept.causes.contains(&cause) {
         if kept.causes.len() == CAUSES {
             kept.causes.pop_front();
         }
         kept.causes.push_back(cause);
     }
-    Event::Trouble { text }
 }
 
 fn keep(events: &mut VecDeque<Event>, event: Event) {
@@ -165,6 +170,38 @@ fn without_state(text: &str) -> &str {
     text.find(" (after ").map_or(text, |at| &text[..at])
 }
 
+/// Where something else than a plain Kafka broker answers, librdkafka reads the answer as one and gives advice that leads
+/// astray: what comes is no size, so a larger limit helps nobody.
+fn in_our_words(text: &str) -> String {
+    /// Before it has been seen to be a broker.
+    const GREETING: &str = "in state APIVERSION_QUERY";
+    /// No broker sends a response so large: its first byte is then a letter.
+    const LETTERS: u32 = 0x4100_0000;
+    let Some((broker, said)) = text.split_once(": ") else { return text.to_owned() };
+    let is_greeting = text.contains(GREETING);
+    match invalid_size(said) {
+        Some(size) if size >> 16 == TLS_ALERT => {
+            format!("{broker}: it speaks TLS; check the property security.protocol")
+        }
+        Some(size) if is_greeting || size >= LETTERS => format!("{broker}: what answers there is no kafka broker"),
+        None if is_greeting && said.starts_with("Disconnected") => format!(
+            "{broker}: it closes the connection at once: it is no kafka broker, or one that wants another \
+             security.protocol (or is older than 0.10)"
+        ),
+        _ => text.to_owned(),
+    }
+}
+
+/// How TLS says no to what is not TLS: record type 21, version 3.
+const TLS_ALERT: u32 = 0x1503;
+
+/// The first four bytes of an answer, where librdkafka says that they are no size.
+fn invalid_size(said: &str) -> Option<u32> {
+    let (_, size) = said.split_once("Invalid response size ")?;
+    let size: i64 = size.split(' ').next()?.parse().ok()?;
+    u32::try_from(size & i64::from(u32::MAX)).ok()
+}
+
 impl ClientContext for Events {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         match facility {
@@ -175,7 +212,11 @@ impl ClientContext for Events {
                 let is_missing = is_missing.iter().any(|words| text.contains(words));
                 self.push(if is_missing { Event::TopicMissing { text } } else { Event::Trouble { text } });
             }
-            // comes as an event, too
+            // a connection that was closed; all worse ones come as an event, too
+            "FAIL" if (level as i32) > (RDKafkaLogLevel::Error as i32) => {
+                let text = text.split_once("]: ").map_or(text, |(_, text)| text);
+                keep_cause(&mut self.kept(), &in_our_words(text));
+            }
             "FAIL" => {}
             _ if (level as i32) <= (RDKafkaLogLevel::Warning as i32) => {
                 self.push(Event::Note { text: text.to_owned() })
@@ -187,7 +228,7 @@ impl ClientContext for Events {
     fn stats_raw(&self, _: &[u8]) {}
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.judge(error.rdkafka_error_code().unwrap_or(Code::Fail), reason.to_owned());
+        self.judge(error.rdkafka_error_code().unwrap_or(Code::Fail), reason);
     }
 }
 
@@ -206,12 +247,12 @@ mod tests {
     #[test]
     fn outages_pass_and_refusals_do_not() {
         let events = Events::new(false);
-        events.judge(Code::AllBrokersDown, "1/1 brokers are down".to_owned());
-        events.judge(Code::GroupAuthorizationFailed, "no".to_owned());
+        events.judge(Code::AllBrokersDown, "1/1 brokers are down");
+        events.judge(Code::GroupAuthorizationFailed, "no");
         for after in [1, 2] {
-            events.judge(Code::BrokerTransportFailure, format!("a:1: refused (after {after}ms in state CONNECT)"));
+            events.judge(Code::BrokerTransportFailure, &format!("a:1: refused (after {after}ms in state CONNECT)"));
         }
-        events.judge(Code::TopicAuthorizationFailed, "no right".to_owned());
+        events.judge(Code::TopicAuthorizationFailed, "no right");
         let seen: Vec<_> = std::iter::from_fn(|| events.next()).map(|event| event.is_passing()).collect();
         assert_eq!(seen, [true, true, true, false]);
         assert_eq!(events.causes().unwrap(), "a:1: refused");
@@ -221,14 +262,14 @@ mod tests {
     #[test]
     fn a_failed_login_ends_a_start_but_not_a_run() {
         let events = Events::new(false);
-        events.judge(Code::Authentication, "wrong password".to_owned());
+        events.judge(Code::Authentication, "wrong password");
         assert!(!events.next().unwrap().is_passing());
         events.connected();
-        events.judge(Code::Authentication, "no users yet".to_owned());
+        events.judge(Code::Authentication, "no users yet");
         assert!(events.next().unwrap().is_passing());
         assert_eq!(events.refusal(), None);
         assert_eq!(events.causes().unwrap(), "no users yet");
-        events.judge(Code::TopicAuthorizationFailed, "no right".to_owned());
+        events.judge(Code::TopicAuthorizationFailed, "no right");
         assert_eq!(events.refusal().unwrap(), "no right");
     }
 
@@ -240,6 +281,17 @@ mod tests {
         let text = "t [0]: topic does not exist (Broker: no)".to_owned();
         assert_eq!(events.next(), Some(Event::TopicMissing { text }));
         assert_eq!(events.next(), None);
+    }
+
+    #[test]
+    fn a_large_response_of_a_broker_keeps_its_advice() {
+        let text = "a:1/1: Receive failed: Invalid response size 200000000 (0..100000000): increase \
+                    receive.message.max.bytes (after 9ms in state UP)";
+        assert_eq!(in_our_words(text), text);
+        assert_eq!(
+            in_our_words("a:1/1: Disconnected (after 9ms in state UP)"),
+            "a:1/1: Disconnected (after 9ms in state UP)"
+        );
     }
 
     #[test]

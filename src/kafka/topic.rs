@@ -192,6 +192,9 @@ fn said(error: &KafkaError) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::atomic::AtomicBool;
 
     use rdkafka::types::RDKafkaApiKey;
 
@@ -294,8 +297,56 @@ mod tests {
         assert!(text.starts_with("no kafka broker of 127.0.0.1:1, 127.0.0.77 answered within 2 s: "), "{text}");
         assert!(text.contains("127.0.0.77:9092"), "{text}");
         assert!(text.contains("Connection refused"), "{text}");
+        assert!(text.ends_with("; check BROKERS of the job file, and that the brokers run"), "{text}");
         assert!(error.is_passing());
         assert!(begun.elapsed() < DEADLINE);
+    }
+
+    /// The error of a start whose BROKERS name a port where something else says this to whatever it reads.
+    fn asked_of_a_stranger(says: &[u8]) -> String {
+        let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = stranger.local_addr().unwrap();
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for caller in stranger.incoming().map(Result::unwrap) {
+                    if is_over.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let mut caller = caller;
+                    // what librdkafka does with an end that it did not expect is its own affair
+                    let _heard = caller.read(&mut [0; 1024]);
+                    let _said = caller.write_all(says);
+                }
+            });
+            let settings = Settings { brokers: address.to_string(), ..Cluster::new(1, 1).settings() };
+            let error = Consumer::connect(&settings).unwrap().topic(Duration::from_secs(2)).unwrap_err();
+            is_over.store(true, Ordering::SeqCst);
+            drop(TcpStream::connect(address).unwrap());
+            error.to_string().replace(&address.to_string(), "db:5432")
+        })
+    }
+
+    #[test]
+    fn a_port_that_is_no_kafka_is_told() {
+        const POSTGRES: &[u8] = b"E\0\0\0\x8bSFATAL\0VFATAL\0C0A000\0Munsupported frontend protocol 18.3\0\0";
+        // of TLS an alert, and a byte more, for librdkafka reads eight
+        for (says, cause) in [
+            (POSTGRES, "what answers there is no kafka broker"),
+            (b"HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no kafka broker"),
+            (b"\x15\x03\x03\0\x02\x02\x46\0", "it speaks TLS; check the property security.protocol"),
+            (
+                b"",
+                "it closes the connection at once: it is no kafka broker, or one that wants another security.protocol \
+                 (or is older than 0.10)",
+            ),
+        ] {
+            let told = format!(
+                "no kafka broker of db:5432 answered within 2 s: db:5432/bootstrap: {cause}; check BROKERS of the job \
+                 file, and that the brokers run"
+            );
+            assert_eq!(asked_of_a_stranger(says), told);
+        }
     }
 
     #[test]
