@@ -105,6 +105,7 @@ impl Prepared {
             beaten: Instant::now(),
             unasked: None,
             rejects: Default::default(),
+            troubles: Default::default(),
             again: None,
             is_finishing: false,
         })

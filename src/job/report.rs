@@ -1,5 +1,8 @@
 //! What a job tells its user while it runs. The command line decides how that looks.
 
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
 use jiff::Timestamp;
 
 use super::batch::Counts;
@@ -59,6 +62,23 @@ pub trait Reporter: Send + Sync {
     fn progress(&self, progress: &Progress);
 }
 
+/// How long a partition's trouble is not told again in the same words.
+const TOLD_AGAIN: Duration = Duration::from_secs(30);
+
+/// What was told of late about partitions that stand still, so that a trouble that stays is told once in a while.
+#[derive(Debug, Default)]
+pub struct Troubles(BTreeMap<(i32, String), Instant>);
+
+impl Troubles {
+    /// Whether this is to be told at `now`. What is older is forgotten, so it never holds more than a while's worth.
+    pub fn are_news(&mut self, partition: i32, text: &str, now: Instant) -> bool {
+        self.0.retain(|_, told| now.duration_since(*told) < TOLD_AGAIN);
+        let count = self.0.len();
+        self.0.entry((partition, text.to_owned())).or_insert(now);
+        self.0.len() > count
+    }
+}
+
 /// Lines of a level, formatted like `format!`.
 macro_rules! say {
     ($reporter:expr, $level:ident, $($text:tt)*) => {
@@ -66,3 +86,25 @@ macro_rules! say {
     };
 }
 pub(crate) use say;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_trouble_is_told_once_in_a_while() {
+        let begun = Instant::now();
+        let mut troubles = Troubles::default();
+        let mut at =
+            |seconds, partition, text| troubles.are_news(partition, text, begun + Duration::from_secs(seconds));
+        assert!(at(0, 0, "no leader"));
+        assert!(!at(1, 0, "no leader"));
+        assert!(at(2, 1, "no leader"));
+        assert!(at(3, 0, "no such partition"));
+        assert!(!at(29, 0, "no leader"));
+        assert!(at(30, 0, "no leader"));
+        assert!(!at(31, 0, "no leader"));
+        assert!(at(100, 7, "no leader"));
+        assert_eq!(troubles.0.len(), 1);
+    }
+}

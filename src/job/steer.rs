@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::batch::Batch;
 use super::failure::Error;
-use super::report::{BatchReport, Level, Progress, Reporter, say};
+use super::report::{BatchReport, Level, Progress, Reporter, Troubles, say};
 use super::state::{Action, Broken, Done, Event, Outcome, State};
 use super::threads::Threads;
 use super::totals::Totals;
@@ -80,6 +80,7 @@ pub struct Steer<'a> {
     pub rejects: SegmentRejects,
     /// Positions read, for the lag.
     pub read: BTreeMap<i32, i64>,
+    pub troubles: Troubles,
     pub again: Option<String>,
     pub is_finishing: bool,
 }
@@ -195,6 +196,12 @@ impl Steer<'_> {
             }
             Some(Told::CutOff { partition, offset, reason }) => {
                 Err(Error::CutOff { topic: self.topic.clone(), partition, wanted: offset, reason })
+            }
+            Some(Told::Trouble { partition, text }) => {
+                if self.troubles.are_news(partition, &text, Instant::now()) {
+                    say!(self.reporter, Warn, "kafka: {}[{partition}]: {text}; going on when it passes", self.topic);
+                }
+                Ok(Event::Tick)
             }
             Some(Told::Failed { partition, reason }) => {
                 Err(Error::Partition { topic: self.topic.clone(), partition, reason })

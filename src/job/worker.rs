@@ -49,6 +49,11 @@ pub enum Told {
         offset: i64,
         reason: String,
     },
+    /// A partition stands still; librdkafka goes on trying.
+    Trouble {
+        partition: i32,
+        text: String,
+    },
     /// Reading of a partition failed for good.
     Failed {
         partition: i32,
@@ -162,8 +167,11 @@ impl Hand {
             Item::Error { partition, text, is_passing: false } => {
                 self.tell(Told::Failed { partition, reason: text.to_owned() });
             }
-            // an attempt assigns once, and its lanes know where they begin; what passes needs nobody
-            Item::Assigned { .. } | Item::Added { .. } | Item::Error { is_passing: true, .. } => {}
+            Item::Error { partition, text, is_passing: true } => {
+                self.tell(Told::Trouble { partition, text: text.to_owned() });
+            }
+            // an attempt assigns once, and its lanes know where they begin
+            Item::Assigned { .. } | Item::Added { .. } => {}
         }
     }
 
@@ -294,5 +302,44 @@ impl Hand {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::{Receiver, bounded};
+
+    use super::*;
+    use crate::decode;
+
+    fn hand() -> (Hand, Receiver<Told>) {
+        let (out, told) = bounded(8);
+        let columns = vec![decode::Column { name: "j".to_owned(), is_ignored: false }];
+        let hand = Hand {
+            decoder: decode::decoder(&decode::Settings { format: decode::Format::Json, columns }),
+            rows: Rows::default(),
+            lanes: [(0, Filling::new(Lane { next: 5, until: None }))].into(),
+            limits: BlockLimits { bytes: 4096, rows_max: 0 },
+            generation: Generation(1),
+            budget: Budget::new(1 << 20),
+            metrics: Metrics::default(),
+            out,
+            stop: Stop::default(),
+            gone: false,
+        };
+        (hand, told)
+    }
+
+    #[test]
+    fn a_partition_that_stands_still_is_told_whether_it_passes_or_not() {
+        let (mut hand, told) = hand();
+        hand.take(Item::Error { partition: 0, text: "no leader", is_passing: true });
+        hand.take(Item::Error { partition: 0, text: "no right", is_passing: false });
+        drop(hand);
+        let told: Vec<_> = told.iter().map(|told| format!("{told:?}")).collect();
+        assert_eq!(
+            told,
+            [r#"Trouble { partition: 0, text: "no leader" }"#, r#"Failed { partition: 0, reason: "no right" }"#]
+        );
     }
 }
