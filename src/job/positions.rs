@@ -133,7 +133,14 @@ mod tests {
 
     fn resumed(chain: &Chain, topic_id: Option<&str>) -> Result<Positions, Error> {
         let watermarks = [0, 1, 2].map(|partition| (partition, Watermarks { low: 0, high: 100 })).into();
-        resume(&Known { topic: "orders", topic_id, chain, watermarks: &watermarks, fallback: None })
+        resume(&Known {
+            topic: "orders",
+            topic_id,
+            chain,
+            begun: &Checkpoint::default(),
+            watermarks: &watermarks,
+            fallback: None,
+        })
     }
 
     #[test]
