@@ -29,17 +29,19 @@ fn peak(load: &Running) -> Option<i64> {
     Some(kib / 1024)
 }
 
-/// Loads so many rows, all of them produced while somebody else holds the target; the peak in MiB.
+/// Loads so many rows, nearly all of them produced while somebody else holds the target of a load that was well under
+/// way; the peak in MiB.
 fn peak_of_a_load(flow: &Flow<'_>, rows: i64) -> i64 {
     let job = flow.job().commit("MINIMAL_INTERVAL: 1000");
     let mut load = flow.loader(&job).args(["--memory", &budget().to_string()]).start();
     load.wait_for_text(SOON, "gpkafka job has started");
+    let each = rows / i64::from(PARTITIONS);
+    (0..PARTITIONS).for_each(|partition| flow.produce(partition, 0..each / 20));
+    wait_until(SOON, "the first rows", || flow.committed() > 0);
     let mut other = flow.db.connect();
     other.batch_execute(&format!("BEGIN; LOCK TABLE {}.t IN ACCESS EXCLUSIVE MODE", flow.schema)).unwrap();
     let begun = Instant::now();
-    for partition in 0..PARTITIONS {
-        flow.produce(partition, 0..rows / i64::from(PARTITIONS));
-    }
+    (0..PARTITIONS).for_each(|partition| flow.produce(partition, each / 20..each));
     wait_until(2 * STILL, "the pause to be over", || begun.elapsed() >= STILL);
     other.batch_execute("ROLLBACK").unwrap();
     let mut most = 0;

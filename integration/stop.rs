@@ -154,6 +154,19 @@ on_each_database! {
         assert_eq!((chain.len(), &*chain[10]), (11, "0|load|1000|1050|50"));
     }
 
+    /// Of a topic that falls quiet below MAX_ROW nothing is kept back, and nobody's lock is held.
+    fn silence_ends_a_batch_of_rows_alone(db) {
+        let flow = Flow::new(db, "quiet", 1);
+        let job = flow.job().commit("MAX_ROW: 1000").commit("MINIMAL_INTERVAL: 0");
+        let mut load = flow.loader(&job).start();
+        load.wait_for_text(SOON, "gpkafka job has started");
+        flow.produce(0, 0..10);
+        wait_until(SOON, "the rows to be committed", || flow.count() == 10);
+        load.signal("INT");
+        load.wait(SOON).expect_code(0);
+        flow.expect(&[(0, 0..10)]);
+    }
+
     fn age_ends_a_batch(db) {
         let flow = Flow::new(db, "age", 1);
         let job = flow.job().commit("MINIMAL_INTERVAL: 1000");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::failure::Error;
 use super::identity::Instance;
+use super::ledger::Ledger;
 use crate::offset::Checkpoint;
 
 /// What a ledger row did to its partition's position.
@@ -99,6 +100,11 @@ impl Chain {
     /// Whether there is no history at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether there may be rows that are older than is kept, see [`Ledger::KEPT`].
+    pub fn is_long(&self) -> bool {
+        self.0.values().any(|entry| entry.seq > i64::from(Ledger::KEPT))
     }
 
     /// Where each partition goes on.

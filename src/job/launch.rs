@@ -38,6 +38,10 @@ const CHANNEL: usize = 64;
 /// Encoded bytes that end a batch: a transaction that can be repeated in seconds.
 const BATCH_BYTES_MAX: u64 = 4 << 30;
 
+/// Silence that ends a batch for which neither age nor silence was given, MAX_ROW alone: its transaction holds locks, and
+/// the rest of its rows may never come.
+const IDLE_MAX: Duration = Duration::from_secs(5);
+
 /// How many workers there are at most: one a core.
 pub fn workers_max() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS_MAX)
@@ -202,8 +206,9 @@ fn wants(run: &Run<'_>, memory: &Memory) -> Wants {
             bytes_max: BATCH_BYTES_MAX,
             age_max: commit.minimal_interval.unwrap_or_default(),
             idle_max: match commit.idle {
-                Idle::Off | Idle::Wait => Duration::ZERO,
                 Idle::CommitAfter(idle) => idle,
+                Idle::Off | Idle::Wait if commit.minimal_interval.is_some() => Duration::ZERO,
+                Idle::Off | Idle::Wait => IDLE_MAX,
             },
         },
         reject_limit: match run.job.error_limit {
