@@ -45,6 +45,26 @@ on_each_database! {
         flow.load(&job).expect_code(0).expect_text("Inserted 0 rows");
     }
 
+    fn partitions_that_are_named_before_they_are_there_are_told_and_read_later(db) {
+        let flow = Flow::new(db, "named", 2);
+        flow.produce(0, 0..10);
+        flow.produce(1, 0..20);
+        let job = flow.job().source("PARTITIONS: (1...3, 9)").commit("MINIMAL_INTERVAL: 500");
+        let told = format!("PARTITIONS names (2...3, 9), and topic {} has 2 partitions", flow.topic.name);
+        let outcome = flow.load(&job).expect_code(0).expect_text("Inserted 20 rows").expect_calm(&[&told]);
+        outcome.expect_text(&format!("WARNING]:-{told}: these are not there, and are read by the first load"));
+        let mut load = start(&flow, &job);
+        flow.topic.grow_to(4);
+        flow.produce(2, 0..30);
+        flow.produce(3, 0..40);
+        wait_for_rows(&flow, &mut load, 90);
+        let outcome = stop(load).expect_calm(&[&told]).expect_text("these are not there, and are read when they appear");
+        assert_eq!(outcome.text().matches(&told).count(), 1, "{}", outcome.text());
+        flow.expect(&[(1, 0..20), (2, 0..30), (3, 0..40)]);
+        flow.topic.grow_to(10);
+        flow.load(&job).expect_code(0).expect_text("Inserted 0 rows").expect_calm(&[]);
+    }
+
     fn what_expired_before_a_start_is_counted(db) {
         let flow = Flow::new(db, "expired", 2);
         flow.produce(0, 0..100);

@@ -82,6 +82,20 @@ impl Partitions {
         self.0.iter().any(|range| range.contains(&partition))
     }
 
+    /// Those that are not among `found`, which is in ascending order; `None` where all are.
+    pub fn beyond(&self, found: &[i32]) -> Option<Self> {
+        let mut rest = Vec::new();
+        for range in &self.0 {
+            let mut next = Some(*range.start());
+            for &there in found.iter().filter(|there| range.contains(there)) {
+                rest.extend(next.filter(|&first| first < there).map(|first| first..=there - 1));
+                next = there.checked_add(1);
+            }
+            rest.extend(next.filter(|first| range.contains(first)).map(|first| first..=*range.end()));
+        }
+        (!rest.is_empty()).then_some(Self(rest))
+    }
+
     /// The ranges, in ascending order. A file may name far more partitions than its topic has.
     pub fn ranges(&self) -> &[RangeInclusive<i32>] {
         &self.0
@@ -198,4 +212,21 @@ pub enum Idle {
 pub struct Callback {
     pub host: Option<String>,
     pub port: Option<u16>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_topic_lacks_of_the_partitions_that_are_asked_for() {
+        let beyond = |ranges: &[RangeInclusive<i32>], found: &[i32]| {
+            Partitions(ranges.to_vec()).beyond(found).map(|rest| rest.to_string())
+        };
+        assert_eq!(beyond(&[0..=3, 5..=5], &[0, 1, 2, 3, 4, 5, 6]), None);
+        assert_eq!(beyond(&[0..=3, 5..=5], &[0, 1]).as_deref(), Some("(2...3, 5)"));
+        assert_eq!(beyond(&[0..=9], &[0, 4, 5, 9]).as_deref(), Some("(1...3, 6...8)"));
+        assert_eq!(beyond(&[2..=i32::MAX], &[2, i32::MAX]).as_deref(), Some("(3...2147483646)"));
+        assert_eq!(beyond(&[7..=7], &[]).as_deref(), Some("(7)"));
+    }
 }

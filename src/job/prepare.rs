@@ -49,6 +49,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let columns = decode_columns(run.job, &insert)?;
     let (consumer, topic) = topic(run, memory)?;
     let partitions = wanted(run.job, &topic.partitions)?;
+    warn_of_missing(run, memory, &topic.partitions);
     let holder = claim(run, memory, &settings, &partitions)?;
     memory.session = Some(connection.pid());
     let external = external(run, memory, &mut connection, &insert, &settings)?;
@@ -149,6 +150,19 @@ pub fn wanted(job: &Job, found: &[i32]) -> Result<Vec<i32>, Error> {
         return Err(Error::NoPartition { topic, count: found.len(), wanted: asked.to_string() });
     }
     Ok(wanted)
+}
+
+/// A slip in PARTITIONS would otherwise look like a topic with little in it.
+fn warn_of_missing(run: &Run<'_>, memory: &Memory, found: &[i32]) {
+    let asked = run.job.source.partitions.as_ref().filter(|_| !memory.has_run);
+    let Some(missing) = asked.and_then(|asked| asked.beyond(found)) else { return };
+    let (topic, count) = (&run.job.source.topic, found.len());
+    let later = if run.options.quit_at_eof { "by the first load that finds them" } else { "when they appear" };
+    say!(
+        run.reporter,
+        Warn,
+        "PARTITIONS names {missing}, and topic {topic} has {count} partitions: these are not there, and are read {later}"
+    );
 }
 
 fn claim(run: &Run<'_>, memory: &Memory, settings: &Settings, partitions: &[i32]) -> Result<Holder, Error> {
