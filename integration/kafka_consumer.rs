@@ -190,6 +190,22 @@ fn a_topic_made_anew_has_another_id_and_one_that_is_gone_is_final() {
 }
 
 #[test]
+fn bytes_that_a_disk_has_changed_are_no_record() {
+    let topic = kafka(Version::V4_1_1).topic("damaged", 1);
+    topic.produce(0, ["good"]);
+    topic.produce(0, ["ten euros"]);
+    topic.kafka.damage(&topic.name, 0, "ten euros", "two euros");
+    let consumer = connect(&topic);
+    let mut queue = consumer.queue();
+    consumer.assign(Generation(1), &[start(queue.id(), 0, 0)]).unwrap();
+    let mut seen = Seen::default();
+    read(&consumer, &mut queue, &mut seen, |seen| !seen.final_errors.is_empty());
+    assert_eq!(seen.records[&0], [(0, b"good".to_vec())]);
+    assert!(seen.final_errors[0].starts_with("MessageSet at offset 1 "), "{:?}", seen.final_errors);
+    assert!(seen.final_errors[0].contains("failed CRC32C check"), "{:?}", seen.final_errors);
+}
+
+#[test]
 fn offsets_are_found_by_time() {
     let topic = kafka(Version::V4_1_1).topic("times", 2);
     topic.produce(0, ["one", "two"]);

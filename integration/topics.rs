@@ -290,3 +290,18 @@ fn the_ledger_knows_topic_and_leader() {
         assert_eq!(flow.db.rows(&sql), [identity]);
     }
 }
+
+/// librdkafka passes over what is damaged and goes on behind it; the load does not.
+#[test]
+fn bytes_that_a_disk_has_changed_end_the_load() {
+    let flow = Flow::new(postgres(), "damaged", 1);
+    flow.produce(0, 0..10);
+    flow.load(&flow.job()).expect_code(0);
+    flow.produce(0, 10..11);
+    flow.produce(0, 11..20);
+    flow.topic.kafka.damage(&flow.topic.name, 0, &flow.record(0, 10), &flow.record(0, 99));
+    let told = format!("reading {}[0] failed: MessageSet at offset 10", flow.topic.name);
+    flow.load(&flow.job()).expect_code(1).expect_text(&told).expect_text("Inserted 0 rows");
+    flow.expect(&[(0, 0..10)]);
+    assert_eq!(flow.ledger(), ["0|load|0|10|10"]);
+}

@@ -3,6 +3,7 @@
 //! 3.x and 4.x run as KRaft, 0.10 with a ZooKeeper of its own. Topics and records are in [`super::topic`].
 
 use std::io::Write;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -136,6 +137,17 @@ impl Kafka {
             config.set(*key, *value);
         }
         config
+    }
+
+    /// Changes bytes of a partition's first file behind the broker's back, as a bad disk does: `from`, which must be in
+    /// it, becomes `to`, which is as long.
+    pub fn damage(&self, topic: &str, partition: i32, from: &str, to: &str) {
+        assert_eq!(from.len(), to.len(), "a disk moves nothing");
+        let path = self.dir.join(format!("data/{topic}-{partition}/00000000000000000000.log"));
+        let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()));
+        let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).expect("the bytes are there");
+        let file = std::fs::File::options().write(true).open(&path).expect("the file is there");
+        file.write_all_at(to.as_bytes(), at as u64).expect("the file is writable");
     }
 
     /// Runs one of Kafka's own command-line classes and returns what it prints.

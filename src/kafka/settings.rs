@@ -102,7 +102,7 @@ impl Settings {
     ///
     /// A quarter of the bytes is for responses in flight, three eighths each for record bytes and for librdkafka's own
     /// per-record cost. librdkafka measures the queue that a partition is forwarded to, so limits are per worker.
-    fn defaults(&self) -> [(&'static str, String); 11] {
+    fn defaults(&self) -> [(&'static str, String); 12] {
         let workers = self.workers.max(1);
         let share = self.queue_bytes / 8;
         let queue_kbytes = (share * 3 / workers / 1024).clamp(256, 2_000_000);
@@ -127,6 +127,8 @@ impl Settings {
             // a connection that a firewall forgot is found out while nothing flows
             ("socket.keepalive.enable", "true".to_owned()),
             ("allow.auto.create.topics", "false".to_owned()),
+            // bytes that a disk or a wire has changed would otherwise be loaded as data
+            ("check.crcs", "true".to_owned()),
         ]
     }
 }
@@ -259,6 +261,13 @@ mod tests {
 
         let error = settings(&[("isolation.level", "read_uncommitted")]).configuration().unwrap_err();
         assert!(error.to_string().starts_with("property isolation.level: \"read_uncommitted\" would load"));
+    }
+
+    #[test]
+    fn checksums_are_looked_at_unless_the_user_says_otherwise() {
+        let check = |properties| settings(properties).configuration().unwrap().0.get("check.crcs").map(str::to_owned);
+        assert_eq!(check(&[]).as_deref(), Some("true"));
+        assert_eq!(check(&[("check.crcs", "false")]).as_deref(), Some("false"));
     }
 
     #[test]
