@@ -10,7 +10,7 @@ use crate::config::Job;
 use crate::greenplum::{Chain, Connection, Insert, Ledger, Settings, Target};
 use crate::job::failure::Error;
 use crate::job::positions::{self, Known};
-use crate::job::{prepare, run};
+use crate::job::{resolve, run};
 use crate::kafka::{Consumer, Watermarks};
 use crate::offset::Checkpoint;
 use crate::table::Column;
@@ -77,7 +77,7 @@ impl Dryrun<'_> {
     /// The statements of a load, in their order.
     fn statements(&self, insert: &Insert, columns: &[Column], is_greenplum: bool) -> String {
         let metadata = self.settings.metadata_schema();
-        let definition = prepare::definition(self.job, self.settings, columns, self.host, self.port).on(is_greenplum);
+        let definition = resolve::definition(self.job, self.settings, columns, self.host, self.port).on(is_greenplum);
         let database = if is_greenplum { "Greenplum" } else { "PostgreSQL" };
         let mut text = String::new();
         line(&mut text, "\n-- once: the ledger of committed offsets");
@@ -101,7 +101,7 @@ impl Dryrun<'_> {
         let mut connection = Connection::open(self.settings, "gpkafka dryrun")?;
         let target = Target::describe(&mut connection, self.settings)?;
         let insert = Insert::new(&target, self.settings)?;
-        prepare::decode_columns(self.job, &insert)?;
+        resolve::decode_columns(self.job, &insert)?;
         let plan = insert.try_out(&mut connection)?;
         let chain = self.history(&mut connection)?;
         let mut text = self.heading();
@@ -132,7 +132,7 @@ impl Dryrun<'_> {
     fn positions(&self, chain: &Chain) -> Result<String, Error> {
         let consumer = Consumer::connect(&self.job.kafka_settings(1 << 20, 1))?;
         let topic = consumer.topic(KAFKA_WAIT)?;
-        let partitions = prepare::wanted(self.job, &topic.partitions)?;
+        let partitions = resolve::wanted(self.job, &topic.partitions)?;
         let watermarks = consumer.watermarks(&partitions, KAFKA_WAIT)?;
         let known = Known {
             topic: &topic.name,

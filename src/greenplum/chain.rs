@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::failure::Error;
 use super::identity::Instance;
-use super::ledger::Ledger;
 use crate::offset::Checkpoint;
 
 /// What a ledger row did to its partition's position.
@@ -87,6 +86,9 @@ pub struct Commit {
 pub struct Chain(BTreeMap<i32, Entry>);
 
 impl Chain {
+    /// Rows of a partition that stay for `check`: at a batch a second the last hours, at the default interval a day.
+    pub const KEPT: u32 = 20_000;
+
     /// The newest row of a partition.
     pub fn get(&self, partition: i32) -> Option<&Entry> {
         self.0.get(&partition)
@@ -102,9 +104,9 @@ impl Chain {
         self.0.is_empty()
     }
 
-    /// Whether there may be rows that are older than is kept, see [`Ledger::KEPT`].
+    /// Whether there may be rows that are older than is kept, see [`Chain::KEPT`].
     pub fn is_long(&self) -> bool {
-        self.0.values().any(|entry| entry.seq > i64::from(Ledger::KEPT))
+        self.0.values().any(|entry| entry.seq > i64::from(Self::KEPT))
     }
 
     /// Where each partition goes on.

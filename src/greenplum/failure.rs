@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use postgres::error::{DbError, Severity, SqlState};
 
 use super::holder::Held;
-use super::reach::{unreached, without_tokens};
+use super::reach::{Unreached, unreached, without_tokens};
 
 /// A failure of the database stage. Its text is one line in lower case that says what was being done and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -31,10 +31,8 @@ pub enum Error {
     #[error("{doing} failed: {text} (SQLSTATE {state})")]
     Sql { doing: String, state: String, text: String },
     /// A segment, or the program that stands for one, got nothing from the loader's server.
-    #[error(
-        "segment {segment} could not read from this loader at {address}: {cause}; {advice}; to try it from there: curl http://{address}/gpfdist/status"
-    )]
-    Unreached { segment: String, address: String, cause: String, advice: &'static str, state: String },
+    #[error("{what}")]
+    Unreached { what: Unreached, state: String },
     /// The client library and the server do not understand each other.
     #[error("{doing} failed in the SQL client: {text}; this is no fault of the job, please report it")]
     Client { doing: String, text: String },
@@ -147,9 +145,11 @@ impl Error {
         match error.as_db_error() {
             Some(db) if is_fatal(db) => Self::Lost { doing, text: one_line(db) },
             Some(db) => {
-                let (state, text) = (db.code().code(), explained(db));
-                let sql = || Self::Sql { doing, state: state.to_owned(), text: without_tokens(&text) };
-                unreached(state, &text).unwrap_or_else(sql)
+                let (state, text) = (db.code().code().to_owned(), explained(db));
+                match unreached(&state, &text) {
+                    Some(what) => Self::Unreached { what, state },
+                    None => Self::Sql { doing, state, text: without_tokens(&text) },
+                }
             }
             None if error.is_closed() || is_io(error) => Self::Lost { doing, text: chain(error) },
             None => Self::Client { doing, text: chain(error) },

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use fail::fail_point;
 
+use super::chain::Chain;
 use super::connection::{Canceller, Connection};
 use super::failure::Error;
 use super::identity::{Instance, JobId};
@@ -179,7 +180,7 @@ impl Holder {
     /// As there.
     pub fn prune(&mut self) -> Result<u64, Error> {
         let [_, ledger] = &self.tables;
-        Ledger::at(&ledger.schema).prune(&mut self.connection, &self.job, Ledger::KEPT)
+        Ledger::at(&ledger.schema).prune(&mut self.connection, &self.job, Chain::KEPT)
     }
 
     /// What is held.

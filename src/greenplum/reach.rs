@@ -1,14 +1,24 @@
 //! A segment that could not reach the loader: the database's own words, taken apart into which segment, which address
 //! and why. Pure. The words are those of Greenplum's `url_curl.c` and `cdbutil.c`, and of PostgreSQL's `COPY … PROGRAM`.
 
-use super::failure::Error;
+/// What the database said, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "segment {segment} could not read from this loader at {address}: {cause}; {advice}; to try it from there: curl http://{address}/gpfdist/status"
+)]
+pub struct Unreached {
+    segment: String,
+    address: String,
+    cause: String,
+    advice: &'static str,
+}
 
 /// What stands before the reason of a connection that failed, see `url_curl.c`.
 const FAILED: &str = "connection with gpfdist failed for ";
 const UNRESOLVED: &str = "hostname cannot be resolved ";
 
 /// The failure, where these are the words of one.
-pub(super) fn unreached(state: &str, text: &str) -> Option<Error> {
+pub(super) fn unreached(state: &str, text: &str) -> Option<Unreached> {
     let (segment, cause) = match state {
         "38000" => (text.split_once("--segment-id ")?.1, "the program that stands for a segment failed".to_owned()),
         _ if text.contains(UNRESOLVED) => (text.split_once("(seg")?.1, "the name does not resolve there".to_owned()),
@@ -17,11 +27,10 @@ pub(super) fn unreached(state: &str, text: &str) -> Option<Error> {
     };
     let number: String = segment.chars().take_while(char::is_ascii_digit).collect();
     let host = segment.split_whitespace().find(|word| state != "38000" && word.contains(':'));
-    Some(Error::Unreached {
+    Some(Unreached {
         segment: host.map_or_else(|| number.clone(), |host| format!("{number} ({host})")),
         address: address(text)?,
         cause,
-        state: state.to_owned(),
         advice: if state == "38000" { PROGRAM_ADVICE } else { SEGMENT_ADVICE },
     })
 }

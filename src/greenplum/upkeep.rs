@@ -14,9 +14,6 @@ use crate::table::{Ident, TableName};
 const PRUNED_MAX: i64 = 5_000;
 
 impl Ledger {
-    /// Rows of a partition that stay for `check`: at a batch a second the last hours, at the default interval a day.
-    pub const KEPT: u32 = 20_000;
-
     /// Deletes a job's oldest rows but the newest `keep` of each partition, some thousands of each at most, and says how
     /// many went. On Greenplum a DELETE locks the whole table, so it neither waits nor takes long: what cannot be had
     /// is no failure, the next time will do.

@@ -10,14 +10,17 @@
 //!        watch   main Kafka queue, new partitions, control session
 //! ```
 
+mod announce;
 pub mod batch;
 pub mod commit;
 pub mod failure;
 pub mod launch;
+mod lookout;
 pub mod positions;
 pub mod prepare;
 pub mod rejects;
 pub mod report;
+pub mod resolve;
 pub mod run;
 #[cfg(test)]
 mod simulation;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::batch::Batch;
 use super::failure::Error;
-use super::report::{BatchReport, Level, Progress, Reporter, Troubles, say};
+use super::report::{BatchReport, Level, Reporter, Troubles, say};
 use super::state::{Action, Broken, Done, Event, Outcome, State};
 use super::threads::Threads;
 use super::totals::Totals;
@@ -28,13 +28,6 @@ use crate::units;
 
 /// The longest the loop waits: how stale the live line and the wish to stop may get.
 const WAIT: Duration = Duration::from_millis(100);
-
-/// After so long without a beat of the control session the database is taken for lost, though its connection stands:
-/// beside seven beats, the time that TCP itself needs to notice.
-const BEAT_MAX: Duration = Duration::from_secs(30);
-
-/// A batch that no segment has asked for by then waits for something that its user should know of.
-const UNASKED_MAX: Duration = Duration::from_secs(10);
 
 /// How long a failed attempt goes on cancelling its statement, and how often: a cancel that comes before the statement
 /// has begun is lost.
@@ -151,36 +144,6 @@ impl Steer<'_> {
             recv(self.seen) -> seen => self.saw(seen.ok()),
             recv(told) -> told => self.was_told(told.ok()),
             default(wait) => Ok(Event::Tick),
-        }
-    }
-
-    /// What nobody would tell: a thread that is gone, a database that has fallen silent, a batch that nobody reads.
-    fn look_after(&mut self) -> Result<(), Error> {
-        let is_told_all = self.replies.is_empty() && self.seen.is_empty() && self.told.is_empty();
-        if !self.is_finishing && is_told_all && self.threads.any_has_ended() {
-            return Err(Error::Internal("a thread has ended before its time".to_owned()));
-        }
-        if self.seen.is_empty() && self.beaten.elapsed() > BEAT_MAX {
-            let text = format!("the database has not answered it for {} s", BEAT_MAX.as_secs());
-            return Err(greenplum::Error::HolderLost { text, passes: true }.into());
-        }
-        self.tell_if_unasked();
-        Ok(())
-    }
-
-    fn tell_if_unasked(&mut self) {
-        let (Some(front), Some(session)) = (self.state.front(), &self.session) else { return };
-        let is_due = front.started.elapsed() > UNASKED_MAX && self.unasked != Some(front.number);
-        if is_due && session.status().served_segments.is_empty() {
-            self.unasked = Some(front.number);
-            say!(
-                self.reporter,
-                Warn,
-                "no segment has asked for the rows of batch {} for {} s: its INSERT waits for a lock on the table or for \
-                 its turn in a resource queue, see pg_locks; still waiting",
-                front.number,
-                UNASKED_MAX.as_secs()
-            );
         }
     }
 
@@ -379,28 +342,6 @@ impl Steer<'_> {
         for line in rejects::lines(&self.topic, batch, &self.rejects) {
             self.reporter.log(Level::Warn, &line);
         }
-    }
-
-    fn report_progress(&mut self) {
-        let partitions: Vec<i32> = self.read.keys().copied().collect();
-        let ends = self.consumer.cached_ends(&partitions);
-        let lag = ends.iter().filter_map(|(p, end)| Some(end - self.read.get(p)?)).map(|lag| lag.max(0).unsigned_abs());
-        let lag: u64 = lag.sum();
-        self.metrics.lag_records.set(i64::try_from(lag).unwrap_or(i64::MAX));
-        self.metrics.memory_bytes.set(i64::try_from(self.budget.used()).unwrap_or(i64::MAX));
-        let now = Instant::now();
-        let front = self.state.front();
-        self.reporter.progress(&Progress {
-            records: self.metrics.records_read.get(),
-            rows: self.metrics.rows_sent.get(),
-            bytes: self.metrics.bytes_sent.get(),
-            lag: (ends.len() == partitions.len()).then_some(lag),
-            batch: front.map_or(self.state.batches_made(), |front| front.number),
-            batch_rows: front.map_or(0, |front| front.counts.rows),
-            batch_seconds: front.map_or(0.0, |front| now.duration_since(front.started).as_secs_f64()),
-            segments_connected: usize::try_from(self.metrics.segments_connected.get()).unwrap_or(0),
-            segments: self.segments,
-        });
     }
 
     /// Whatever the INSERT waits for, it must not go on.
