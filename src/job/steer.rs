@@ -153,7 +153,10 @@ impl Steer<'_> {
                 self.read.insert(block.index.partition, block.index.span.next());
                 Ok(Event::Block(block))
             }
-            Some(Told::End { partition }) => Ok(Event::End { partition, generation: self.generation }),
+            Some(Told::End { partition }) => {
+                self.consumer.leave(partition);
+                Ok(Event::End { partition, generation: self.generation })
+            }
             Some(Told::OutOfRange { partition }) => {
                 Ok(self.begin_anew(format!("{}[{partition}] no longer has the next offset", self.topic)))
             }

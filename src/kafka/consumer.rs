@@ -155,6 +155,21 @@ impl Consumer {
         outcome
     }
 
+    /// Fetches no more of a partition, for as long as the connection lasts: it has been read as far as it is wanted, and
+    /// the others get its share of the bandwidth. Their records and queues stay as they are; what was fetched of this
+    /// one is dropped. What goes wrong comes as a note: then it is fetched for nothing, no more.
+    ///
+    /// # Blocks
+    /// Some milliseconds.
+    pub fn leave(&self, partition: i32) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic, partition);
+        if let Err(error) = self.client.pause(&list) {
+            let text = format!("pausing partition {partition}, which is read to its end: {error}");
+            self.client.context().push(Event::Note { text });
+        }
+    }
+
     /// Serves the main queue: call it all the time. Records never come this way.
     ///
     /// # Blocks
@@ -476,6 +491,32 @@ mod tests {
         assert_eq!(again, 0);
         let error = consumer.add(&starts(&queue, &[(1, 0)])).unwrap_err();
         assert_eq!(error.to_string(), "assigning partitions of topic \"orders\": partition 1 is assigned already");
+    }
+
+    #[test]
+    fn a_partition_that_is_left_delivers_no_more_and_the_others_go_on() {
+        let cluster = Cluster::new(1, 2);
+        cluster.produce(0, 0, 10);
+        cluster.produce(1, 0, RECORDS);
+        let consumer = cluster.connect();
+        let mut queue = consumer.queue();
+        consumer.assign(Generation(1), &starts(&queue, &[(0, 0), (1, 0)])).unwrap();
+        let mut seen = read_until(&consumer, &mut queue, |seen| *seen == Seen::End(0, 10));
+        consumer.leave(0);
+        for more in [10, 20] {
+            cluster.produce(0, more, more + 10);
+            cluster.produce(1, RECORDS + more - 10, RECORDS + more);
+            seen.extend(read_until(&consumer, &mut queue, |seen| *seen == Seen::Record(1, RECORDS + more - 1)));
+        }
+        let offsets = |wanted| {
+            let of_it = |seen: &Seen| match seen {
+                Seen::Record(partition, offset) if *partition == wanted => Some(*offset),
+                _ => None,
+            };
+            seen.iter().filter_map(of_it).collect::<Vec<_>>()
+        };
+        assert_eq!(offsets(0), (0..10).collect::<Vec<_>>());
+        assert_eq!(offsets(1), (0..RECORDS + 20).collect::<Vec<_>>());
     }
 
     #[test]
