@@ -105,6 +105,7 @@ impl Prepared {
             shutdown: run.shutdown,
             totals: &mut memory.totals,
             session: None,
+            opened: Instant::now(),
             is_committing: false,
             beaten: Instant::now(),
             unasked: None,

@@ -31,7 +31,7 @@ impl Steer<'_> {
 
     fn tell_if_unasked(&mut self) {
         let (Some(front), Some(session)) = (self.state.front(), &self.session) else { return };
-        let is_due = front.started.elapsed() > UNASKED_MAX && self.unasked != Some(front.number);
+        let is_due = self.opened.elapsed() > UNASKED_MAX && self.unasked != Some(front.number);
         if is_due && session.status().served_segments.is_empty() {
             self.unasked = Some(front.number);
             say!(

@@ -62,8 +62,9 @@ pub struct Steer<'a> {
     pub reporter: &'a dyn Reporter,
     pub shutdown: &'a Shutdown,
     pub totals: &'a mut Totals,
-    /// The session of the front batch, while its INSERT runs.
+    /// The session of the front batch, while its INSERT runs, and since when.
     pub session: Option<Session>,
+    pub opened: Instant,
     /// A COMMIT is on its way and has no reply yet.
     pub is_committing: bool,
     /// When the control session last acted.
@@ -217,7 +218,7 @@ impl Steer<'_> {
     fn heard(&mut self, reply: Reply) -> Result<Event, Error> {
         match reply {
             Reply::Opened { batch, session } => {
-                self.session = Some(session);
+                (self.session, self.opened) = (Some(session), Instant::now());
                 Ok(Event::Opened { batch })
             }
             Reply::Inserted { batch, inserted, rejected, rejects } => {
@@ -367,7 +368,7 @@ impl Steer<'_> {
         }
     }
 
-    /// Its channel closes when it ends; a COMMIT that comes through meanwhile is one.
+    /// Its channel closes when it ends; a COMMIT that comes through meanwhile counts.
     fn warehouse_ends_within(&mut self, wait: Duration) -> bool {
         let until = Instant::now() + wait;
         loop {
@@ -375,6 +376,12 @@ impl Steer<'_> {
                 Err(RecvTimeoutError::Disconnected) => return true,
                 Err(RecvTimeoutError::Timeout) => return false,
                 Ok(Reply::Opened { session, .. }) => session.fail("the load has failed"),
+                Ok(Reply::Committed { .. }) => {
+                    self.is_committing = false;
+                    if let Some(done) = self.state.take_front() {
+                        self.report(&done);
+                    }
+                }
                 Ok(_) => {}
             }
         }
