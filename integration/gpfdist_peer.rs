@@ -161,6 +161,8 @@ impl Peer {
             Ok(0) => self.end = Some(End::Closed),
             Ok(bytes) => self.received.extend_from_slice(&part[..bytes]),
             Err(error) if error.kind() == ErrorKind::ConnectionReset => self.end = Some(End::Reset),
+            // a read with a timeout is interrupted by any signal; the next one goes on
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => panic!("waited for {what}: {error}; got {:?}", self.answer()),
         }
         self.end.is_none()

@@ -1,7 +1,7 @@
 //! A knock at the door before a session: whether what listens at an address is a database server at all. The SQL client
 //! waits for the first answer without an end, so a wrong port that says nothing would hold it for ever.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
@@ -22,12 +22,22 @@ pub(super) fn knock(host: &str, port: u16, wait: Duration) -> Result<(), String>
 fn listen(mut stream: TcpStream, wait: Duration) -> Result<(), String> {
     let mut answer = [0];
     let asked = stream.set_read_timeout(Some(wait)).and_then(|()| stream.write_all(&SSL_REQUEST));
-    match asked.and_then(|()| stream.read(&mut answer)) {
+    match asked.and_then(|()| read(&mut stream, &mut answer)) {
         // no, yes, and the error of a server that is too busy or too old
         Ok(1) if matches!(answer[0], b'N' | b'S' | b'E') => Ok(()),
         Ok(0) => Err("what listens there closes the connection, as no database server does".to_owned()),
         Ok(_) => Err("what answers there is no PostgreSQL or Greenplum server".to_owned()),
         Err(_) => Err(format!("what listens there has said nothing for {} s", wait.as_secs())),
+    }
+}
+
+/// A signal interrupts a read that has a timeout, and says nothing of the server.
+fn read(stream: &mut TcpStream, answer: &mut [u8]) -> std::io::Result<usize> {
+    loop {
+        match stream.read(answer) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            other => return other,
+        }
     }
 }
 
