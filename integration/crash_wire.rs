@@ -139,7 +139,9 @@ impl Wire {
         while !self.is_over() {
             match from.read(buffer) {
                 Ok(bytes) => return bytes,
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {
+                }
                 Err(_) => return 0,
             }
         }

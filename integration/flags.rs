@@ -1,12 +1,10 @@
 //! Flags and keys that no other test uses, each seen to have its effect on a real load.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::case::Case;
 use crate::flow::Flow;
-use crate::harness::{Database, Loader, free_port, on_each_database, postgres, wait_until};
+use crate::harness::{Database, Loader, ask, free_port, metric, on_each_database, postgres, wait_until};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -144,15 +142,6 @@ fn logs_as_csv() {
     }
 }
 
-/// A GET of the debug page.
-fn ask(port: u16, path: &str) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    Some(text)
-}
-
 #[test]
 fn health_and_metrics_of_a_running_load() {
     let flow = Flow::new(postgres(), "debug", 1);
@@ -161,9 +150,7 @@ fn health_and_metrics_of_a_running_load() {
     let job = flow.job().commit("MINIMAL_INTERVAL: 200");
     let mut load = flow.loader(&job).args(["--debug-port", &port.to_string()]).start();
     load.wait_for_text(SOON, "gpkafka job has started");
-    wait_until(SOON, "metrics of 100 rows", || {
-        ask(port, "/metrics").is_some_and(|text| text.contains("gpkafka_rows_inserted_total 100\n"))
-    });
+    wait_until(SOON, "metrics of 100 rows", || metric(port, "rows_inserted_total") == Some(100));
     assert!(ask(port, "/health").unwrap().starts_with("HTTP/1.1 200"));
     load.signal("INT");
     load.wait(SOON).expect_code(0);

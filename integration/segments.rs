@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::flow::Flow;
-use crate::harness::{Database, Kind, Outcome, full, greenplum, on_each_database, signal, wait_for, wait_until};
+use crate::harness::{
+    Database, Kind, Outcome, free_port, full, greenplum, metric, on_each_database, signal, wait_for, wait_until,
+};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -87,23 +89,25 @@ fn a_segment_that_stands_still_holds_nobody_up() {
     // so much that the kernel's buffers for the one that stands still are little beside it
     flow.pad = 1000;
     let job = flow.job().commit("MINIMAL_INTERVAL: 600000");
+    let port = free_port();
     let (outcome, next) = flow.stream(0, full(40_000), || {
-        let mut load = flow.loader(&job).args(["--verbose"]).start();
+        let mut load = flow.loader(&job).args(["--verbose", "--debug-port", &port.to_string()]).start();
         load.wait_for_text(SOON, "gpkafka job has started");
+        // stopped before it has connected, it would hold up the dispatch of the statement, which is not ours
+        wait_until(SOON, "all segments to read", || metric(port, "segments_connected") == Some(3));
         let reader = wait_for(SOON, "segment 1 to read", || reader_of(db, &flow, 1));
         signal(reader, "STOP");
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), metric(port, "rows_sent_total").unwrap());
         wait_until(2 * STILL, "the pause to be over", || begun.elapsed() >= STILL);
+        let sent = metric(port, "rows_sent_total").unwrap() - before;
         signal(reader, "CONT");
         load.signal("INT");
+        assert!(sent > 32_000, "the others took {sent} rows in {STILL:?}");
         load.wait(SOON)
     });
     let outcome = outcome.expect_code(0);
     let served = served(&outcome);
-    let all = served.values().sum::<i64>();
-    assert_eq!(flow.count(), all);
-    assert!(all > full(40_000) * 8, "the others went on: {served:?}");
-    assert!(served[&1] < all / 4, "{served:?}");
+    assert_eq!(flow.count(), served.values().sum::<i64>());
     flow.load(&job).expect_code(0);
     flow.expect(&[(0, 0..next)]);
 }

@@ -1,5 +1,7 @@
 //! Runs the built `gpkafka`, as a user does: a job file, flags, signals, and what it printed.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -201,6 +203,22 @@ impl Outcome {
         let is_batch = |fields: &Vec<String>| fields.len() == 7 && fields[6].ends_with("/sec");
         text.lines().map(fields).filter(is_batch).collect()
     }
+}
+
+/// A GET of the page that `--debug-port` gives; `None` where nobody answers.
+pub fn ask(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// A number on that page, by its name without the program's.
+pub fn metric(port: u16, name: &str) -> Option<i64> {
+    let text = ask(port, "/metrics")?;
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("gpkafka_{name} ")))?;
+    line.trim().parse().ok()
 }
 
 fn read(path: &Path) -> String {

@@ -17,7 +17,7 @@ pub use database::{Database, Kind, rows};
 pub use greenplum::{greenplum, own_greenplum};
 pub use job::Job;
 pub use kafka::{Kafka, Version, kafka};
-pub use loader::{Loader, Outcome, Running, executable};
+pub use loader::{Loader, Outcome, Running, ask, executable, metric};
 pub use place::{free_port, full, unique};
 pub use postgres::{own_postgres, postgres};
 pub use process::{Output, Supervised, User, directory, signal};

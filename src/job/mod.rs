@@ -2,9 +2,10 @@
 //!
 //! ```text
 //!  run ── attempt after attempt, each from the ledger
-//!   └─ prepare   topic, claim, target, external table, ledger, positions
+//!   └─ prepare   topic, claim, target, external table, ledger, positions; told by announce
 //!   └─ launch    threads, assignment
 //!   └─ steer     the loop: events of all threads → state → actions on all threads
+//!        lookout         what nobody would tell the loop, and what the user sees
 //!        state   (pure)  batches, when they are full, what may commit
 //!        worker  records → decode → encode → blocks        warehouse  BEGIN … INSERT … ledger … COMMIT
 //!        watch   main Kafka queue, new partitions, control session
