@@ -140,6 +140,15 @@ impl Permit {
     }
 }
 
+impl Permit {
+    /// Parts it: `bytes` of it, at most all, stand under a permit of their own from now on.
+    pub fn split_off(&mut self, bytes: usize) -> Self {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Self { shared: Arc::clone(&self.shared), bytes }
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
         self.shared.state().used -= self.bytes;
@@ -162,6 +171,19 @@ mod tests {
         let second = budget.try_acquire(50).unwrap();
         assert_eq!(budget.used(), 100);
         drop((first, second));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn the_parts_of_a_permit_return_one_by_one() {
+        let budget = Budget::new(100);
+        let mut whole = budget.try_acquire(60).unwrap();
+        let part = whole.split_off(25);
+        assert_eq!((whole.bytes(), part.bytes(), budget.used()), (35, 25, 60));
+        drop(part);
+        assert_eq!(budget.used(), 35);
+        assert_eq!(whole.split_off(99).bytes(), 35);
+        drop(whole);
         assert_eq!(budget.used(), 0);
     }
 
@@ -217,5 +239,22 @@ mod tests {
         assert!(budget.try_acquire(1).is_none(), "somebody waits");
         drop(place);
         assert!(budget.try_acquire(10).is_some());
+    }
+
+    #[test]
+    fn who_asks_again_has_kept_its_place() {
+        let budget = Budget::new(100);
+        let mut held = budget.try_acquire(100).unwrap();
+        let (first, second) = (budget.stand_in_line(), budget.stand_in_line());
+        let now = Duration::ZERO;
+        held.resize(50);
+        assert!(first.wait(80, now).is_none());
+        assert!(second.wait(10, now).is_none(), "there is room, but the first is in front");
+        held.resize(20);
+        assert!(second.wait(10, now).is_none());
+        let large = first.wait(80, now).unwrap();
+        drop((first, held));
+        assert!(second.wait(10, now).is_some());
+        drop(large);
     }
 }

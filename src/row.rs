@@ -21,12 +21,23 @@ impl Rows {
         self.rows.clear();
     }
 
+    /// Sees to memory for so much, and no more than that: what grows bit by bit takes up to twice what it needs.
+    pub fn reserve(&mut self, room: Room) {
+        self.bytes.reserve_exact(room.bytes);
+        self.fields.reserve_exact(room.fields);
+        self.rows.reserve_exact(room.rows);
+    }
+
     /// Gives the memory back, and the rows with it, where it is more than so many bytes.
     pub fn shrink_to(&mut self, bytes_max: usize) {
-        let fields = self.fields.capacity() * size_of::<(usize, bool)>() + self.rows.capacity() * size_of::<usize>();
-        if self.bytes.capacity() + fields > bytes_max {
+        if self.held().bytes_held() > bytes_max {
             *self = Self::default();
         }
+    }
+
+    /// The memory that the buffers have, in use or not.
+    pub fn held(&self) -> Room {
+        Room { bytes: self.bytes.capacity(), fields: self.fields.capacity(), rows: self.rows.capacity() }
     }
 
     /// Adds bytes to the field that is open.
@@ -107,6 +118,22 @@ impl Rows {
     }
 }
 
+/// How much of [`Rows`] something takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Of all fields together.
+    pub bytes: usize,
+    pub fields: usize,
+    pub rows: usize,
+}
+
+impl Room {
+    /// Bytes of memory that it comes to: beside a field of one byte what names it is the larger part by far.
+    pub fn bytes_held(self) -> usize {
+        self.bytes + self.fields * size_of::<(usize, bool)>() + self.rows * size_of::<usize>()
+    }
+}
+
 /// A place in [`Rows`] to go back to.
 #[derive(Debug, Clone, Copy)]
 pub struct Mark {
@@ -181,6 +208,18 @@ mod tests {
         rows.end_row();
         assert_eq!(rows.iter().next().unwrap().joined(), b"ab");
         assert_eq!(rows.iter().next().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn memory_is_kept_up_to_a_bound() {
+        let mut rows = Rows::default();
+        rows.reserve(Room { bytes: 1000, fields: 100, rows: 10 });
+        let held = rows.held();
+        assert!(held.bytes >= 1000 && held.fields >= 100 && held.rows >= 10, "{held:?}");
+        rows.shrink_to(held.bytes_held());
+        assert_eq!(rows.held(), held);
+        rows.shrink_to(held.bytes_held() - 1);
+        assert_eq!(rows.held(), Room::default());
     }
 
     #[test]

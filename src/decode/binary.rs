@@ -1,7 +1,7 @@
 //! binary: the whole payload as one `bytea`, in its hex form.
 
 use super::{Cause, Parse};
-use crate::row::Rows;
+use crate::row::{Room, Rows};
 
 pub(super) const NAME: &str = "binary";
 
@@ -28,6 +28,10 @@ impl Parse for Binary {
         rows.end_field();
         rows.end_row();
         Ok(())
+    }
+
+    fn room(&self, payload: &[u8]) -> Room {
+        Room { bytes: 2 + 2 * payload.len(), fields: 1, rows: 1 }
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::columns::{Columns, Target, is_text};
 use super::{Cause, CsvOptions, Parse};
-use crate::row::Rows;
+use crate::row::{Room, Rows};
 
 pub(super) const NAME: &str = "csv";
 
@@ -139,6 +139,12 @@ impl Parse for Csv {
         self.missing(bytes, column, rows)?;
         rows.end_row();
         Ok(())
+    }
+
+    /// Beside the payload, a column that is missing may become the NULL string.
+    fn room(&self, payload: &[u8]) -> Room {
+        let fields = self.columns.len();
+        Room { bytes: payload.len() + fields * self.null.len(), fields, rows: 1 }
     }
 }
 

@@ -4,7 +4,7 @@
 use super::columns::{Columns, is_text};
 use super::lines::Lines;
 use super::{Cause, Parse};
-use crate::row::Rows;
+use crate::row::{Room, Rows};
 
 pub(super) const NAME: &str = "delimited";
 
@@ -45,6 +45,13 @@ impl Parse for Delimited {
         // A byte that is no ASCII could cut a character in two.
         let is_clean = self.delimiter.is_ascii() && is_text(payload);
         self.lines.of(payload).try_for_each(|line| self.line(line, is_clean, rows))
+    }
+
+    /// Whatever the columns are, a byte ends every field but the last.
+    fn room(&self, payload: &[u8]) -> Room {
+        let lines = self.lines.count(payload);
+        let fields = lines.saturating_mul(self.columns.len()).min(payload.len() + 1);
+        Room { bytes: payload.len(), fields, rows: lines }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::columns::{Columns, check_text};
 use super::lines::Lines;
 use super::{Cause, Parse};
-use crate::row::Rows;
+use crate::row::{Room, Rows};
 
 pub(super) const NAME: &str = "json";
 pub(super) const LINES_NAME: &str = "jsonl";
@@ -31,6 +31,10 @@ impl Parse for Json {
         }
         document(payload, &self.column, rows)
     }
+
+    fn room(&self, payload: &[u8]) -> Room {
+        Room { bytes: payload.len(), fields: 1, rows: 1 }
+    }
 }
 
 /// A document a line.
@@ -54,6 +58,11 @@ impl Parse for Jsonl {
         }
         let documents = self.lines.of(payload).filter(|line| !is_blank(line));
         documents.into_iter().try_for_each(|line| document(line, &self.column, rows))
+    }
+
+    fn room(&self, payload: &[u8]) -> Room {
+        let lines = self.lines.count(payload);
+        Room { bytes: payload.len(), fields: lines, rows: lines }
     }
 }
 

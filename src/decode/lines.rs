@@ -15,6 +15,14 @@ impl Lines {
         Self { newline: Finder::new(newline).into_owned(), drops_cr: newline == b"\n" }
     }
 
+    /// How many lines there are at most.
+    pub fn count(&self, payload: &[u8]) -> usize {
+        match self.newline.needle() {
+            [] => 1,
+            _ => 1 + self.newline.find_iter(payload).count(),
+        }
+    }
+
     /// The lines; the last may lack its end. A payload without bytes is one empty line.
     pub fn of<'a>(&self, payload: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
         let mut rest = Some(payload);

@@ -14,7 +14,7 @@ mod lines;
 mod reason;
 
 use crate::record::Record;
-use crate::row::Rows;
+use crate::row::{Room, Rows};
 
 pub use reason::{Cause, Reason};
 
@@ -99,6 +99,10 @@ pub trait Decoder: Send {
     /// # Errors
     /// Why the record has no row. `rows` is as it was before.
     fn decode(&mut self, record: &Record<'_>, rows: &mut Rows) -> Result<(), Reason>;
+
+    /// The most that [`Decoder::decode`] adds to `rows` for a record, on the way to an error too. Some formats look at
+    /// all of the payload for it: for records that are large enough to be worth the question.
+    fn room(&self, record: &Record<'_>) -> Room;
 }
 
 /// The decoder of a format.
@@ -119,6 +123,9 @@ trait Parse: Send {
 
     /// Adds the payload's rows; on an error it may leave some behind.
     fn parse(&mut self, payload: &[u8], rows: &mut Rows) -> Result<(), Cause>;
+
+    /// The most that it adds.
+    fn room(&self, payload: &[u8]) -> Room;
 }
 
 impl<P: Parse> Decoder for P {
@@ -130,10 +137,16 @@ impl<P: Parse> Decoder for P {
             Reason { format: P::FORMAT, cause }
         })
     }
+
+    fn room(&self, record: &Record<'_>) -> Room {
+        record.payload.map_or_else(Room::default, |payload| Parse::room(self, payload))
+    }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// What a payload becomes: rows as `a|NULL|''` joined by ` / `, or the reason.
@@ -176,6 +189,39 @@ pub(crate) mod tests {
         ] {
             let expected = format!("{}  no value to load (a tombstone)", format.name());
             assert_eq!(decoded(&settings(format, "a"), None), expected);
+        }
+    }
+
+    proptest! {
+        /// Memory for the room that was asked for is enough, whether the payload is good or not.
+        #[test]
+        fn no_payload_takes_more_than_its_room(
+            format in prop_oneof![
+                Just(Format::Csv(CsvOptions::default())),
+                Just(Format::Csv(CsvOptions {
+                    null_string: "none".to_owned(),
+                    force_not_null: vec!["a".to_owned(), "c".to_owned()],
+                    fill_missing_fields: true,
+                    ..CsvOptions::default()
+                })),
+                Just(Format::Delimited { delimiter: b',' }),
+                Just(Format::Json),
+                Just(Format::Jsonl { newline: "\n".to_owned() }),
+                Just(Format::Jsonl { newline: "xx".to_owned() }),
+                Just(Format::Jsonl { newline: String::new() }),
+                Just(Format::Binary),
+            ],
+            columns in prop_oneof![Just("a"), Just("a b c"), Just("- b")],
+            payload in "[x,\"\n\r\u{0}ä]{0,40}",
+        ) {
+            let payload = Some(payload.as_bytes());
+            let record = Record { partition: 0, offset: 0, timestamp_ms: None, key: None, payload, leader_epoch: None };
+            let mut decoder = decoder(&settings(format, columns));
+            let mut rows = Rows::default();
+            rows.reserve(decoder.room(&record));
+            let held = rows.held();
+            drop(decoder.decode(&record, &mut rows));
+            prop_assert_eq!(rows.held(), held);
         }
     }
 }

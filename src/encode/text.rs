@@ -3,7 +3,7 @@
 //! Backslashes are always doubled and CR, LF and TAB never stand raw. So no line is `\.`, which would silently end
 //! the stream, and no first line makes a segment take CR for the line end.
 
-use crate::row::Row;
+use crate::row::{Room, Row};
 
 /// For each byte the letter that stands behind a backslash in its place; 0 where it stands for itself.
 static LETTERS: [u8; 256] = letters();
@@ -11,13 +11,18 @@ static LETTERS: [u8; 256] = letters();
 /// Bytes that are looked at together: wide enough for the compiler to use vectors, small against a field.
 const CHUNK_BYTES: usize = 32;
 
+/// Bytes of memory that rows of this size want when they are encoded, as long as nothing in them is escaped: TAB or LF
+/// after each field, `\N` in one that is NULL.
+pub fn bytes_wanted(room: Room) -> usize {
+    room.bytes + 3 * room.fields + 1
+}
+
 /// Adds one row and its LF.
 pub fn encode(row: Row<'_>, out: &mut Vec<u8>) {
     let joined = row.joined();
     // One search of all fields costs less than one of each, and most rows have nothing to escape.
     let is_plain = find(joined).is_none();
-    // Room for TAB or LF after each field and for `\N` in it.
-    out.reserve(joined.len() + 3 * row.len() + 1);
+    out.reserve(bytes_wanted(Room { bytes: joined.len(), fields: row.len(), rows: 1 }));
     for (index, field) in row.enumerate() {
         if index > 0 {
             out.push(b'\t');
@@ -127,6 +132,21 @@ mod tests {
             });
         }
         field
+    }
+
+    #[test]
+    fn rows_without_escapes_fit_into_what_they_want() {
+        let mut rows = Rows::default();
+        for row in 0..100 {
+            (0..row % 7).for_each(|_| rows.null());
+            rows.field(&vec![b'x'; row]);
+            rows.end_row();
+        }
+        let fields = (0..100).map(|row| row % 7 + 1).sum();
+        let mut out = Vec::with_capacity(bytes_wanted(Room { bytes: 4950, fields, rows: 100 }));
+        let held = out.capacity();
+        rows.iter().for_each(|row| encode(row, &mut out));
+        assert_eq!(out.capacity(), held);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::threads::Stop;
 use crate::block::RowBlock;
 use crate::budget::{Budget, Permit};
 use crate::decode::{Decoder, Reason};
-use crate::encode::BlockBuilder;
+use crate::encode::{BlockBuilder, text};
 use crate::kafka::{Item, RecordQueue};
 use crate::metrics::Metrics;
 use crate::offset::Generation;
@@ -184,13 +184,34 @@ impl Hand {
         if until.is_some_and(|until| record.offset >= until) {
             return self.end(record.partition, record.offset);
         }
-        let payload = record.payload.map_or(0, <[u8]>::len);
-        if !self.make_room(record.partition, next, payload) {
-            return;
+        if record.payload.map_or(0, <[u8]>::len) > self.limits.bytes {
+            return self.giant(record, next);
         }
-        self.rows.clear();
+        if self.make_room(record.partition, next) {
+            self.decode(record);
+            self.flush_if_full(record.partition);
+        }
+    }
+
+    /// A record larger than a block has one of its own. Its rows lie in memory twice, decoded and encoded, so that both
+    /// stand under the permit; what names millions of short rows may be many times the payload.
+    fn giant(&mut self, record: &Record<'_>, next: i64) {
+        self.flush(record.partition);
+        let room = self.decoder.room(record);
+        let decoded = room.bytes_held().saturating_sub(ROWS_BYTES_MAX);
+        let Some(mut permit) = self.permit(decoded + text::bytes_wanted(room)) else { return };
+        let decoded = permit.split_off(decoded);
+        self.rows.reserve(room);
+        self.open(record.partition, next, permit);
+        self.decode(record);
+        drop(decoded);
+        self.flush(record.partition);
+    }
+
+    fn decode(&mut self, record: &Record<'_>) {
         let decoded = self.decoder.decode(record, &mut self.rows);
         self.add(record, decoded);
+        self.rows.clear();
         self.rows.shrink_to(ROWS_BYTES_MAX);
     }
 
@@ -205,27 +226,30 @@ impl Hand {
         self.metrics.records_read.inc();
         let size = record.payload.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len);
         self.metrics.source_bytes.inc_by(size as u64);
+    }
+
+    fn flush_if_full(&mut self, partition: i32) {
+        let Some(block) = self.lanes.get(&partition).and_then(|filling| filling.block.as_ref()) else { return };
         let is_long = self.limits.rows_max > 0 && u64::from(block.rows()) >= self.limits.rows_max;
         if is_long || block.is_full() {
-            self.flush(record.partition);
+            self.flush(partition);
         }
     }
 
-    /// Sees to an open block with room for a record. `false`: the attempt is over.
-    fn make_room(&mut self, partition: i32, next: i64, payload: usize) -> bool {
-        let is_giant = payload > self.limits.bytes;
-        if is_giant {
-            self.flush(partition);
-        }
+    /// Sees to an open block. `false`: the attempt is over.
+    fn make_room(&mut self, partition: i32, next: i64) -> bool {
         if self.lanes.get(&partition).is_some_and(|filling| filling.block.is_some()) {
             return true;
         }
-        let wanted = self.limits.bytes.max(payload);
-        let Some(permit) = self.permit(wanted) else { return false };
+        let Some(permit) = self.permit(self.limits.bytes) else { return false };
+        self.open(partition, next, permit);
+        true
+    }
+
+    fn open(&mut self, partition: i32, next: i64, permit: Permit) {
         if let Some(filling) = self.lanes.get_mut(&partition) {
             filling.block = Some(BlockBuilder::new(partition, next, self.generation, permit));
         }
-        true
     }
 
     /// Waits for memory. Half-full blocks of other partitions are sent first: their permits can only return that way.
@@ -266,7 +290,7 @@ impl Hand {
 
     /// Holes behind the last record: the position moves without one.
     fn read_past(&mut self, partition: i32, next: i64, to: i64) -> bool {
-        if !self.make_room(partition, next, 0) {
+        if !self.make_room(partition, next) {
             return false;
         }
         if let Some(filling) = self.lanes.get_mut(&partition) {
@@ -307,10 +331,14 @@ impl Hand {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use crossbeam_channel::{Receiver, bounded};
 
     use super::*;
     use crate::decode;
+    use crate::row::Room;
 
     fn hand() -> (Hand, Receiver<Told>) {
         let (out, told) = bounded(8);
@@ -341,5 +369,63 @@ mod tests {
             told,
             [r#"Trouble { partition: 0, text: "no leader" }"#, r#"Failed { partition: 0, reason: "no right" }"#]
         );
+    }
+
+    fn record(offset: i64, payload: &[u8]) -> Item<'_> {
+        let payload = Some(payload);
+        Item::Record(Record { partition: 0, offset, timestamp_ms: None, key: None, payload, leader_epoch: None })
+    }
+
+    /// Notes what is out of a budget while it decodes.
+    struct Looking {
+        decoder: Box<dyn Decoder>,
+        budget: Budget,
+        seen: Arc<AtomicUsize>,
+    }
+
+    impl Decoder for Looking {
+        fn decode(&mut self, record: &Record<'_>, rows: &mut Rows) -> Result<(), Reason> {
+            self.seen.store(self.budget.used(), Ordering::Relaxed);
+            self.decoder.decode(record, rows)
+        }
+
+        fn room(&self, record: &Record<'_>) -> Room {
+            self.decoder.room(record)
+        }
+    }
+
+    /// What names a row of one byte takes many times that byte.
+    #[test]
+    fn the_rows_of_a_large_record_stand_under_a_permit_and_go_back() {
+        let (mut hand, told) = hand();
+        let seen = Arc::new(AtomicUsize::new(0));
+        let format = decode::Format::Jsonl { newline: "\n".to_owned() };
+        let decoder = decode::decoder(&decode::Settings { format, columns: Vec::new() });
+        hand.decoder = Box::new(Looking { decoder, budget: hand.budget.clone(), seen: Arc::clone(&seen) });
+        let lines = 500_000;
+        hand.take(record(5, "1\n".repeat(lines).as_bytes()));
+        let names = lines * (size_of::<(usize, bool)>() + size_of::<usize>());
+        assert!(seen.load(Ordering::Relaxed) > names, "{seen:?} of {names}");
+        let Told::Block(block) = told.try_recv().unwrap() else { panic!("no block") };
+        assert_eq!((block.index.rows, block.bytes.len()), (500_000, 2 * lines));
+        assert!((2 * lines..3 * lines).contains(&hand.budget.used()), "{}", hand.budget.used());
+        assert!(hand.rows.held().bytes_held() <= ROWS_BYTES_MAX);
+        drop(block);
+        assert_eq!(hand.budget.used(), 0);
+    }
+
+    /// The permit of a giant is not kept for the few bytes that a rejected one leaves.
+    #[test]
+    fn a_large_record_is_sent_at_once_with_the_block_before_it() {
+        let (mut hand, told) = hand();
+        hand.take(record(5, b"1"));
+        hand.take(record(6, &[0; 10_000]));
+        hand.take(record(7, b"2"));
+        let spans = told.try_iter().map(|told| match told {
+            Told::Block(block) => (block.index.span.first(), block.rejects.len()),
+            told => panic!("{told:?}"),
+        });
+        assert_eq!(spans.collect::<Vec<_>>(), [(5, 0), (6, 1)]);
+        assert!(hand.budget.used() < 10_000);
     }
 }
