@@ -322,6 +322,16 @@ fn what_segments_refuse_is_one_clean_line() {
     assert_eq!(place.rows(), ["1|good"]);
 }
 
+/// The same of an error that ends the load: it stands in the log, in the summary and on stderr.
+#[test]
+fn what_postgresql_refuses_is_one_clean_line() {
+    let place = Place::new(postgres(), "clean", 1);
+    place.topic.produce(0, [format!("\"\u{1b}[2J\nforged{}\",bad", "x".repeat(100_000))]);
+    let outcome = place.load(&place.job()).expect_code(1).expect_no_text("\u{1b}");
+    let outcome = outcome.expect_text(&format!("{}[0]@0", place.topic.name)).expect_text("\\u{1b}[2J forged");
+    assert!(outcome.text().lines().all(|line| line.len() < 3000 && !line.starts_with("forged")), "{}", outcome.text());
+}
+
 /// A function of the filter's silences the server, so that no notice counts what segments refuse.
 #[test]
 fn rejects_are_counted_beside_a_filter_though_nothing_is_said() {

@@ -50,6 +50,7 @@
 // vocabulary: words that every other module may use
 pub mod block;
 pub mod budget;
+pub mod line;
 pub mod metrics;
 pub mod offset;
 pub mod record;

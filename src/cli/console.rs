@@ -15,6 +15,7 @@ use jiff::{Timestamp, Zoned};
 use super::{Exit, LogArgs};
 use crate::job::report::{BatchReport, Level, Progress, Reporter};
 use crate::job::totals::Sums;
+use crate::line;
 use crate::units;
 
 /// Redraws a second at most; more only costs.
@@ -105,7 +106,9 @@ impl Console {
         }
     }
 
+    /// Whatever the text quotes, it is one line.
     fn line(&self, level: Level, text: &str, in_color: bool) -> String {
+        let text = line::escaped(text);
         let name = match level {
             Level::Debug => "DEBUG",
             Level::Info => "INFO",
@@ -295,5 +298,23 @@ mod tests {
             moved: vec![(0, 0, 9)],
         };
         assert_eq!(batch_line(&report), "2020-04-01T09:05:11.923504Z 2020-04-01T09:05:12.163744Z 9 217 9 0 903B/sec");
+    }
+
+    #[test]
+    fn whatever_a_text_quotes_is_one_line() {
+        let console = |csv| Console {
+            prefix: String::new(),
+            level_min: Level::Debug,
+            color: false,
+            csv,
+            shows_partitions: false,
+            file: None,
+            live: None,
+            state: Mutex::default(),
+        };
+        for csv in [false, true] {
+            let line = console(csv).line(Level::Warn, "quoted \"a\n\u{1b}[2J\"", false);
+            assert!(line.contains("a\\n\\u{1b}[2J") && !line.contains(char::is_control), "{line}");
+        }
     }
 }

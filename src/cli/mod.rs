@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 
+use crate::line;
+
 pub mod check;
 pub mod console;
 pub mod dryrun;
@@ -28,7 +30,7 @@ pub struct Exit {
 impl Exit {
     /// Something that needed a server, or that failed while running.
     pub fn failed(error: impl std::fmt::Display) -> Self {
-        Self { code: EXIT_FAILED, text: format!("gpkafka: {error}") }
+        Self { code: EXIT_FAILED, text: format!("gpkafka: {}", line::escaped(&error.to_string())) }
     }
 
     /// Something that can be known without any server.

@@ -6,6 +6,7 @@ use postgres::error::{DbError, Severity, SqlState};
 
 use super::holder::Held;
 use super::reach::{Unreached, unreached, without_tokens};
+use crate::line;
 
 /// A failure of the database stage. Its text is one line in lower case that says what was being done and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -201,30 +202,23 @@ fn state_passes(state: &str) -> bool {
     }
 }
 
-/// Servers quote values of any length, with anything in them.
-const TEXT_CHARS_MAX: usize = 1000;
+/// Servers quote values of any length: so much of each part of what they say.
+const PART_CHARS_MAX: usize = 1000;
 
 /// Message, detail and hint on one line, for a log and a terminal.
 pub(super) fn one_line(error: &DbError) -> String {
-    let mut text = error.message().to_owned();
-    for (mark, part) in [("; ", error.detail()), ("; hint: ", error.hint())] {
-        if let Some(part) = part {
-            write!(text, "{mark}{}", part.trim_end_matches('.')).expect("writing to a string cannot fail");
+    let mut text = part(error.message());
+    for (mark, more) in [("; ", error.detail()), ("; hint: ", error.hint())] {
+        if let Some(more) = more {
+            write!(text, "{mark}{}", part(more.trim_end_matches('.'))).expect("writing to a string cannot fail");
         }
     }
-    plain(&text)
+    text
 }
 
-fn plain(text: &str) -> String {
-    let mut plain = String::new();
-    for (at, letter) in text.split_whitespace().collect::<Vec<_>>().join(" ").chars().enumerate() {
-        match letter {
-            _ if at == TEXT_CHARS_MAX => return plain + "…",
-            letter if letter.is_control() => plain.extend(letter.escape_default()),
-            letter => plain.push(letter),
-        }
-    }
-    plain
+/// What servers set on several lines reads as well on one.
+fn part(text: &str) -> String {
+    line::excerpt(&text.split_whitespace().collect::<Vec<_>>().join(" "), PART_CHARS_MAX)
 }
 
 /// An error with its causes.
@@ -277,8 +271,8 @@ mod tests {
 
     #[test]
     fn a_servers_words_are_one_short_line() {
-        assert_eq!(plain("value \"\u{1b}[2J\n  x\""), "value \"\\u{1b}[2J x\"");
-        assert_eq!(plain(&"é".repeat(5000)).chars().count(), TEXT_CHARS_MAX + 1);
+        assert_eq!(part("value \"\u{1b}[2J\n  x\""), "value \"\\u{1b}[2J x\"");
+        assert_eq!(part(&"é".repeat(5000)).chars().count(), PART_CHARS_MAX + 1);
     }
 
     fn sql(state: &str) -> Error {

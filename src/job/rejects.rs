@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::batch::{Batch, REJECTS_NAMED_MAX};
 use crate::block::Reject;
 use crate::greenplum::{SegmentReject, SegmentRejects};
+use crate::line;
 
 /// The lines: what our decoder refused, then what segments refused, [`REJECTS_NAMED_MAX`] together.
 pub fn lines(topic: &str, batch: &Batch, by_segments: &SegmentRejects) -> Vec<String> {
@@ -25,17 +26,18 @@ pub fn lines(topic: &str, batch: &Batch, by_segments: &SegmentRejects) -> Vec<St
 
 fn own(topic: &str, reject: &Reject) -> String {
     let Reject { partition, offset, reason, payload } = reject;
-    format!("rejected {topic}[{partition}]@{offset}  {reason}  payload {}", one_line(payload))
+    let payload = String::from_utf8_lossy(payload);
+    format!("rejected {topic}[{partition}]@{offset}  {reason}  payload {}", line::escaped(&payload))
 }
 
 /// The database knows the row by its place in a block, the batch knows which record that was.
 fn theirs(topic: &str, batch: &Batch, reject: &SegmentReject) -> String {
-    let SegmentReject { partition, first, line, message, raw } = reject;
-    let offset = batch.offset_of(*partition, *first, *line).map(|offset| offset.to_string());
-    let offset = offset.unwrap_or_else(|| format!("{first}+{line}"));
+    let SegmentReject { partition, first, line: row, message, raw } = reject;
+    let offset = batch.offset_of(*partition, *first, *row).map(|offset| offset.to_string());
+    let offset = offset.unwrap_or_else(|| format!("{first}+{row}"));
     let raw = &raw[..raw.len().min(Reject::PAYLOAD_BYTES_MAX)];
-    let message = cut(message, MESSAGE_CHARS_MAX);
-    format!("rejected {topic}[{partition}]@{offset}  {}  row {}", one_line(message.as_bytes()), one_line(raw))
+    let (message, raw) = (line::excerpt(message, MESSAGE_CHARS_MAX), String::from_utf8_lossy(raw));
+    format!("rejected {topic}[{partition}]@{offset}  {message}  row {}", line::escaped(&raw))
 }
 
 fn counted(topic: &str, batch: u64, rest: &BTreeMap<i32, u64>) -> impl Iterator<Item = String> {
@@ -47,20 +49,6 @@ fn counted(topic: &str, batch: u64, rest: &BTreeMap<i32, u64>) -> impl Iterator<
 
 /// The database quotes the value that it refuses, however long that is.
 const MESSAGE_CHARS_MAX: usize = 300;
-
-fn cut(text: &str, chars: usize) -> &str {
-    text.char_indices().nth(chars).map_or(text, |(at, _)| &text[..at])
-}
-
-/// A record may hold anything, a log line no line end and nothing that steers a terminal.
-fn one_line(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let mut line = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if letter.is_control() { line.extend(letter.escape_default()) } else { line.push(letter) }
-    }
-    line
-}
 
 #[cfg(test)]
 mod tests {
