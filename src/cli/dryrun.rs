@@ -139,6 +139,7 @@ impl Dryrun<'_> {
             topic_id: topic.id.as_deref(),
             chain,
             begun: &Checkpoint::default(),
+            begun_topic_id: None,
             watermarks: &watermarks,
             fallback: self.job.source.fallback_offset,
         };

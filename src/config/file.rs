@@ -118,7 +118,7 @@ fn password(node: &Node) -> Result<Password, Wrong> {
     Ok(Password(text))
 }
 
-fn host(node: &Node) -> Result<String, Wrong> {
+pub(super) fn host(node: &Node) -> Result<String, Wrong> {
     let host = trimmed(node)?;
     match host.rsplit_once(':') {
         Some((_, port)) if host.matches(':').count() == 1 && port.parse::<u16>().is_ok() => Err(Wrong::Mistake {

@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use crate::config::fields::{Fields, Wrong, must_be};
+use crate::config::file::host;
 use crate::config::problem::{Complaints, Problem, Refusal};
-use crate::config::scalars::{own_port, text, trimmed, truth};
+use crate::config::scalars::{own_port, text, truth};
 use crate::config::template::Filled;
 use crate::config::yaml::Node;
 use crate::config::{Variables, read, text_of, understood};
@@ -57,7 +58,7 @@ fn server_file(complaints: &Complaints<'_>, root: &Node) -> Option<ServerFile> {
 
 fn gpfdist(mut fields: Fields<'_>) -> ServerFile {
     let file = ServerFile {
-        host: fields.read("Host", trimmed),
+        host: fields.read("Host", host),
         port: fields.read("Port", own_port),
         bind_address: fields.read("BindAddress", address),
         reuse_tables: fields.read("ReuseTables", truth),

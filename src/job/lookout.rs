@@ -17,8 +17,10 @@ const UNASKED_MAX: Duration = Duration::from_secs(10);
 impl Steer<'_> {
     /// What nobody would tell: a thread that is gone, a database that has fallen silent, a batch that nobody reads.
     pub(super) fn look_after(&mut self) -> Result<(), Error> {
+        // before the channels: a thread's last word comes before its end
+        let has_ended = self.threads.any_has_ended();
         let is_told_all = self.replies.is_empty() && self.seen.is_empty() && self.told.is_empty();
-        if !self.is_finishing && is_told_all && self.threads.any_has_ended() {
+        if !self.is_finishing && is_told_all && has_ended {
             return Err(Error::Internal("a thread has ended before its time".to_owned()));
         }
         if self.seen.is_empty() && self.beaten.elapsed() > BEAT_MAX {

@@ -35,6 +35,8 @@ pub struct Known<'a> {
     pub chain: &'a Chain,
     /// Where an earlier attempt of this run began, for partitions that have no history yet.
     pub begun: &'a Checkpoint,
+    /// Of the topic that it read.
+    pub begun_topic_id: Option<&'a str>,
     pub watermarks: &'a BTreeMap<i32, Watermarks>,
     pub fallback: Option<FallbackOffset>,
 }
@@ -60,7 +62,10 @@ pub fn resume(known: &Known<'_>) -> Result<Positions, Error> {
                 known.same_topic(entry.topic_id.as_deref())?;
                 entry.next
             }
-            (None, Some(begun)) => begun,
+            (None, Some(begun)) => {
+                known.same_topic(known.begun_topic_id)?;
+                begun
+            }
             (None, None) => marks.low,
         };
         if next > marks.high {
@@ -138,6 +143,7 @@ mod tests {
             topic_id,
             chain,
             begun: &Checkpoint::default(),
+            begun_topic_id: None,
             watermarks: &watermarks,
             fallback: None,
         })
@@ -159,5 +165,24 @@ mod tests {
         let chain = Chain::from_iter([(0, entry(5, Some("new"))), (1, entry(6, Some("old")))]);
         let id = topic_id(None, &chain, &[0, 1]);
         assert!(matches!(resumed(&chain, id.as_deref()), Err(Error::Recreated { .. })));
+    }
+
+    /// Between two attempts of a run, before anything was committed.
+    #[test]
+    fn a_topic_made_anew_is_not_read_from_the_middle() {
+        let begun: Checkpoint = [(0, 5)].into_iter().collect();
+        let watermarks = [(0, Watermarks { low: 0, high: 10 })].into();
+        let chain = Chain::default();
+        let known = |topic_id| Known {
+            topic: "orders",
+            topic_id: Some(topic_id),
+            chain: &chain,
+            begun: &begun,
+            begun_topic_id: Some("old"),
+            watermarks: &watermarks,
+            fallback: None,
+        };
+        assert!(matches!(resume(&known("new")).unwrap_err(), Error::Recreated { .. }));
+        assert_eq!(resume(&known("old")).unwrap().starts.get(0), Some(5));
     }
 }

@@ -72,6 +72,8 @@ pub struct Memory {
     pub chain: Chain,
     /// Where the latest attempt began to read: for a partition without history all that says where to go on.
     pub begun: Checkpoint,
+    /// Of the topic that it began to read.
+    pub begun_topic_id: Option<String>,
     /// The reset is in the ledger.
     pub reset_is_done: bool,
     pub totals: Totals,
@@ -168,6 +170,7 @@ impl<'a> Run<'a> {
     }
 
     fn attempt(&self, memory: &mut Memory) -> Result<Ended, Error> {
+        self.shutdown.set_work(false);
         let prepared = prepare::prepare(self, memory)?;
         memory.has_run = true;
         let mut steer = prepared.start(self, memory)?;

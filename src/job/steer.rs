@@ -93,7 +93,8 @@ impl Steer<'_> {
         self.reporter.sums(&self.totals.sums);
         let ended = self.turn();
         self.metrics.up.set(0);
-        self.shutdown.set_work(false);
+        // a failure is in hand until somebody has been told of it
+        self.shutdown.set_work(ended.is_err());
         // a look for partitions that waits for brokers would hold up the end
         self.consumer.give_up();
         if let Err(error) = &ended {
@@ -382,7 +383,10 @@ impl Steer<'_> {
                         self.report(&done);
                     }
                 }
-                Ok(_) => {}
+                Ok(Reply::Failed { error, .. }) => {
+                    self.is_committing = matches!(error, greenplum::Error::InDoubt { .. });
+                }
+                Ok(Reply::Inserted { .. }) => {}
             }
         }
     }

@@ -61,3 +61,12 @@ fn what_is_wrong_has_its_place() {
     "#]]
     .assert_eq(&said("[]"));
 }
+
+/// Such a host in a LOCATION ends the server processes of Greenplum 6.
+#[test]
+fn a_host_is_a_host_alone() {
+    for host in ["http://x", "a b", "x:8080", "127.0.0.1'x"] {
+        let said = said(&format!(r#"{{"Gpfdist": {{"Host": "{host}"}}}}"#));
+        assert!(said.starts_with("gpss.json:1:22: `Host` must be a host"), "{host}: {said}");
+    }
+}
