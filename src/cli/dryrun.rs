@@ -9,7 +9,7 @@ use super::{DryrunArgs, Exit, console, files, load};
 use crate::config::Job;
 use crate::greenplum::{Chain, Connection, Insert, Ledger, Settings, Target};
 use crate::job::failure::Error;
-use crate::job::positions::{self, Known};
+use crate::job::positions::{self, Begun, Known};
 use crate::job::{resolve, run};
 use crate::kafka::{Consumer, Watermarks};
 use crate::offset::Checkpoint;
@@ -138,8 +138,7 @@ impl Dryrun<'_> {
             topic: &topic.name,
             topic_id: topic.id.as_deref(),
             chain,
-            begun: &Checkpoint::default(),
-            begun_topic_id: None,
+            begun: &Begun::default(),
             watermarks: &watermarks,
             fallback: self.job.source.fallback_offset,
         };

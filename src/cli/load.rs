@@ -61,13 +61,13 @@ pub fn run(args: &LoadArgs) -> Result<(), Exit> {
     }
     match &summary.failure {
         None => {
-            tell_summary(&job, &summary, &console, "JOB_STOPPED", "");
+            tell_summary(&job, &summary, &shutdown, &console, "JOB_STOPPED", "");
             Ok(())
         }
         Some(error) => {
             let text = error.to_string();
             console.record(Level::Error, &text);
-            tell_summary(&job, &summary, &console, "JOB_ERROR", &text);
+            tell_summary(&job, &summary, &shutdown, &console, "JOB_ERROR", &text);
             Err(Exit::failed(error))
         }
     }
@@ -109,7 +109,6 @@ fn summary(
             asked = None;
         } else if since.elapsed() > PATIENCE {
             return Ok(Summary {
-                has_run: shutdown.has_begun(),
                 totals: Totals { sums: console.sums(), ..Totals::default() },
                 seconds: begun.elapsed().as_secs_f64(),
                 failure: (urgency == Urgency::Abort).then_some(Error::Aborted),
@@ -166,9 +165,9 @@ pub fn callback(args: &GpfdistArgs, job: &Job, file: Option<&ServerFile>) -> (Op
 }
 
 /// The original's lines, which scripts grep. Of a job that never got to its first record there is no sum to tell.
-fn tell_summary(job: &Job, summary: &Summary, console: &Console, status: &str, error: &str) {
+fn tell_summary(job: &Job, summary: &Summary, shutdown: &Shutdown, console: &Console, status: &str, error: &str) {
     let id = run::identity(job);
-    if summary.has_run {
+    if shutdown.has_begun() {
         tell_totals(job, summary, console);
     }
     say!(console, Info, "Job {}, status {status}, errmsg [{error}], time {:.9}", id.hash(), super::console::now());

@@ -347,13 +347,13 @@ fn poll(mut fields: Fields<'_>) {
 
 /// librdkafka's properties, as written: a key without a value is the empty text.
 fn properties(fields: Fields<'_>) -> BTreeMap<String, String> {
-    let mut properties = BTreeMap::new();
+    let (mut properties, mut is_right) = (BTreeMap::new(), true);
     for field in fields.entries() {
         let name = &field.key.name;
         let value = if field.node.content == Content::Null { Ok(String::new()) } else { text(field.node) };
         match value {
             Ok(value) => {
-                complain_of_property(&fields, field, &value);
+                is_right &= complain_of_property(&fields, field, &value);
                 properties.insert(name.clone(), value);
             }
             Err(_) => {
@@ -362,19 +362,18 @@ fn properties(fields: Fields<'_>) -> BTreeMap<String, String> {
             }
         }
     }
-    let is_right = |(name, value): (&String, &String)| kafka::check_property(name, value).is_ok();
-    if properties.iter().all(is_right)
-        && let Err(kafka::Error::Client { cause }) = kafka::check_properties(&properties)
-    {
+    if is_right && let Err(kafka::Error::Client { cause }) = kafka::check_properties(&properties) {
         fields.complaints.mistake(&fields.span, format!("PROPERTIES do not go together: {cause}"), None);
     }
     properties
 }
 
-/// What librdkafka says of a property, which needs no broker.
-fn complain_of_property(fields: &Fields<'_>, field: Field<'_>, value: &str) {
+/// What librdkafka says of a property, which needs no broker. `false`: it is a mistake.
+fn complain_of_property(fields: &Fields<'_>, field: Field<'_>, value: &str) -> bool {
     let name = &field.key.name;
-    match kafka::check_property(name, value) {
+    let checked = kafka::check_property(name, value);
+    let is_right = checked.is_ok();
+    match checked {
         Ok(None) => {}
         Ok(Some(why)) => fields.complaints.warning(&field.key.span, format!("`{name}` has no effect: {why}"), None),
         Err(kafka::Error::Property { cause, .. }) => {
@@ -382,4 +381,5 @@ fn complain_of_property(fields: &Fields<'_>, field: Field<'_>, value: &str) {
         }
         Err(error) => fields.complaints.mistake(&field.key.span, error.to_string(), None),
     }
+    is_right
 }

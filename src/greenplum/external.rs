@@ -296,7 +296,7 @@ pub(super) mod tests {
             .map(|(name, sql_type)| Column { name: Ident::exact(name), sql_type: sql_type.to_owned() });
         let partitions = Partitions::Only([0, 1, 2, 7].into_iter().collect());
         let mut definition = Definition::new(&job, &partitions, &settings, &columns, "etl1", 8080);
-        definition.segment_program = Some("/opt/it's here/gpkafka".into());
+        definition.segment_program = Some("/srv/it's here/gpkafka".into());
         definition.segments = 2;
         definition
     }
@@ -321,9 +321,9 @@ pub(super) mod tests {
                 "B ""x""" numeric(9,2)
             );
             CREATE FOREIGN TABLE "public"."gpkafkaloadext_0_0" () INHERITS ("public"."gpkafkaloadext_0") SERVER gpkafka_segments
-            OPTIONS (program 'exec ''/opt/it''\''''s here/gpkafka'' segment ''gpfdist://etl1:8080/v1/0/0-2.7/<token>'' --segment-id 0 --segment-count 2 --xid pg-$PPID --cid 1 --sn 1', format 'text', delimiter E'\t', null '\N', encoding 'UTF8');
+            OPTIONS (program 'exec ''/srv/it''\''''s here/gpkafka'' segment ''gpfdist://etl1:8080/v1/0/0-2.7/<token>'' --segment-id 0 --segment-count 2 --xid pg-$PPID --cid 1 --sn 1', format 'text', delimiter E'\t', null '\N', encoding 'UTF8');
             CREATE FOREIGN TABLE "public"."gpkafkaloadext_0_1" () INHERITS ("public"."gpkafkaloadext_0") SERVER gpkafka_segments
-            OPTIONS (program 'exec ''/opt/it''\''''s here/gpkafka'' segment ''gpfdist://etl1:8080/v1/0/0-2.7/<token>'' --segment-id 1 --segment-count 2 --xid pg-$PPID --cid 1 --sn 1', format 'text', delimiter E'\t', null '\N', encoding 'UTF8');
+            OPTIONS (program 'exec ''/srv/it''\''''s here/gpkafka'' segment ''gpfdist://etl1:8080/v1/0/0-2.7/<token>'' --segment-id 1 --segment-count 2 --xid pg-$PPID --cid 1 --sn 1', format 'text', delimiter E'\t', null '\N', encoding 'UTF8');
             COMMIT
         "#]]
         .assert_eq(&without_hashes(&definition().sql(false)));

@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn the_words_of_a_program_are_taken_apart() {
-        let failed = "program \"exec '/opt/gpkafka' segment 'gpfdist://etl1:8080/v1/4e/all/6b' --segment-id 0 \
+        let failed = "program \"exec '/srv/gpkafka' segment 'gpfdist://etl1:8080/v1/4e/all/6b' --segment-id 0 \
                       --segment-count 1 --xid pg-$PPID\" failed; child process exited with exit code 1";
         let text = unreached("38000", failed).unwrap().to_string();
         assert!(text.starts_with("segment 0 could not read from this loader at etl1:8080: the program"), "{text}");

@@ -27,16 +27,22 @@ pub struct Positions {
     pub jumps: Vec<Move>,
 }
 
+/// Where an attempt began to read, and which topic that was: for a partition without history all that says where to go
+/// on.
+#[derive(Debug, Default)]
+pub struct Begun {
+    pub starts: Checkpoint,
+    pub topic_id: Option<String>,
+}
+
 /// What is known when the decision is made.
 #[derive(Debug)]
 pub struct Known<'a> {
     pub topic: &'a str,
     pub topic_id: Option<&'a str>,
     pub chain: &'a Chain,
-    /// Where an earlier attempt of this run began, for partitions that have no history yet.
-    pub begun: &'a Checkpoint,
-    /// Of the topic that it read.
-    pub begun_topic_id: Option<&'a str>,
+    /// What an earlier attempt of this run began with, for partitions that have no history yet.
+    pub begun: &'a Begun,
     pub watermarks: &'a BTreeMap<i32, Watermarks>,
     pub fallback: Option<FallbackOffset>,
 }
@@ -57,13 +63,13 @@ pub fn topic_id(told: Option<&str>, chain: &Chain, partitions: &[i32]) -> Option
 pub fn resume(known: &Known<'_>) -> Result<Positions, Error> {
     let mut positions = Positions::default();
     for (&partition, marks) in known.watermarks {
-        let next = match (known.chain.get(partition), known.begun.get(partition)) {
+        let next = match (known.chain.get(partition), known.begun.starts.get(partition)) {
             (Some(entry), _) => {
                 known.same_topic(entry.topic_id.as_deref())?;
                 entry.next
             }
             (None, Some(begun)) => {
-                known.same_topic(known.begun_topic_id)?;
+                known.same_topic(known.begun.topic_id.as_deref())?;
                 begun
             }
             (None, None) => marks.low,
@@ -142,8 +148,7 @@ mod tests {
             topic: "orders",
             topic_id,
             chain,
-            begun: &Checkpoint::default(),
-            begun_topic_id: None,
+            begun: &Begun::default(),
             watermarks: &watermarks,
             fallback: None,
         })
@@ -170,7 +175,7 @@ mod tests {
     /// Between two attempts of a run, before anything was committed.
     #[test]
     fn a_topic_made_anew_is_not_read_from_the_middle() {
-        let begun: Checkpoint = [(0, 5)].into_iter().collect();
+        let begun = Begun { starts: [(0, 5)].into_iter().collect(), topic_id: Some("old".to_owned()) };
         let watermarks = [(0, Watermarks { low: 0, high: 10 })].into();
         let chain = Chain::default();
         let known = |topic_id| Known {
@@ -178,7 +183,6 @@ mod tests {
             topic_id: Some(topic_id),
             chain: &chain,
             begun: &begun,
-            begun_topic_id: Some("old"),
             watermarks: &watermarks,
             fallback: None,
         };

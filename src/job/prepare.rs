@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::failure::Error;
 use super::launch::workers_max;
-use super::positions::{self, Known, Positions, Reset};
+use super::positions::{self, Begun, Known, Positions, Reset};
 use super::report::say;
 use super::run::{Memory, QUEUE_SHARE, Run};
 use super::{announce, resolve};
@@ -74,7 +74,6 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
         topic_id: topic_id.as_deref(),
         chain: &chain,
         begun: &memory.begun,
-        begun_topic_id: memory.begun_topic_id.as_deref(),
         watermarks: &marks,
         fallback: run.job.source.fallback_offset,
     };
@@ -88,8 +87,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     }
     announce::positions(run, &positions, &marks);
     memory.reset_is_done = true;
-    memory.begun = positions.starts.clone();
-    memory.begun_topic_id.clone_from(&topic_id);
+    memory.begun = Begun { starts: positions.starts.clone(), topic_id: topic_id.clone() };
     memory.chain = chain.clone();
     memory.held = partitions;
     for (partition, next) in positions.starts.iter().filter(|(_, next)| *next > 0) {

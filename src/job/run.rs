@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::failure::Error;
-use super::positions::Reset;
+use super::positions::{Begun, Reset};
 use super::prepare;
 use super::report::{Reporter, say};
 use super::steer::{self, Ended};
@@ -15,7 +15,7 @@ use crate::config::Job;
 use crate::gpfdist::{self, Server};
 use crate::greenplum::{self, Chain, Instance, JobId};
 use crate::metrics::Metrics;
-use crate::offset::{Checkpoint, Generation};
+use crate::offset::Generation;
 use crate::shutdown::{Shutdown, Urgency};
 
 /// Pauses before a failed attempt is tried again; when they are used up, the failure is final. A commit starts anew.
@@ -70,10 +70,7 @@ pub struct Memory {
     /// The partitions that the latest attempt held, and the ledger as it found it.
     pub held: Vec<i32>,
     pub chain: Chain,
-    /// Where the latest attempt began to read: for a partition without history all that says where to go on.
-    pub begun: Checkpoint,
-    /// Of the topic that it began to read.
-    pub begun_topic_id: Option<String>,
+    pub begun: Begun,
     /// The reset is in the ledger.
     pub reset_is_done: bool,
     pub totals: Totals,
@@ -82,8 +79,6 @@ pub struct Memory {
 /// What a run has done.
 #[derive(Debug)]
 pub struct Summary {
-    /// It got as far as reading; else there is nothing to sum up.
-    pub has_run: bool,
     pub totals: Totals,
     pub seconds: f64,
     /// Why it ended, where that was not its own or the user's wish.
@@ -106,12 +101,7 @@ pub fn run(job: &Job, options: &Options, metrics: &Metrics, reporter: &dyn Repor
         }
         Ok(())
     });
-    Summary {
-        has_run: memory.has_run,
-        totals: memory.totals,
-        seconds: begun.elapsed().as_secs_f64(),
-        failure: outcome.err(),
-    }
+    Summary { totals: memory.totals, seconds: begun.elapsed().as_secs_f64(), failure: outcome.err() }
 }
 
 /// The identity of the job that a file describes.

@@ -121,3 +121,12 @@ pub fn read_until(consumer: &Consumer, queue: &mut RecordQueue, is_last: impl Fn
         assert!(Instant::now() < until, "no such item within {DEADLINE:?}; the last ones: {tail:?}");
     }
 }
+
+/// Waits for a condition.
+pub fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
+    let until = Instant::now() + DEADLINE;
+    while !is_there() {
+        assert!(Instant::now() < until, "waited {DEADLINE:?} for {what}");
+        std::thread::yield_now();
+    }
+}

@@ -10,6 +10,7 @@
 //!
 //! Reading order: [`Settings`], [`Consumer`], [`RecordQueue`]; `ffi` is the one place with unsafe code.
 
+mod assignment;
 mod consumer;
 mod error;
 mod events;
@@ -22,7 +23,8 @@ mod topic;
 #[cfg(test)]
 mod mock;
 
-pub use consumer::{Consumer, Start};
+pub use assignment::Start;
+pub use consumer::Consumer;
 pub use error::Error;
 pub use events::Event;
 pub use offsets::Watermarks;
