@@ -1,6 +1,6 @@
 //! One test's own schema, topic and job file: what the acceptance tests are written with.
 
-use crate::harness::{Database, Kafka, Kind, Loader, Outcome, Topic, Version, kafka};
+use crate::harness::{Database, Job, Kafka, Kind, Loader, Outcome, Topic, Version, kafka};
 
 /// A schema and a topic, and job files that join them.
 pub struct Case<'a> {
@@ -34,6 +34,11 @@ impl<'a> Case<'a> {
     pub fn job(&self, text: &str) -> String {
         let text = text.replace("$BROKERS", &self.topic.kafka.bootstrap).replace("$TOPIC", &self.topic.name);
         format!("{}{}", self.db.yaml(), text.replace("$SCHEMA", &self.schema))
+    }
+
+    /// A job file into a table of the case, put together from its parts.
+    pub fn job_into(&self, table: &str, columns: &str) -> Job {
+        Job::new(self.db, &self.topic, &self.schema, table, columns).commit("MINIMAL_INTERVAL: 500")
     }
 
     /// Loads to the end of the topic.

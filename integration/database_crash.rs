@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::flow::Flow;
 use crate::harness::{Database, own_greenplum, own_postgres, signal, wait_for, wait_until};
-use crate::segments::reader_of;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -62,7 +61,7 @@ fn a_segment_and_the_coordinator_of_greenplum() {
     let Some(db) = own_greenplum(2) else { return };
     survives(&db, 1, |flow| {
         inserting(flow);
-        signal(wait_for(SOON, "segment 1 to read", || reader_of(flow.db, flow, 1)), "KILL");
+        signal(wait_for(SOON, "segment 1 to read", || flow.reader_of(1)), "KILL");
     });
     survives(&db, 1, |flow| signal(inserting(flow), "KILL"));
 }

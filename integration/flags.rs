@@ -4,32 +4,14 @@ use std::time::Duration;
 
 use crate::case::Case;
 use crate::flow::Flow;
-use crate::harness::{Database, Loader, ask, free_port, metric, on_each_database, postgres, wait_until};
+use crate::harness::{Database, Job, Loader, ask, free_port, metric, on_each_database, postgres, wait_until};
 
 const SOON: Duration = Duration::from_secs(60);
 
-/// A file of one table `rows (a int, b text)` with every part to be filled in.
-fn job(case: &Case<'_>, value: &str, more: &str) -> String {
-    case.job(&format!(
-        "VERSION: 2
-KAFKA:
-  INPUT:
-    SOURCE:
-      BROKERS: $BROKERS
-      TOPIC: $TOPIC
-    VALUE:
-{value}
-{more}
-  OUTPUT:
-    SCHEMA: $SCHEMA
-    TABLE: rows
-  COMMIT:
-    MINIMAL_INTERVAL: 500
-"
-    ))
+/// A job of the table `rows`, whose parts are to be filled in.
+fn job(case: &Case<'_>) -> Job {
+    case.job_into("rows", "a int, b text")
 }
-
-const COLUMNS: &str = "      COLUMNS:\n        - {NAME: a, TYPE: int}\n        - {NAME: b, TYPE: text}\n";
 
 fn rows(case: &Case<'_>) -> Vec<String> {
     case.rows("SELECT a, b FROM $SCHEMA.rows ORDER BY 1")
@@ -45,8 +27,7 @@ on_each_database! {
     fn delimited_rows(db) {
         let case = case(db);
         case.topic.produce(0, ["1|one", "2|two\n3|"]);
-        let value = format!("{COLUMNS}      FORMAT: delimited\n      DELIMITED_OPTION: {{DELIMITER: '|'}}\n");
-        case.load(&job(&case, &value, ""));
+        case.load(&job(&case).format("delimited").value("DELIMITED_OPTION: {DELIMITER: '|'}").text());
         assert_eq!(rows(&case), ["1|one", "2|two", "3|"]);
     }
 
@@ -54,7 +35,7 @@ on_each_database! {
         let case = case(db);
         case.topic.produce(0, ["1;'it*'s; one'", "2;-", "3"]);
         let options = "{DELIMITER: ';', QUOTE: \"'\", ESCAPE: '*', NULL_STRING: '-', FILL_MISSING_FIELDS: true}";
-        case.load(&job(&case, &format!("{COLUMNS}      FORMAT: csv\n      CSV_OPTION: {options}\n"), ""));
+        case.load(&job(&case).value(&format!("CSV_OPTION: {options}")).text());
         assert_eq!(rows(&case), ["1|it's; one", "2|\\N", "3|\\N"]);
     }
 
@@ -62,9 +43,8 @@ on_each_database! {
         let case = Case::new(db, "flags", 1);
         case.table("docs (a int, b text)", "a");
         case.topic.produce(0, ["{\"a\": 1}#{\"a\": 2}"]);
-        let value = "      COLUMNS: [{NAME: j, TYPE: json}]\n      FORMAT: jsonl\n      JSONL_OPTION: {NEWLINE: '#'}\n";
-        let file = job(&case, value, "").replace("TABLE: rows", "TABLE: docs\n    MAPPING: {a: \"(j->>'a')::int\"}");
-        case.load(&file);
+        let job = case.job_into("docs", "j json").format("jsonl").value("JSONL_OPTION: {NEWLINE: '#'}");
+        case.load(&job.output("MAPPING: {a: \"(j->>'a')::int\"}").text());
         assert_eq!(case.rows("SELECT a FROM $SCHEMA.docs ORDER BY 1"), ["1", "2"]);
     }
 
@@ -72,7 +52,7 @@ on_each_database! {
         let case = case(db);
         case.topic.produce(0, ["1,one"]);
         let metadata = db.schema("meta");
-        let file = job(&case, &format!("{COLUMNS}      FORMAT: csv\n"), "");
+        let file = job(&case).text();
         let file = file.replace("  COMMIT:", &format!("  METADATA: {{SCHEMA: {metadata}}}\n  COMMIT:"));
         let port = free_port().to_string();
         let load = || case.load_with(&file, &["--gpfdist-port", &port]);
@@ -88,7 +68,7 @@ on_each_database! {
         let config = std::env::temp_dir().join(crate::harness::unique("gpss.json"));
         let port = free_port();
         std::fs::write(&config, format!("{{\"Gpfdist\": {{\"Host\": \"127.0.0.1\", \"Port\": {port}, \"ReuseTables\": false}}}}")).unwrap();
-        let file = job(&case, &format!("{COLUMNS}      FORMAT: csv\n"), "");
+        let file = job(&case).text();
         for _ in 0..2 {
             let outcome = case.load_with(&file, &["--config", config.to_str().unwrap()]);
             outcome.expect_text(&format!("gpfdist listening on [::]:{port}")).expect_text("created.").expect_no_text("reuse");
@@ -103,8 +83,7 @@ fn the_callback_address_of_the_file() {
     let case = case(postgres());
     case.topic.produce(0, ["1,one"]);
     let port = free_port();
-    let callback = format!("    LOCAL_HOSTNAME: 127.0.0.1\n    LOCAL_PORT: {port}\n");
-    let file = job(&case, &format!("{COLUMNS}      FORMAT: csv\n"), &callback);
+    let file = job(&case).input("LOCAL_HOSTNAME: 127.0.0.1").input(&format!("LOCAL_PORT: {port}")).text();
     // bare: no flag may stand before what the file says
     Loader::with_job("load", &file).args(["--quit-at-eof"]).run().expect_code(0).expect_text(&format!("]:{port}"));
     let table = case.rows("SELECT count(*) FROM pg_foreign_table t JOIN pg_class c ON c.oid = ftrelid JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = '$SCHEMA' AND ftoptions::text LIKE '%gpfdist://127.0.0.1:%'");
@@ -115,7 +94,7 @@ fn the_callback_address_of_the_file() {
 fn variables_names_and_lines() {
     let case = case(postgres());
     case.topic.produce(0, ["1,one", "2,two"]);
-    let file = job(&case, &format!("{COLUMNS}      FORMAT: csv\n"), "").replace(&case.topic.name, "{{topic}}");
+    let file = job(&case).text().replace(&case.topic.name, "{{topic}}");
     let topic = format!("topic={}", case.topic.name);
     let flags = ["-p", &topic, "--name", "nightly", "--partition", "--color", "--skip-explain"];
     let outcome = case.load_with(&file, &flags);
@@ -132,7 +111,7 @@ fn variables_names_and_lines() {
 fn logs_as_csv() {
     let case = case(postgres());
     case.topic.produce(0, ["1,one"]);
-    let outcome = case.load_with(&job(&case, &format!("{COLUMNS}      FORMAT: csv\n"), ""), &["--csv-log"]);
+    let outcome = case.load_with(&job(&case).text(), &["--csv-log"]);
     let line = outcome.stdout.lines().find(|line| line.contains("Inserted 1 rows")).unwrap();
     let fields: Vec<&str> = line.split(',').collect();
     assert_eq!((fields.len(), fields[2], fields[3]), (4, "INFO", "\"Inserted 1 rows\""));

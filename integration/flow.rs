@@ -131,6 +131,18 @@ impl<'a> Flow<'a> {
         self.db.rows(&format!("{sql} FROM {}.gpkafka_ledger ORDER BY \"partition\", seq", self.schema))
     }
 
+    /// The process that reads the external table on a segment: a slice of the load's session, as its title says.
+    pub fn reader_of(&self, segment: u32) -> Option<u32> {
+        let inserts = format!("query LIKE 'INSERT INTO %{}%' AND pid <> pg_backend_pid()", self.schema);
+        let session = self.db.rows(&format!("SELECT sess_id FROM pg_stat_activity WHERE {inserts}")).pop()?;
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(|pid: &u32| {
+            let title = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let title = String::from_utf8_lossy(&title).into_owned();
+            title.contains(&format!(" con{session} seg{segment} ")) && title.contains(" slice1 ")
+        })
+    }
+
     /// The external table of the only job.
     pub fn external_table(&self) -> String {
         let sql = "SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace";

@@ -6,7 +6,7 @@ use gpkafka::gpfdist::{Cause, Session};
 use postgres::Client;
 
 use crate::gpfdist_peer::{Host, PATH, SOON, index, push};
-use crate::harness::{Database, Output, Supervised, User, directory, free_port, greenplum, rows, wait_until};
+use crate::harness::{Database, User, directory, gpfdist, greenplum, rows, wait_until};
 
 /// A server, an external table that names it, and a target.
 struct Load {
@@ -33,11 +33,7 @@ impl Load {
     /// Begins the transaction and opens the session for it.
     fn begin(&mut self) -> Session {
         self.client.batch_execute("BEGIN").unwrap();
-        let xid = rows(
-            &mut self.client,
-            "SELECT distributed_id FROM gp_distributed_xacts WHERE gp_session_id = current_setting('gp_session_id')::int",
-        );
-        self.host.open_for(xid[0].trim())
+        self.host.open_for(&own_xid(&mut self.client))
     }
 
     fn insert(&mut self, tail: &str) -> Result<u64, String> {
@@ -81,6 +77,13 @@ fn every_row_arrives_and_a_stranger_gets_the_reason() {
     assert_eq!(session.failure(), None);
     let sums = format!("SELECT count(*), count(DISTINCT pos), max(pos) FROM {}.t", load.schema);
     assert_eq!(db.rows(&sums), ["100001|100001|100000"]);
+}
+
+/// What every segment of the open transaction will send.
+fn own_xid(client: &mut Client) -> String {
+    let sql =
+        "SELECT distributed_id FROM gp_distributed_xacts WHERE gp_session_id = current_setting('gp_session_id')::int";
+    rows(client, sql)[0].trim().to_owned()
 }
 
 /// What somebody else reads who selects from the external table.
@@ -159,16 +162,10 @@ fn file_of_rows() -> Vec<u8> {
 #[test]
 fn a_file_comes_through_as_gpfdist_serves_it() {
     let Some(db) = greenplum(2) else { return };
-    let home = std::env::var("GPHOME").unwrap_or_else(|_| "/usr/local/greenplum-db".to_owned());
-    let program = std::path::Path::new(&home).join("bin/gpfdist");
-    assert!(program.is_file(), "a Greenplum server comes with {}", program.display());
-    let (schema, dir, port) = (db.schema("file"), directory("gpfdist", User::current()), free_port());
+    let (schema, dir) = (db.schema("file"), directory("gpfdist", User::current()));
     let bytes = file_of_rows();
     std::fs::write(dir.join("rows.txt"), &bytes).unwrap();
-    let mut server = std::process::Command::new(&program);
-    server.env("LD_LIBRARY_PATH", format!("{home}/lib")).args(["-p", &port.to_string(), "-d"]).arg(&dir);
-    let _theirs = Supervised::start(&server, User::current(), "TERM", &Output::log(&dir.join("gpfdist.log")));
-    wait_until(SOON, "gpfdist", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let (_theirs, port) = gpfdist(&dir);
 
     let host = Host::start();
     let create = |name: &str, location: String| {

@@ -95,7 +95,7 @@ fn a_segment_that_stands_still_holds_nobody_up() {
         load.wait_for_text(SOON, "gpkafka job has started");
         // stopped before it has connected, it would hold up the dispatch of the statement, which is not ours
         wait_until(SOON, "all segments to read", || metric(port, "segments_connected") == Some(3));
-        let reader = wait_for(SOON, "segment 1 to read", || reader_of(db, &flow, 1));
+        let reader = wait_for(SOON, "segment 1 to read", || flow.reader_of(1));
         signal(reader, "STOP");
         let (begun, before) = (Instant::now(), metric(port, "rows_sent_total").unwrap());
         wait_until(2 * STILL, "the pause to be over", || begun.elapsed() >= STILL);
@@ -110,16 +110,4 @@ fn a_segment_that_stands_still_holds_nobody_up() {
     assert_eq!(flow.count(), served.values().sum::<i64>());
     flow.load(&job).expect_code(0);
     flow.expect(&[(0, 0..next)]);
-}
-
-/// The process that reads the external table on a segment: a slice of the load's session, as its title says.
-pub fn reader_of(db: &Database, flow: &Flow<'_>, segment: u32) -> Option<u32> {
-    let inserts = format!("query LIKE 'INSERT INTO %{}%' AND pid <> pg_backend_pid()", flow.schema);
-    let session = db.rows(&format!("SELECT sess_id FROM pg_stat_activity WHERE {inserts}")).pop()?;
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(|pid: &u32| {
-        let title = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let title = String::from_utf8_lossy(&title).into_owned();
-        title.contains(&format!(" con{session} seg{segment} ")) && title.contains(" slice1 ")
-    })
 }

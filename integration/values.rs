@@ -6,24 +6,6 @@ use md5::{Digest, Md5};
 use crate::case::Case;
 use crate::harness::on_each_database;
 
-const JOB: &str = "VERSION: 2
-KAFKA:
-  INPUT:
-    SOURCE:
-      BROKERS: $BROKERS
-      TOPIC: $TOPIC
-    VALUE:
-      COLUMNS:
-$COLUMNS
-      FORMAT: $FORMAT
-  OUTPUT:
-    SCHEMA: $SCHEMA
-    TABLE: vals
-    $MAPPING
-  COMMIT:
-    MINIMAL_INTERVAL: 500
-";
-
 fn md5(bytes: &[u8]) -> String {
     Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -53,9 +35,7 @@ on_each_database! {
         let texts = texts();
         let csv = |(id, text): (usize, &String)| format!("{id},\"{}\"", text.replace('"', "\"\""));
         case.topic.produce(0, texts.iter().enumerate().map(csv));
-        let columns = "        - {NAME: id, TYPE: int}\n        - {NAME: val, TYPE: text}";
-        let job = JOB.replace("$COLUMNS", columns).replace("$FORMAT", "csv").replace("$MAPPING", "");
-        case.load(&case.job(&job));
+        case.load(&case.job_into("vals", "id int, val text").text());
         let expected: Vec<String> = texts.iter().enumerate().map(|(id, text)| format!("{id}|{}", md5(text.as_bytes()))).collect();
         let sql = "SELECT id, md5(convert_to(val, 'UTF8')) FROM $SCHEMA.vals ORDER BY id";
         assert_eq!(case.rows(sql), expected);
@@ -66,11 +46,8 @@ on_each_database! {
             serde_json::json!({"id": id, "val": text}).to_string()
         };
         json.topic.produce(0, texts.iter().enumerate().map(document));
-        let job = JOB
-            .replace("$COLUMNS", "        - {NAME: j, TYPE: json}")
-            .replace("$FORMAT", "json")
-            .replace("$MAPPING", "MAPPING: {id: \"(j->>'id')::int\", val: \"j->>'val'\"}");
-        json.load(&json.job(&job));
+        let mapping = "MAPPING: {id: \"(j->>'id')::int\", val: \"j->>'val'\"}";
+        json.load(&json.job_into("vals", "j json").format("json").output(mapping).text());
         assert_eq!(json.rows(sql), expected);
     }
 
@@ -82,11 +59,8 @@ on_each_database! {
         let mut values: Vec<Vec<u8>> = (0..=255u8).map(|byte| vec![byte; 3]).collect();
         values.extend([Vec::new(), all.clone(), large(1 << 20), large(10 << 20)]);
         case.topic.produce(0, &values);
-        let job = JOB
-            .replace("$COLUMNS", "        - {NAME: val, TYPE: bytea}")
-            .replace("$FORMAT", "binary")
-            .replace("$MAPPING", "MAPPING: {val: val, hash: md5(val)}");
-        case.load(&case.job(&job));
+        let job = case.job_into("vals", "val bytea").format("binary").output("MAPPING: {val: val, hash: md5(val)}");
+        case.load(&job.text());
         let mut expected: Vec<String> = values.iter().map(|value| md5(value)).collect();
         expected.sort();
         assert_eq!(case.rows("SELECT hash FROM $SCHEMA.vals ORDER BY hash"), expected);
@@ -97,8 +71,7 @@ on_each_database! {
         case.table("vals (id int, val text)", "id");
         let texts: Vec<String> = [1 << 20, 10 << 20].iter().map(|&size| "täb\t\\".repeat(size / 7)).collect();
         case.topic.produce(0, texts.iter().enumerate().map(|(id, text)| format!("{id},{text}")));
-        let columns = "        - {NAME: id, TYPE: int}\n        - {NAME: val, TYPE: text}";
-        case.load(&case.job(&JOB.replace("$COLUMNS", columns).replace("$FORMAT", "csv").replace("$MAPPING", "")));
+        case.load(&case.job_into("vals", "id int, val text").text());
         let expected: Vec<String> = texts.iter().enumerate().map(|(id, text)| format!("{id}|{}", md5(text.as_bytes()))).collect();
         assert_eq!(case.rows("SELECT id, md5(convert_to(val, 'UTF8')) FROM $SCHEMA.vals ORDER BY id"), expected);
     }

@@ -1,10 +1,9 @@
 //! The ways to load the rows, each a whole command as its user would type it.
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::harness::{Output, Supervised, User, executable, wait_until};
+use crate::harness::{executable, gpfdist};
 use crate::scene::{COLUMNS, Scene};
 
 pub const GPKAFKA: &str = "gpkafka load --quit-at-eof";
@@ -34,10 +33,10 @@ pub fn all() -> Vec<Contender> {
     let of = |name, program, time, loads| Contender { name, program, time, loads };
     vec![
         of(GPKAFKA, "gpkafka", gpkafka, true),
-        of(GPFDIST, "gpfdist", |scene, table| gpfdist(scene, table, &[]), true),
+        of(GPFDIST, "gpfdist", |scene, table| load_by_gpfdist(scene, table, &[]), true),
         of(KCAT_TUNED, "kcat", |scene, table| kcat_copy(scene, table, TUNED), true),
         of(KCAT, "kcat", |scene, table| kcat_copy(scene, table, ""), true),
-        of(GPFDIST_TUNED, "gpfdist", |scene, table| gpfdist(scene, table, OUR_SETTINGS), true),
+        of(GPFDIST_TUNED, "gpfdist", |scene, table| load_by_gpfdist(scene, table, OUR_SETTINGS), true),
         of(DISCARD, "gpkafka", |scene, _| this_program(scene, "discard"), false),
         of(CONSUME, "gpkafka", |scene, _| this_program(scene, "consume"), false),
         of(KCAT_ALONE, "kcat", kcat_alone, false),
@@ -47,8 +46,8 @@ pub fn all() -> Vec<Contender> {
 impl Contender {
     pub fn is_there(&self) -> bool {
         match self.program {
-            "gpkafka" => true,
-            "gpfdist" => gphome().join("bin/gpfdist").is_file(),
+            // a Greenplum server comes with its file server
+            "gpkafka" | "gpfdist" => true,
             program => Command::new(program).arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok(),
         }
     }
@@ -87,12 +86,8 @@ const OUR_SETTINGS: &[(&str, &str)] =
     &[("gp_autostats_mode", "none"), ("gp_interconnect_queue_depth", "64"), ("gp_interconnect_snd_queue_depth", "32")];
 
 /// The server is up before the clock starts, as it is at its users'.
-fn gpfdist(scene: &Scene, table: &str, settings: &[(&str, &str)]) -> Duration {
-    let (home, port) = (gphome(), scene.file_port);
-    let mut server = Command::new(home.join("bin/gpfdist"));
-    server.env("LD_LIBRARY_PATH", home.join("lib")).arg("-d").arg(&scene.dir).args(["-p", &port.to_string()]);
-    let _server = Supervised::start(&server, User::current(), "TERM", &Output::log(&scene.dir.join("gpfdist.log")));
-    wait_until(Duration::from_secs(10), "gpfdist", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+fn load_by_gpfdist(scene: &Scene, table: &str, settings: &[(&str, &str)]) -> Duration {
+    let (_server, port) = gpfdist(&scene.dir);
     let external = format!("{table}_file");
     scene.db.execute(&format!(
         "CREATE EXTERNAL TABLE {external} (LIKE {table}) LOCATION ('gpfdist://127.0.0.1:{port}/{}') FORMAT 'CSV'",
@@ -139,8 +134,4 @@ fn time(command: &mut Command) -> Duration {
     let taken = begun.elapsed();
     assert!(output.status.success(), "{command:?}: {}\n{}", output.status, String::from_utf8_lossy(&output.stderr));
     taken
-}
-
-fn gphome() -> PathBuf {
-    std::env::var_os("GPHOME").map_or_else(|| Path::new("/usr/local/greenplum-db").into(), PathBuf::from)
 }

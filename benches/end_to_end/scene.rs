@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use crate::harness::{Database, Topic, User, Version, directory, free_port, greenplum, kafka};
+use crate::harness::{Database, Topic, User, Version, directory, greenplum, kafka};
 
 pub const PARTITIONS: i32 = 4;
 
@@ -31,8 +31,6 @@ pub struct Scene {
     pub dir: PathBuf,
     /// The rows again, in `dir`.
     pub file: &'static str,
-    /// For a file server in `dir`.
-    pub file_port: u16,
     /// What a table with every row once answers to [`SUMS`].
     sums: String,
 }
@@ -51,7 +49,7 @@ impl Scene {
         let (bytes, sums) = write_rows(&topic, &dir.join("rows.csv"), rows);
         println!("── {rows} rows, {} MB, {PARTITIONS} partitions, 2 segments", bytes / 1_000_000);
         println!("   written in {:.1} s", begun.elapsed().as_secs_f64());
-        Some(Self { db, topic, rows, bytes, dir, file: "rows.csv", file_port: free_port(), sums })
+        Some(Self { db, topic, rows, bytes, dir, file: "rows.csv", sums })
     }
 
     /// A new table, so that every round is a first load.

@@ -47,6 +47,23 @@ pub fn own_greenplum(segments: u32) -> Option<Database> {
     Some(start(&home, segments))
 }
 
+/// Greenplum's own file server over a directory, and its port; it ends when it is dropped.
+///
+/// # Panics
+/// When it does not start.
+pub fn gpfdist(dir: &Path) -> (Supervised, u16) {
+    let (home, port) = (gphome(), free_port());
+    let program = home.join("bin/gpfdist");
+    assert!(program.is_file(), "a Greenplum server comes with {}", program.display());
+    let mut command = Command::new(program);
+    command.env("LD_LIBRARY_PATH", home.join("lib")).arg("-d").arg(dir).args(["-p", &port.to_string()]);
+    let path = dir.join("gpfdist.log");
+    let mut server = Supervised::start(&command, User::current(), "TERM", &Output::log(&path));
+    let is_up = || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+    wait_ready(&mut server, "gpfdist", &path, is_up);
+    (server, port)
+}
+
 /// Where a server is installed, if one is.
 fn gphome() -> PathBuf {
     std::env::var_os("GPHOME").map_or_else(|| GPHOME_DEFAULT.into(), PathBuf::from)

@@ -14,6 +14,7 @@ pub struct Job {
     table: String,
     columns: Vec<(String, String)>,
     format: String,
+    value: Vec<String>,
     source: Vec<String>,
     input: Vec<String>,
     output: Vec<String>,
@@ -37,6 +38,7 @@ impl Job {
             table: table.to_owned(),
             columns: columns.split(',').map(column).collect(),
             format: "csv".to_owned(),
+            value: Vec::new(),
             source: Vec::new(),
             input: Vec::new(),
             output: Vec::new(),
@@ -47,6 +49,12 @@ impl Job {
     /// Another format than CSV.
     pub fn format(mut self, format: &str) -> Self {
         format.clone_into(&mut self.format);
+        self
+    }
+
+    /// A line under VALUE, like `CSV_OPTION: {DELIMITER: ';'}`.
+    pub fn value(mut self, line: &str) -> Self {
+        self.value.push(line.to_owned());
         self
     }
 
@@ -97,12 +105,13 @@ impl Job {
         let mut output = vec![format!("SCHEMA: {}", self.schema), format!("TABLE: {}", self.table)];
         output.extend(self.output.iter().cloned());
         format!(
-            "{}VERSION: 2\nKAFKA:\n  INPUT:\n    SOURCE:\n      BROKERS: {}\n      TOPIC: {}\n{}    VALUE:\n      COLUMNS:\n{columns}      FORMAT: {}\n{}{}{}{}",
+            "{}VERSION: 2\nKAFKA:\n  INPUT:\n    SOURCE:\n      BROKERS: {}\n      TOPIC: {}\n{}    VALUE:\n      COLUMNS:\n{columns}      FORMAT: {}\n{}{}{}{}{}",
             self.connection,
             self.brokers,
             self.topic,
             deep(&self.source),
             self.format,
+            deep(&self.value),
             self.input.iter().map(|line| format!("    {line}\n")).collect::<String>(),
             block("OUTPUT", &output),
             block("COMMIT", &self.commit),

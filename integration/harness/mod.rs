@@ -14,7 +14,7 @@ mod topic;
 mod wait;
 
 pub use database::{Database, Kind, rows};
-pub use greenplum::{greenplum, own_greenplum};
+pub use greenplum::{gpfdist, greenplum, own_greenplum};
 pub use job::Job;
 pub use kafka::{Kafka, Version, kafka};
 pub use loader::{Loader, Outcome, Running, ask, executable, metric};
