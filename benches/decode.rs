@@ -26,16 +26,15 @@ fn formats(c: &mut Criterion) {
         ("jsonl_10_rows", Format::Jsonl { newline: "\n".to_owned() }, 1, &lines),
         ("binary", Format::Binary, 1, JSON),
     ] {
-        let columns = (0..columns).map(|n| Column { name: format!("c{n}"), is_ignored: false }).collect();
-        bench(c, name, &Settings { format, columns }, payload.as_bytes());
+        let columns = (0..columns).map(|n| Column::text(format!("c{n}"))).collect();
+        bench(c, name, &Settings::of_value(format, columns), payload.as_bytes());
     }
 }
 
 fn bench(c: &mut Criterion, name: &str, settings: &Settings, payload: &[u8]) {
     let mut decoder = decoder(settings);
     let mut rows = Rows::default();
-    let record =
-        Record { partition: 0, offset: 0, timestamp_ms: None, key: None, payload: Some(payload), leader_epoch: None };
+    let record = Record::new(0, 0, Some(payload));
     let mut group = c.benchmark_group(name);
     group.throughput(Throughput::ElementsAndBytes { elements: 1, bytes: payload.len() as u64 });
     group.bench_function("decode", |b| {

@@ -54,14 +54,7 @@ fn rows(c: &mut Criterion) {
 
 fn block(c: &mut Criterion) {
     let rows = row(&["1234567", "42", "2024-11-22 18:56:50.123456", "customer-00012345", "1234.56", "words"]);
-    let record = Record {
-        partition: 0,
-        offset: 0,
-        timestamp_ms: None,
-        key: None,
-        payload: Some(b"payload"),
-        leader_epoch: None,
-    };
+    let record = Record::new(0, 0, Some(b"payload"));
     let budget = Budget::new(4 * BLOCK_BYTES);
     let mut group = c.benchmark_group("block");
     group.throughput(Throughput::Bytes(BLOCK_BYTES as u64));

@@ -136,10 +136,9 @@ fn decoded(options: &CsvOptions, payload: &[u8]) -> Option<Result<Vec<Fields>, (
     if payload.trim_ascii_end() == b"\\." {
         return None;
     }
-    let columns = COLUMNS.map(|name| decode::Column { name: name.to_owned(), is_ignored: false }).to_vec();
-    let settings = decode::Settings { format: Format::Csv(options.clone()), columns };
-    let record =
-        Record { partition: 0, offset: 0, timestamp_ms: None, key: None, payload: Some(payload), leader_epoch: None };
+    let columns = COLUMNS.map(decode::Column::text).to_vec();
+    let settings = decode::Settings::of_value(Format::Csv(options.clone()), columns);
+    let record = Record::new(0, 0, Some(payload));
     let mut rows = Rows::default();
     match decoder(&settings).decode(&record, &mut rows) {
         Ok(()) => Some(Ok(rows.iter().map(|row| row.map(|field| field.map(text_of)).collect()).collect())),

@@ -131,14 +131,7 @@ mod tests {
     #[test]
     fn a_reject_keeps_the_beginning_of_its_payload() {
         let payload = [b'x'; 300];
-        let record = Record {
-            partition: 1,
-            offset: 7,
-            timestamp_ms: None,
-            key: None,
-            payload: Some(&payload),
-            leader_epoch: None,
-        };
+        let record = Record::new(1, 7, Some(&payload));
         let reject = Reject::new(&record, "why");
         assert_eq!((reject.partition, reject.offset, reject.payload.len()), (1, 7, 200));
         assert!(reject.bytes_held() > 203);

@@ -55,6 +55,7 @@ pub mod metrics;
 pub mod offset;
 pub mod record;
 pub mod row;
+pub mod schema;
 pub mod shutdown;
 pub mod table;
 pub mod units;

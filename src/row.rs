@@ -1,5 +1,7 @@
 //! Rows between decoding and encoding: fields as slices of one flat buffer that is reused record after record.
 
+use std::io::Write;
+
 /// The rows that one record became, usually one. A field is NULL or bytes; NULL is not the empty string.
 ///
 /// Built field by field: [`Rows::extend`] adds bytes to the open field, [`Rows::end_field`] or [`Rows::null`] closes
@@ -11,6 +13,20 @@ pub struct Rows {
     fields: Vec<(usize, bool)>,
     /// End of each row in `fields`.
     rows: Vec<usize>,
+    /// What every row ends with, for now.
+    tail: Option<Tail>,
+}
+
+/// See [`Rows::end_rows_with`].
+#[derive(Debug, Default, Clone)]
+struct Tail {
+    bytes: Vec<u8>,
+    /// As in [`Rows`], counted from the tail's own beginning.
+    fields: Vec<(usize, bool)>,
+    counts_rows: bool,
+    /// How many rows there were before.
+    rows_before: usize,
+    is_on: bool,
 }
 
 impl Rows {
@@ -74,7 +90,41 @@ impl Rows {
 
     /// Closes the row.
     pub fn end_row(&mut self) {
+        if let Some(tail) = self.tail.as_ref().filter(|tail| tail.is_on) {
+            let from = self.bytes.len();
+            self.bytes.extend_from_slice(&tail.bytes);
+            self.fields.extend(tail.fields.iter().map(|&(end, is_null)| (from + end, is_null)));
+            if tail.counts_rows {
+                write!(self.bytes, "{}", self.rows.len() - tail.rows_before).expect("a Vec takes every byte");
+                self.fields.push((self.bytes.len(), false));
+            }
+        }
         self.rows.push(self.fields.len());
+    }
+
+    /// Takes back the end of the last row, so that more fields may follow.
+    pub fn reopen_row(&mut self) {
+        self.rows.pop();
+    }
+
+    /// From here on every row that ends is given these fields first, and with `counts_rows` its number, from 0.
+    pub fn end_rows_with(&mut self, fields: Row<'_>, counts_rows: bool) {
+        let rows_before = self.rows.len();
+        let tail = self.tail.get_or_insert_default();
+        tail.bytes.clear();
+        tail.fields.clear();
+        for field in fields {
+            tail.bytes.extend_from_slice(field.unwrap_or_default());
+            tail.fields.push((tail.bytes.len(), field.is_none()));
+        }
+        (tail.counts_rows, tail.rows_before, tail.is_on) = (counts_rows, rows_before, true);
+    }
+
+    /// Rows end as they are again.
+    pub fn end_rows_plainly(&mut self) {
+        if let Some(tail) = &mut self.tail {
+            tail.is_on = false;
+        }
     }
 
     /// How many rows are closed.
@@ -208,6 +258,28 @@ mod tests {
         rows.end_row();
         assert_eq!(rows.iter().next().unwrap().joined(), b"ab");
         assert_eq!(rows.iter().next().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn a_tail_follows_every_row_while_it_is_on() {
+        let mut tail = Rows::default();
+        tail.field(b"k");
+        tail.null();
+        tail.end_row();
+        let mut rows = Rows::default();
+        rows.field(b"plain");
+        rows.end_row();
+        rows.end_rows_with(tail.iter().next().unwrap(), true);
+        for field in [b"a", b"b"] {
+            rows.field(field);
+            rows.end_row();
+        }
+        rows.end_rows_plainly();
+        rows.field(b"plain");
+        rows.end_row();
+        let shown = |field: Option<&[u8]>| field.map_or("NULL".to_owned(), |field| field.escape_ascii().to_string());
+        let seen: Vec<_> = rows.iter().map(|row| row.map(shown).collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(seen, ["plain", "a k NULL 0", "b k NULL 1", "plain"]);
     }
 
     #[test]

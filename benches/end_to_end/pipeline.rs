@@ -127,8 +127,8 @@ pub fn discard(brokers: &str, topic: &str) {
 }
 
 fn csv() -> decode::Settings {
-    let column = |(name, _): &(&str, &str)| Column { name: (*name).to_owned(), is_ignored: false };
-    decode::Settings { format: Format::Csv(CsvOptions::default()), columns: COLUMNS.iter().map(column).collect() }
+    let column = |(name, _): &(&str, &str)| Column::text(*name);
+    decode::Settings::of_value(Format::Csv(CsvOptions::default()), COLUMNS.iter().map(column).collect())
 }
 
 fn reader(port: u16, segment: u64) -> Child {

@@ -46,7 +46,7 @@ impl Job {
             Format::Jsonl { newline } => decode::Format::Jsonl { newline: newline.clone() },
             Format::Binary => decode::Format::Binary,
         };
-        decode::Settings { format, columns }
+        decode::Settings::of_value(format, columns)
     }
 }
 

@@ -14,7 +14,9 @@ const SLICE_BYTES: usize = 256;
 pub(super) struct Binary;
 
 impl Parse for Binary {
-    const FORMAT: &'static str = NAME;
+    fn format(&self) -> &'static str {
+        NAME
+    }
 
     fn parse(&mut self, payload: &[u8], rows: &mut Rows) -> Result<(), Cause> {
         rows.extend(b"\\x");

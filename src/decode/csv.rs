@@ -120,7 +120,9 @@ impl Csv {
 }
 
 impl Parse for Csv {
-    const FORMAT: &'static str = NAME;
+    fn format(&self) -> &'static str {
+        NAME
+    }
 
     fn parse(&mut self, payload: &[u8], rows: &mut Rows) -> Result<(), Cause> {
         let bytes = without_line_end(payload);
@@ -159,7 +161,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::tests::{decoded, settings};
-    use super::super::{Format, Settings, decoder};
+    use super::super::{Format, decoder};
     use super::*;
     use crate::record::Record;
 
@@ -314,12 +316,12 @@ mod tests {
             end in prop::sample::select(vec!["", "\n", "\r\n", "\r"]),
         ) {
             let names: Vec<_> = (0..fields.len()).map(|n| n.to_string()).collect();
-            let Settings { format, columns } = settings(Format::Csv(CsvOptions::default()), &names.join(" "));
+            let settings = settings(Format::Csv(CsvOptions::default()), &names.join(" "));
             let payload = written(&fields) + end;
             let payload = Some(payload.as_bytes());
-            let record = Record { partition: 0, offset: 0, timestamp_ms: None, key: None, payload, leader_epoch: None };
+            let record = Record::new(0, 0, payload);
             let mut rows = Rows::default();
-            decoder(&Settings { format, columns }).decode(&record, &mut rows).unwrap();
+            decoder(&settings).decode(&record, &mut rows).unwrap();
             let read: Vec<_> = rows.iter().next().unwrap().map(|field| field.map(<[u8]>::to_vec)).collect();
             let meant: Vec<_> = fields.into_iter().map(|field| field.map(|(text, _)| text.into_bytes())).collect();
             prop_assert_eq!(read, meant);

@@ -39,7 +39,9 @@ impl Delimited {
 }
 
 impl Parse for Delimited {
-    const FORMAT: &'static str = NAME;
+    fn format(&self) -> &'static str {
+        NAME
+    }
 
     fn parse(&mut self, payload: &[u8], rows: &mut Rows) -> Result<(), Cause> {
         // A byte that is no ASCII could cut a character in two.

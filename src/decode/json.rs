@@ -23,7 +23,9 @@ impl Json {
 }
 
 impl Parse for Json {
-    const FORMAT: &'static str = NAME;
+    fn format(&self) -> &'static str {
+        NAME
+    }
 
     fn parse(&mut self, payload: &[u8], rows: &mut Rows) -> Result<(), Cause> {
         if is_blank(payload) {
@@ -50,7 +52,9 @@ impl Jsonl {
 }
 
 impl Parse for Jsonl {
-    const FORMAT: &'static str = LINES_NAME;
+    fn format(&self) -> &'static str {
+        LINES_NAME
+    }
 
     fn parse(&mut self, payload: &[u8], rows: &mut Rows) -> Result<(), Cause> {
         if is_blank(payload) {
@@ -85,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_document_is_one_field() {
-        let settings = settings(Format::Json, "doc");
+        let documents = settings(Format::Json, "doc");
         for (payload, expected) in [
             (&b"{\"a\":\"\\n\"}"[..], r#"{\"a\":\"\\n\"}"#),
             (b"{\n}\r\n", r"{\n}\r\n"),
@@ -95,9 +99,9 @@ mod tests {
             (b"\"\0\"", r#"json  column "doc": a NUL byte at byte 2, which text cannot hold"#),
             (b"\"\xff\"", r#"json  column "doc": invalid UTF-8 at byte 2"#),
         ] {
-            assert_eq!(decoded(&settings, Some(payload)), expected);
+            assert_eq!(decoded(&documents, Some(payload)), expected);
         }
-        let unnamed = super::super::Settings { format: Format::Json, columns: vec![] };
+        let unnamed = settings(Format::Json, "");
         assert_eq!(
             decoded(&unnamed, Some(b"\0")),
             r#"json  column "value": a NUL byte at byte 1, which text cannot hold"#

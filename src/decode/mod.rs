@@ -1,5 +1,6 @@
-//! Payload bytes → rows. Each format is one file behind the trait [`Decoder`]; what cannot become a row is a
-//! [`Reason`], a value. No I/O, no clock, and no allocation once the buffers are warm.
+//! Records → rows. Each format is one file behind the trait [`Parse`]; KEY, VALUE and META become one row in
+//! `compose.rs`. What cannot become a row is a [`Reason`], a value. No I/O, no clock, and no allocation once the buffers
+//! are warm.
 //!
 //! Types are left to the database: a field is bytes here, and the segment that casts it may still refuse it. What is
 //! settled here is what a segment could not refuse cleanly: fields that are too few or too many, NUL bytes, and bytes
@@ -7,20 +8,41 @@
 
 mod binary;
 mod columns;
+mod compose;
 mod csv;
 mod delimited;
 mod json;
 mod lines;
+mod meta;
 mod reason;
 
 use crate::record::Record;
 use crate::row::{Room, Rows};
+use crate::schema::Schema;
 
-pub use reason::{Cause, Reason};
+pub use meta::{Meta, MetaField};
+pub use reason::{Cause, Part, Reason};
 
-/// How payloads are read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How records are read. Fields come in this order: value, key, meta.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
+    pub value: Option<Content>,
+    pub key: Option<Content>,
+    pub meta: Vec<Meta>,
+    /// What [`MetaField::Topic`] says.
+    pub topic: String,
+}
+
+impl Settings {
+    /// Values alone.
+    pub fn of_value(format: Format, columns: Vec<Column>) -> Self {
+        Self { value: Some(Content { format, columns }), ..Self::default() }
+    }
+}
+
+/// How keys or values are read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
     pub format: Format,
     /// In the order of the message. Formats of one field use the first.
     pub columns: Vec<Column>,
@@ -33,6 +55,45 @@ pub struct Column {
     pub name: String,
     /// It is read past and never sent.
     pub is_ignored: bool,
+    /// Where formats with named fields find it, from the outside in: `["customer", "id"]`; never empty there. An element
+    /// of digits also counts the elements of an array, from 0.
+    pub path: Vec<String>,
+    /// What a format that has types of its own writes for it.
+    pub kind: ColumnKind,
+}
+
+impl Column {
+    /// A text that is found by its name.
+    pub fn text(name: impl Into<String>) -> Self {
+        let name = name.into();
+        Self { path: vec![name.clone()], name, is_ignored: false, kind: ColumnKind::Scalar }
+    }
+}
+
+/// What the database reads a column's text as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ColumnKind {
+    /// Numbers, texts, times: the bare value.
+    Scalar,
+    /// json or jsonb: a document, strings in quotes.
+    Json,
+    /// bytea: `\x` and hex digits.
+    Bytes,
+    /// `text[]` and the like: an array literal.
+    Array,
+}
+
+impl ColumnKind {
+    /// The kind of an SQL type, as users and the catalog write it.
+    pub fn of(sql_type: &str) -> Self {
+        let sql_type = sql_type.trim().to_ascii_lowercase();
+        match sql_type.as_str() {
+            "json" | "jsonb" | "gp_json" | "gp_jsonb" => Self::Json,
+            "bytea" => Self::Bytes,
+            array if array.ends_with(']') => Self::Array,
+            _ => Self::Scalar,
+        }
+    }
 }
 
 /// What a payload looks like.
@@ -97,18 +158,27 @@ pub trait Decoder: Send {
     /// Adds the rows of one record to `rows`: all of them, or none.
     ///
     /// # Errors
-    /// Why the record has no row. `rows` is as it was before.
+    /// Why the record has no row. `rows` is as it was before. Where [`Reason::wanted_schema`] names a schema the record
+    /// is not refused: it can be decoded once [`Decoder::learn`] has been told of it.
     fn decode(&mut self, record: &Record<'_>, rows: &mut Rows) -> Result<(), Reason>;
 
     /// The most that [`Decoder::decode`] adds to `rows` for a record, on the way to an error too. Some formats look at
     /// all of the payload for it: for records that are large enough to be worth the question.
     fn room(&self, record: &Record<'_>) -> Room;
+
+    /// The schema that keys or values name by this id, or why there is none; then every record that names it is refused
+    /// with that.
+    fn learn(&mut self, part: Part, id: u32, schema: Result<&Schema, &str>);
 }
 
-/// The decoder of a format.
+/// The decoder of a job.
 pub fn decoder(settings: &Settings) -> Box<dyn Decoder> {
-    let columns = columns::Columns::new(&settings.columns);
-    match &settings.format {
+    Box::new(compose::Composed::new(settings))
+}
+
+fn parser(content: &Content) -> Box<dyn Parse> {
+    let columns = columns::Columns::new(&content.columns);
+    match &content.format {
         Format::Csv(options) => Box::new(csv::Csv::new(options, columns)),
         Format::Delimited { delimiter } => Box::new(delimited::Delimited::new(*delimiter, columns)),
         Format::Json => Box::new(json::Json::new(&columns)),
@@ -117,30 +187,19 @@ pub fn decoder(settings: &Settings) -> Box<dyn Decoder> {
     }
 }
 
-/// One format: only its bytes. What holds for all of them is in the [`Decoder`] made of it.
+/// One format: only its bytes. What holds for all of them is in `compose.rs`.
 trait Parse: Send {
-    const FORMAT: &'static str;
+    /// As the job file calls it.
+    fn format(&self) -> &'static str;
 
     /// Adds the payload's rows; on an error it may leave some behind.
     fn parse(&mut self, payload: &[u8], rows: &mut Rows) -> Result<(), Cause>;
 
     /// The most that it adds.
     fn room(&self, payload: &[u8]) -> Room;
-}
 
-impl<P: Parse> Decoder for P {
-    fn decode(&mut self, record: &Record<'_>, rows: &mut Rows) -> Result<(), Reason> {
-        let mark = rows.mark();
-        let payload = record.payload.ok_or(Cause::NoValue);
-        payload.and_then(|payload| self.parse(payload, rows)).map_err(|cause| {
-            rows.rewind(mark);
-            Reason { format: P::FORMAT, cause }
-        })
-    }
-
-    fn room(&self, record: &Record<'_>) -> Room {
-        record.payload.map_or_else(Room::default, |payload| Parse::room(self, payload))
-    }
+    /// See [`Decoder::learn`]; for formats that ask for schemas by [`Cause::SchemaWanted`].
+    fn learn(&mut self, _id: u32, _schema: Result<&Schema, &str>) {}
 }
 
 #[cfg(test)]
@@ -151,7 +210,7 @@ pub(crate) mod tests {
 
     /// What a payload becomes: rows as `a|NULL|''` joined by ` / `, or the reason.
     pub(crate) fn decoded(settings: &Settings, payload: Option<&[u8]>) -> String {
-        let record = Record { partition: 0, offset: 0, timestamp_ms: None, key: None, payload, leader_epoch: None };
+        let record = Record::new(0, 0, payload);
         let mut rows = Rows::default();
         rows.field(b"before");
         rows.end_row();
@@ -174,8 +233,12 @@ pub(crate) mod tests {
 
     /// Columns by name; `-` is an ignored one.
     pub(crate) fn settings(format: Format, columns: &str) -> Settings {
-        let column = |name: &str| Column { name: name.to_owned(), is_ignored: name == "-" };
-        Settings { format, columns: columns.split_whitespace().map(column).collect() }
+        Settings::of_value(format, columns_of(columns))
+    }
+
+    pub(crate) fn columns_of(columns: &str) -> Vec<Column> {
+        let column = |name: &str| Column { is_ignored: name == "-", ..Column::text(name) };
+        columns.split_whitespace().map(column).collect()
     }
 
     #[test]
@@ -215,7 +278,7 @@ pub(crate) mod tests {
             payload in "[x,\"\n\r\u{0}ä]{0,40}",
         ) {
             let payload = Some(payload.as_bytes());
-            let record = Record { partition: 0, offset: 0, timestamp_ms: None, key: None, payload, leader_epoch: None };
+            let record = Record::new(0, 0, payload);
             let mut decoder = decoder(&settings(format, columns));
             let mut rows = Rows::default();
             rows.reserve(decoder.room(&record));

@@ -168,8 +168,7 @@ impl BlockBuilder {
         self.next = record.offset + 1;
         self.leader_epoch = record.leader_epoch;
         self.records += 1;
-        let part = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len) as u64;
-        self.source_bytes += part(record.key) + part(record.payload);
+        self.source_bytes += record.bytes() as u64;
         if self.bytes.capacity() > self.permit.bytes() {
             self.settle();
         }
@@ -193,14 +192,7 @@ mod tests {
     }
 
     fn record(offset: i64) -> Record<'static> {
-        Record {
-            partition: 3,
-            offset,
-            timestamp_ms: None,
-            key: Some(b"key"),
-            payload: Some(b"payload"),
-            leader_epoch: None,
-        }
+        Record { key: Some(b"key"), ..Record::new(3, offset, Some(b"payload")) }
     }
 
     fn rows(fields: &[&str]) -> Rows {

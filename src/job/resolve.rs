@@ -46,14 +46,10 @@ pub fn decode_columns(job: &Job, insert: &Insert) -> Result<Vec<decode::Column>,
         Some(columns) => columns
             .iter()
             .map(|column| decode::Column {
-                name: column.name.as_ref().map_or_else(String::new, |name| name.as_str().to_owned()),
                 is_ignored: column.name.is_none(),
+                ..decode::Column::text(column.name.as_ref().map_or("", |name| name.as_str()))
             })
             .collect(),
-        None => insert
-            .source()
-            .iter()
-            .map(|column| decode::Column { name: column.name.as_str().to_owned(), is_ignored: false })
-            .collect(),
+        None => insert.source().iter().map(|column| decode::Column::text(column.name.as_str())).collect(),
     })
 }

@@ -184,7 +184,7 @@ impl Hand {
         if until.is_some_and(|until| record.offset >= until) {
             return self.end(record.partition, record.offset);
         }
-        if record.payload.map_or(0, <[u8]>::len) > self.limits.bytes {
+        if record.bytes() > self.limits.bytes {
             return self.giant(record, next);
         }
         if self.make_room(record.partition, next) {
@@ -224,8 +224,7 @@ impl Hand {
         }
         filling.lane.next = record.offset + 1;
         self.metrics.records_read.inc();
-        let size = record.payload.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len);
-        self.metrics.source_bytes.inc_by(size as u64);
+        self.metrics.source_bytes.inc_by(record.bytes() as u64);
     }
 
     fn flush_if_full(&mut self, partition: i32) {
@@ -339,12 +338,13 @@ mod tests {
     use super::*;
     use crate::decode;
     use crate::row::Room;
+    use crate::schema::Schema;
 
     fn hand() -> (Hand, Receiver<Told>) {
         let (out, told) = bounded(8);
-        let columns = vec![decode::Column { name: "j".to_owned(), is_ignored: false }];
+        let columns = vec![decode::Column::text("j")];
         let hand = Hand {
-            decoder: decode::decoder(&decode::Settings { format: decode::Format::Json, columns }),
+            decoder: decode::decoder(&decode::Settings::of_value(decode::Format::Json, columns)),
             rows: Rows::default(),
             lanes: [(0, Filling::new(Lane { next: 5, until: None }))].into(),
             limits: BlockLimits { bytes: 4096, rows_max: 0 },
@@ -372,8 +372,7 @@ mod tests {
     }
 
     fn record(offset: i64, payload: &[u8]) -> Item<'_> {
-        let payload = Some(payload);
-        Item::Record(Record { partition: 0, offset, timestamp_ms: None, key: None, payload, leader_epoch: None })
+        Item::Record(Record::new(0, offset, Some(payload)))
     }
 
     /// Notes what is out of a budget while it decodes.
@@ -392,6 +391,10 @@ mod tests {
         fn room(&self, record: &Record<'_>) -> Room {
             self.decoder.room(record)
         }
+
+        fn learn(&mut self, part: decode::Part, id: u32, schema: Result<&Schema, &str>) {
+            self.decoder.learn(part, id, schema);
+        }
     }
 
     /// What names a row of one byte takes many times that byte.
@@ -400,7 +403,7 @@ mod tests {
         let (mut hand, told) = hand();
         let seen = Arc::new(AtomicUsize::new(0));
         let format = decode::Format::Jsonl { newline: "\n".to_owned() };
-        let decoder = decode::decoder(&decode::Settings { format, columns: Vec::new() });
+        let decoder = decode::decoder(&decode::Settings::of_value(format, Vec::new()));
         hand.decoder = Box::new(Looking { decoder, budget: hand.budget.clone(), seen: Arc::clone(&seen) });
         let lines = 500_000;
         hand.take(record(5, "1\n".repeat(lines).as_bytes()));

@@ -5,6 +5,7 @@
 //! | `rd_kafka_consume_batch_queue` | the crate costs an event and an `Arc` a record |
 //! | `rd_kafka_queue_get_partition`, `_forward` | several partitions into one worker's queue |
 //! | `rd_kafka_message_leader_epoch`, `rd_kafka_DescribeTopics` | leader epochs and topic ids |
+//! | `rd_kafka_message_timestamp`, `_headers` | of messages taken in batches |
 //! | `rd_kafka_assign` with leader epochs | librdkafka then checks that the log was not truncated below us |
 //!
 //! Rules that make it sound: whatever points into a client keeps the client alive by an `Arc`; a message lives until
@@ -23,6 +24,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
 use super::events::Events;
+use crate::record::{Header, TimestampType};
 
 /// The rdkafka crate's consumer with our callbacks.
 pub(super) type Client = BaseConsumer<Events>;
@@ -185,11 +187,41 @@ impl<'a> Message<'a> {
         unsafe { bytes((*self.message).key.cast(), (*self.message).key_len) }
     }
 
-    /// Milliseconds since 1970; `None` where the broker keeps none.
-    pub fn timestamp_ms(self) -> Option<i64> {
-        // SAFETY: as in partition; the kind of timestamp is not asked for.
-        let timestamp = unsafe { sys::rd_kafka_message_timestamp(self.message, ptr::null_mut()) };
-        (timestamp >= 0).then_some(timestamp)
+    /// Milliseconds since 1970 and who set them; `None` where the broker keeps none.
+    pub fn timestamp(self) -> Option<(i64, TimestampType)> {
+        let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: as in partition; the kind is written to a variable of this call.
+        let timestamp = unsafe { sys::rd_kafka_message_timestamp(self.message, &raw mut kind) };
+        let kind = match kind {
+            sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_CREATE_TIME => TimestampType::Create,
+            sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME => TimestampType::LogAppend,
+            sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE => return None,
+        };
+        (timestamp >= 0).then_some((timestamp, kind))
+    }
+
+    /// Adds the record's headers, in their order.
+    pub fn headers(self, into: &mut Vec<Header<'a>>) {
+        let mut headers = ptr::null_mut();
+        // SAFETY: as in partition; librdkafka parses the headers on the first call and keeps them with the message,
+        // which the batch owns alone and no other thread reads.
+        let code = unsafe { sys::rd_kafka_message_headers(self.message, &raw mut headers) };
+        if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return;
+        }
+        for at in 0.. {
+            let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+            // SAFETY: headers were just given out for this message and live as long; the outs are variables of this loop.
+            let code =
+                unsafe { sys::rd_kafka_header_get_all(headers, at, &raw mut name, &raw mut value, &raw mut size) };
+            if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return;
+            }
+            // SAFETY: a name is a C string and a value is size bytes, both inside the message.
+            let (name, value) = unsafe { (CStr::from_ptr(name), bytes(value.cast(), size)) };
+            // a name that is no UTF-8 breaks Kafka's own protocol
+            into.push(Header { name: name.to_str().unwrap_or_default(), value });
+        }
     }
 
     /// `None` where the broker does not tell.

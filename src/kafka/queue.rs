@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::offset::{Checkpoint, Generation};
-use crate::record::Record;
+use crate::record::{Header, Record};
 
 use super::ffi::{Batch, Client, Message, Queue, code};
 
@@ -139,6 +139,7 @@ pub struct RecordQueue {
     batch: Batch,
     /// Records to ask for at once, so that a batch of large ones stays small.
     records_max: usize,
+    wants_headers: bool,
     // declared last: the queue must outlive the messages taken from it
     lane: Arc<Lane>,
 }
@@ -149,7 +150,7 @@ const BATCH_BYTES: usize = 1 << 20;
 
 impl RecordQueue {
     pub(super) fn new(id: QueueId, lane: Arc<Lane>, client: &Arc<Client>) -> Self {
-        Self { id, batch: Batch::new(client), records_max: 64, lane }
+        Self { id, batch: Batch::new(client), records_max: 64, wants_headers: false, lane }
     }
 
     /// Its name in assignments.
@@ -157,10 +158,15 @@ impl RecordQueue {
         self.id
     }
 
+    /// Records come with their headers: parsing them costs something with each that has any.
+    pub fn ask_for_headers(&mut self) {
+        self.wants_headers = true;
+    }
+
     /// Hands over what is there, at most `max` records or about 1 MiB; waits only while there is nothing. Returns the
     /// number of items.
     ///
-    /// Payloads are borrowed for the call of `each` only. Does not allocate once warm.
+    /// Payloads are borrowed for the call of `each` only. Does not allocate once warm, but for headers.
     ///
     /// # Blocks
     /// Up to `wait`, less when an assignment arrives meanwhile; and as long as `each` does, which holds nobody up.
@@ -176,11 +182,16 @@ impl RecordQueue {
         }
         let mut bytes = 0;
         let mut records = 0;
+        let mut headers = Vec::new();
         for message in self.batch.iter() {
-            let item = item(message);
+            headers.clear();
+            if self.wants_headers {
+                message.headers(&mut headers);
+            }
+            let item = item(message, &headers);
             if let Item::Record(record) = &item {
                 records += 1;
-                bytes += record.payload.map_or(0, <[u8]>::len) + record.key.map_or(0, <[u8]>::len);
+                bytes += record.bytes();
             }
             each(item);
             items += 1;
@@ -213,15 +224,18 @@ impl News {
     }
 }
 
-fn item(message: Message<'_>) -> Item<'_> {
+fn item<'a>(message: Message<'a>, headers: &'a [Header<'a>]) -> Item<'a> {
     let (partition, offset) = (message.partition(), message.offset());
+    let timestamp = message.timestamp();
     match message.error() {
         0 => Item::Record(Record {
             partition,
             offset,
-            timestamp_ms: message.timestamp_ms(),
+            timestamp_ms: timestamp.map(|(ms, _)| ms),
+            timestamp_type: timestamp.map(|(_, kind)| kind),
             key: message.key(),
             payload: message.payload(),
+            headers,
             leader_epoch: message.leader_epoch(),
         }),
         code::PARTITION_EOF => Item::End { partition, offset },
