@@ -40,7 +40,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Exit> {
     }
     let marks = watermarks(&job);
     let name = args.file.name.as_deref().map_or_else(String::new, |name| format!("  {name}"));
-    let mut text = format!("job {}{name}  topic {} into {}\n", id.hash(), job.source.topic, job.target);
+    let mut text = format!("job {}{name}  topic {} into {}\n", id.hash(), job.source.topic, job.target());
     if rows.is_empty() {
         text.push_str("nothing has been committed yet\n");
     }

@@ -70,7 +70,7 @@ impl Dryrun<'_> {
         let job = self.job;
         let mut text = String::new();
         line(&mut text, &format!("-- job {}", run::identity(job).hash()));
-        line(&mut text, &format!("-- topic {} at {} into {}", job.source.topic, job.source.brokers, job.target));
+        line(&mut text, &format!("-- topic {} at {} into {}", job.source.topic, job.source.brokers, job.target()));
         text
     }
 
@@ -101,7 +101,7 @@ impl Dryrun<'_> {
         let mut connection = Connection::open(self.settings, "gpkafka dryrun")?;
         let target = Target::describe(&mut connection, self.settings)?;
         let insert = Insert::new(&target, self.settings)?;
-        resolve::decode_columns(self.job, &insert)?;
+        resolve::decode_settings(self.job, insert.source())?;
         let plan = insert.try_out(&mut connection)?;
         let chain = self.history(&mut connection)?;
         let mut text = self.heading();

@@ -176,10 +176,10 @@ fn tell_summary(job: &Job, summary: &Summary, shutdown: &Shutdown, console: &Con
 fn tell_totals(job: &Job, summary: &Summary, console: &Console) {
     let sums = &summary.totals.sums;
     say!(console, Info, "Job finished: {}", run::identity(job).hash());
-    say!(console, Info, "Target table: {}", job.target);
+    say!(console, Info, "Target table: {}", job.target());
     say!(console, Info, "Inserted {} rows", sums.inserted);
     say!(console, Info, "Rejected {} rows", sums.rejected);
-    if job.filter.is_some() {
+    if job.has_filter() {
         say!(console, Info, "Filtered {} rows", sums.filtered);
     }
     say!(console, Info, "Broker: {}", job.source.brokers);

@@ -2,9 +2,10 @@
 //! has the same keys right under INPUT. Called by `file.rs`.
 
 use crate::config::fields::{Field, Fields, Wrong, must_be};
-use crate::config::job::{Csv, Format, SourceColumn, Value};
+use crate::config::job::{Content as Part, Csv, Format, MetaColumn, SourceColumn};
 use crate::config::scalars::{byte, bytes, ident, mistake, text, trimmed, truth, word};
 use crate::config::yaml::{Content, Node};
+use crate::decode::{self, MetaField};
 use crate::table::Ident;
 
 /// What a column that is read and dropped is called.
@@ -58,7 +59,7 @@ pub(super) enum ColumnsAre {
 }
 
 /// COLUMNS, FORMAT and its options. Asks for all of them; the caller finishes the block.
-pub(super) fn content(fields: &mut Fields<'_>, columns_are: ColumnsAre, names: &mut Names) -> Option<Value> {
+pub(super) fn content(fields: &mut Fields<'_>, columns_are: ColumnsAre, names: &mut Names) -> Option<Part> {
     let columns = columns(fields, names);
     let named = fields.require("FORMAT", |node| word(node, &FORMATS));
     let options = options(fields);
@@ -72,7 +73,7 @@ pub(super) fn content(fields: &mut Fields<'_>, columns_are: ColumnsAre, names: &
         complain_of_columns(fields, *field, columns, named);
     }
     let format = format(fields, named, options)?;
-    Some(Value { format, columns: columns.map(|(_, columns)| columns) })
+    Some(Part { format, columns: columns.map(|(_, columns)| columns) })
 }
 
 /// COLUMNS: every element of the message, in its order. `None` if one is wrong in itself, so nothing can be said of all.
@@ -293,12 +294,43 @@ impl Default for Csv {
     }
 }
 
-/// META: one column of JSON.
-pub(super) fn meta(mut block: Fields<'_>, names: &mut Names) {
-    block.require("FORMAT", |node| word(node, &[("json", Named::Json)]));
-    match columns(&mut block, names) {
-        Some((field, columns)) => complain_of_columns(&block, field, &columns, Named::Json),
+/// META: what Kafka knows of a message, as one column of JSON or as fields of their own.
+pub(super) fn meta(mut block: Fields<'_>, names: &mut Names) -> Vec<MetaColumn> {
+    block.read("FORMAT", |node| word(node, &[("json", Named::Json)]));
+    let mut columns = Vec::new();
+    match block.blocks("COLUMNS") {
         None => block.miss("COLUMNS"),
+        Some((_, blocks)) => {
+            let is_one = blocks.len() == 1;
+            columns.extend(blocks.into_iter().filter_map(|block| meta_column(block, is_one, names)));
+        }
     }
     block.finish();
+    columns
+}
+
+/// NAME, TYPE and, where the name is not the field's own, FIELD. A single column of JSON is all of them.
+fn meta_column(mut block: Fields<'_>, is_one: bool, names: &mut Names) -> Option<MetaColumn> {
+    let name = block.require("NAME", |node| match column_name(node, names)? {
+        Some(name) => Ok(name),
+        None => Err(mistake(format!("may not be {IGNORED} here: leave the column out"))),
+    });
+    let sql_type = block.require("TYPE", trimmed);
+    let field = block.read("FIELD", |node| word(node, &decode::META_FIELDS));
+    let is_unclear = field.is_none() && block.has("FIELD");
+    let (name, sql_type) = (name?, sql_type?);
+    let is_json = JSON_TYPES.contains(&sql_type.to_lowercase().as_str());
+    let named = MetaField::named(name.as_str());
+    let field = field.or(if is_one && is_json && named != Some(MetaField::Headers) {
+        Some(MetaField::Document)
+    } else {
+        named
+    });
+    if field.is_none() && !is_unclear && !block.has_unknown() {
+        let fields: Vec<_> = decode::META_FIELDS.iter().map(|(name, _)| *name).collect();
+        let text = format!("{name} is no field of META: give its FIELD, one of {}", fields.join(", "));
+        block.complaints.mistake(&block.span, text, None);
+    }
+    block.finish();
+    Some(MetaColumn { name, sql_type, field: field? })
 }

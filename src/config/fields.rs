@@ -1,5 +1,5 @@
 //! A cursor over one map of a file: every key is asked for by name, and what nobody asked for is unknown. So the code
-//! that reads a block is also the list of its keys. Called by `file.rs`, `content.rs`, `output.rs`, `later.rs` and
+//! that reads a block is also the list of its keys. Called by `file.rs`, `content.rs`, `output.rs`, `around.rs` and
 //! `server.rs`.
 
 use std::ops::Range;

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
+use crate::config::around;
 use crate::config::content::{ColumnsAre, Names, content, meta};
 use crate::config::fields::{Field, Fields, Wrong, nearest};
 use crate::config::job::{
-    Callback, Commit, Connection, ErrorLimit, FallbackOffset, Format, Idle, Job, Partitions, Password, Source, Value,
+    Callback, Commit, Connection, Consistency, Content as Part, ErrorLimit, FallbackOffset, Format, Idle, Job,
+    MetaColumn, Output, Partitions, Password, Source, Task,
 };
-use crate::config::later;
-use crate::config::output::{Output, output};
+use crate::config::output::output;
 use crate::config::problem::Complaints;
 use crate::config::scalars::{
     brokers, condition, count, error_limit, ident, idle, milliseconds, mistake, own_port, partitions, port, text,
@@ -33,8 +34,11 @@ pub(super) fn job(complaints: &Complaints<'_>, root: &Node) -> Option<Job> {
     let version = version(&mut fields)?;
     let connection = connection(&mut fields);
     let kafka = fields.require_block("KAFKA").and_then(|block| kafka_block(block, version));
-    later::refuse(&mut fields, "SCHEDULE", later::schedule);
-    later::refuse(&mut fields, "ALERT", later::alert);
+    for key in ["SCHEDULE", "ALERT"] {
+        around::not_yet(&fields, key);
+    }
+    let schedule = fields.block("SCHEDULE").map(around::schedule).unwrap_or_default();
+    let alert = fields.block("ALERT").and_then(around::alert);
     if let Some(file) = fields.entries().find(|field| field.key.name == "FILE") {
         fields.take("FILE");
         complaints.mistake(&file.key.span, "FILE loads files; this program loads Kafka topics", None);
@@ -44,24 +48,21 @@ pub(super) fn job(complaints: &Complaints<'_>, root: &Node) -> Option<Job> {
     Some(Job {
         connection: connection?,
         source: kafka.source,
-        value: kafka.input.value,
-        target: kafka.output.target,
-        mapping: kafka.output.mapping,
-        filter: both(kafka.input.filter, kafka.output.filter),
+        value: kafka.input.contents.value,
+        key: kafka.input.contents.key,
+        meta: kafka.input.contents.meta,
+        filter: kafka.input.filter,
+        outputs: kafka.outputs,
         error_limit: kafka.input.error_limit,
         metadata_schema: kafka.metadata_schema,
         commit: kafka.commit,
+        consistency: kafka.consistency,
+        task: kafka.task,
+        schedule,
+        alert,
         callback: kafka.input.callback,
         warnings: Vec::new(),
     })
-}
-
-/// Rows must pass both filters. A line break ends a comment that a filter may end in.
-fn both(input: Option<String>, output: Option<String>) -> Option<String> {
-    match (input, output) {
-        (Some(input), Some(output)) => Some(format!("({input}\n) AND ({output}\n)")),
-        (input, output) => input.or(output),
-    }
 }
 
 /// What VERSION says.
@@ -154,55 +155,66 @@ pub fn callback_host(written: &str) -> Result<String, String> {
 struct Kafka {
     source: Source,
     input: Input,
-    output: Output,
+    outputs: Vec<Output>,
     metadata_schema: Option<Ident>,
     commit: Commit,
+    consistency: Consistency,
+    task: Task,
 }
 
 struct Input {
-    value: Value,
+    contents: Contents,
     filter: Option<String>,
     error_limit: ErrorLimit,
     callback: Callback,
 }
 
+/// What is read of a message.
+struct Contents {
+    value: Option<Part>,
+    key: Option<Part>,
+    meta: Vec<MetaColumn>,
+}
+
 fn kafka_block(mut fields: Fields<'_>, version: Version) -> Option<Kafka> {
     let input = fields.require_block("INPUT").map(|block| input(block, version));
     let (source, input) = input.unwrap_or((None, None));
-    let output = outputs(&mut fields);
+    let outputs = outputs(&mut fields);
     let metadata_schema = fields.block("METADATA").and_then(metadata);
-    let commit = fields.block("COMMIT").map_or(DEFAULT_COMMIT, commit);
+    let (commit, consistency) = fields.block("COMMIT").map_or((DEFAULT_COMMIT, Consistency::Strong), commit);
     if let Some(block) = fields.block("POLL") {
         poll(block);
     }
-    later::refuse(&mut fields, "TASK", later::task);
+    around::not_yet(&fields, "TASK");
+    let task = fields.block("TASK").map(around::task).unwrap_or_default();
     let properties = fields.block("PROPERTIES").map(properties).unwrap_or_default();
     fields.finish();
-    Some(Kafka { source: Source { properties, ..source? }, input: input?, output: output?, metadata_schema, commit })
+    let source = Source { properties, ..source? };
+    Some(Kafka { source, input: input?, outputs: outputs?, metadata_schema, commit, consistency, task })
 }
 
 /// OUTPUT, or OUTPUTS with several.
-fn outputs(fields: &mut Fields<'_>) -> Option<Output> {
+fn outputs(fields: &mut Fields<'_>) -> Option<Vec<Output>> {
     let one = fields.block("OUTPUT").map(output);
     let several = fields.blocks("OUTPUTS");
     if let Some((field, blocks)) = several {
-        for block in blocks {
-            output(block);
-        }
-        fields.complaints.not_yet(&field.key.span, "OUTPUTS");
         if fields.has("OUTPUT") {
             fields.complaints.mistake(&field.key.span, "KAFKA has both OUTPUT and OUTPUTS", None);
         }
-    } else if one.is_none() && !fields.has("OUTPUT") && !fields.has("OUTPUTS") {
+        fields.complaints.not_yet(&field.key.span, "OUTPUTS");
+        let outputs: Vec<_> = blocks.into_iter().map(output).collect();
+        return outputs.into_iter().collect();
+    }
+    if one.is_none() && !fields.has("OUTPUT") && !fields.has("OUTPUTS") {
         fields.miss("OUTPUT");
     }
-    one?
+    one.flatten().map(|output| vec![output])
 }
 
 fn input(mut fields: Fields<'_>, version: Version) -> (Option<Source>, Option<Input>) {
     let source = fields.require_block("SOURCE").and_then(source);
-    let value = contents(&mut fields, version);
-    later::refuse(&mut fields, "TRANSFORMER", later::plugin);
+    let contents = contents(&mut fields, version);
+    around::refuse(&mut fields, "TRANSFORMER", around::plugin);
     let filter = fields.read("FILTER", condition);
     if let Some((field, _)) = fields.read_at("ENCODING", trimmed) {
         fields.complaints.not_yet(&field.key.span, "ENCODING");
@@ -210,11 +222,11 @@ fn input(mut fields: Fields<'_>, version: Version) -> (Option<Source>, Option<In
     let error_limit = fields.read("ERROR_LIMIT", error_limit).unwrap_or(ErrorLimit::Records(0));
     let callback = Callback { host: fields.read("LOCAL_HOSTNAME", host), port: fields.read("LOCAL_PORT", own_port) };
     fields.finish();
-    (source, value.map(|value| Input { value, filter, error_limit, callback }))
+    (source, contents.map(|contents| Input { contents, filter, error_limit, callback }))
 }
 
 /// What a message holds: in blocks of its own in version 2, right here in version 1.
-fn contents(fields: &mut Fields<'_>, version: Version) -> Option<Value> {
+fn contents(fields: &mut Fields<'_>, version: Version) -> Option<Contents> {
     let first_block = fields.entries().find(|field| CONTENT_BLOCKS.contains(&field.key.name.as_str()));
     let is_flat = fields.has("FORMAT") || fields.has("COLUMNS");
     let mut names = Names::default();
@@ -236,35 +248,48 @@ fn contents(fields: &mut Fields<'_>, version: Version) -> Option<Value> {
     blocks(fields, is_flat, &mut names)
 }
 
-fn flat(fields: &mut Fields<'_>, names: &mut Names) -> Option<Value> {
-    let value = content(fields, ColumnsAre::Optional, names);
-    complain_of_forced_columns(fields, value.as_ref());
-    value
+fn flat(fields: &mut Fields<'_>, names: &mut Names) -> Option<Contents> {
+    let value = content(fields, ColumnsAre::Optional, names)?;
+    complain_of_forced_columns(fields, &value);
+    Some(Contents { value: Some(value), key: None, meta: Vec::new() })
 }
 
-fn blocks(fields: &mut Fields<'_>, is_flat: bool, names: &mut Names) -> Option<Value> {
-    let value = fields.block("VALUE").and_then(|mut block| {
-        let value = content(&mut block, ColumnsAre::ForJsonOptional, names);
-        complain_of_forced_columns(&block, value.as_ref());
-        block.finish();
-        value
-    });
-    later::refuse(fields, "KEY", |block| {
-        content(block, ColumnsAre::ForJsonOptional, names);
-    });
-    if let Some(block) = fields.block("META") {
-        block.complaints.not_yet(&block.span, "META");
-        meta(block, names);
-    }
+fn blocks(fields: &mut Fields<'_>, is_flat: bool, names: &mut Names) -> Option<Contents> {
+    let value = part(fields, "VALUE", names);
+    let key = part(fields, "KEY", names);
+    let has_meta = fields.has("META");
+    let meta = fields.block("META").map(|block| meta(block, names)).unwrap_or_default();
     if !is_flat && !fields.has("VALUE") && !fields.has("KEY") {
         fields.miss("VALUE");
     }
-    value
+    let is_more = fields.has("KEY") || has_meta;
+    for (name, part) in [("VALUE", &value), ("KEY", &key)] {
+        if is_more && matches!(part, Some(Some(Part { columns: None, .. }))) {
+            let text = format!("{name} needs COLUMNS: beside others it cannot have the target's own");
+            fields.complaints.mistake(&fields.span, text, None);
+        }
+    }
+    match (value, key) {
+        (Some(None), _) | (_, Some(None)) | (None, None) => None,
+        (value, key) => Some(Contents { value: value.flatten(), key: key.flatten(), meta }),
+    }
+}
+
+/// VALUE or KEY. `Some(None)`: it is there and wrong.
+fn part(fields: &mut Fields<'_>, key: &'static str, names: &mut Names) -> Option<Option<Part>> {
+    fields.block(key).map(|mut block| {
+        let part = content(&mut block, ColumnsAre::ForJsonOptional, names);
+        if let Some(part) = &part {
+            complain_of_forced_columns(&block, part);
+        }
+        block.finish();
+        part
+    })
 }
 
 /// FORCE_NOT_NULL names columns of the message.
-fn complain_of_forced_columns(fields: &Fields<'_>, value: Option<&Value>) {
-    let Some(Value { format: Format::Csv(csv), columns: Some(columns) }) = value else { return };
+fn complain_of_forced_columns(fields: &Fields<'_>, part: &Part) {
+    let Part { format: Format::Csv(csv), columns: Some(columns) } = part else { return };
     let is_column = |name: &Ident| columns.iter().any(|column| column.name.as_ref() == Some(name));
     for name in csv.force_not_null.iter().filter(|name| !is_column(name)) {
         let text = format!("FORCE_NOT_NULL names {name}, which is none of the COLUMNS");
@@ -308,12 +333,12 @@ fn metadata(mut fields: Fields<'_>) -> Option<Ident> {
 
 const DEFAULT_COMMIT: Commit = Commit { max_row: None, minimal_interval: Some(MINIMAL_INTERVAL), idle: Idle::Off };
 
-fn commit(mut fields: Fields<'_>) -> Commit {
+fn commit(mut fields: Fields<'_>) -> (Commit, Consistency) {
     let max_row = fields.read("MAX_ROW", count).and_then(NonZeroU64::new);
     let interval = fields.read_at("MINIMAL_INTERVAL", milliseconds);
     let minimal_interval = interval.map_or(MINIMAL_INTERVAL, |(_, interval)| interval);
     let idle = fields.read("IDLE_DURATION", idle).unwrap_or(Idle::Off);
-    consistency(&mut fields);
+    let consistency = consistency(&mut fields);
     for key in ["SAVE_FAILING_BATCH", "RECOVER_FAILING_BATCH"] {
         if let Some((field, true)) = fields.read_at(key, truth) {
             fields.complaints.not_yet(&field.key.span, key);
@@ -325,16 +350,26 @@ fn commit(mut fields: Fields<'_>) -> Commit {
         fields.complaints.mistake(field.span(), text, None);
     }
     fields.finish();
-    Commit { max_row, minimal_interval: Some(minimal_interval).filter(|interval| !interval.is_zero()), idle }
+    let minimal_interval = Some(minimal_interval).filter(|interval| !interval.is_zero());
+    (Commit { max_row, minimal_interval, idle }, consistency)
 }
 
+/// CONSISTENCY, by its original's names.
+pub(super) const CONSISTENCIES: [(&str, Consistency); 4] = [
+    ("strong", Consistency::Strong),
+    ("at-least", Consistency::AtLeast),
+    ("at-most", Consistency::AtMost),
+    ("none", Consistency::None),
+];
+
 /// Where offsets are kept. In the database, with the rows, is the one way there is so far.
-fn consistency(fields: &mut Fields<'_>) {
-    let ways = [("strong", true), ("at-least", false), ("at-most", false), ("none", false)];
-    if let Some((field, false)) = fields.read_at("CONSISTENCY", |node| word(node, &ways)) {
+fn consistency(fields: &mut Fields<'_>) -> Consistency {
+    let given = fields.read_at("CONSISTENCY", |node| word(node, &CONSISTENCIES));
+    if let Some((field, _)) = given.filter(|(_, consistency)| *consistency != Consistency::Strong) {
         let name = text(field.node).unwrap_or_default();
         fields.complaints.not_yet(field.span(), &format!("CONSISTENCY {}", name.trim().to_lowercase()));
     }
+    given.map_or(Consistency::Strong, |(_, consistency)| consistency)
 }
 
 /// The old client's knobs.

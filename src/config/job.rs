@@ -1,5 +1,5 @@
-//! A job as its file means it: one form for versions 1 and 2, every default filled in, every name and number checked.
-//! Plain types only; what a stage makes of them is in `stages.rs`. Made by `file.rs`, read by job and cli.
+//! A job as its file means it: one form for all versions, every default filled in, every name and number checked. Plain
+//! types only; what a stage makes of them is in `stages.rs`. Made by `file.rs`, read by job and cli.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,27 +8,46 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::problem::Problem;
+use crate::decode::MetaField;
 use crate::table::{Ident, TableName};
 
-/// One Kafka topic into one table.
+/// One Kafka topic into one table, or several.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     pub connection: Connection,
     pub source: Source,
-    pub value: Value,
-    pub target: TableName,
-    /// Target column ← SQL expression over the source columns, in the order of the file. Empty: columns of one name
-    /// belong together.
-    pub mapping: Vec<Mapping>,
+    /// What is read of a message's value; at least one of value and key is there.
+    pub value: Option<Content>,
+    pub key: Option<Content>,
+    /// What Kafka knows of a message, as columns.
+    pub meta: Vec<MetaColumn>,
     /// A boolean over source columns; rows for which it is not true are left out. Without trailing semicolons.
     pub filter: Option<String>,
+    /// Where rows go: one or more, all in the same transaction. The first gives the job its identity.
+    pub outputs: Vec<Output>,
     pub error_limit: ErrorLimit,
     /// Where our own tables live; `None`: in the target's schema.
     pub metadata_schema: Option<Ident>,
     pub commit: Commit,
+    pub consistency: Consistency,
+    pub task: Task,
+    pub schedule: Schedule,
+    pub alert: Option<Alert>,
     pub callback: Callback,
     /// What the file says to no effect, in the order of the file. To be logged once.
     pub warnings: Vec<Problem>,
+}
+
+impl Job {
+    /// The table that gives the job its identity.
+    pub fn target(&self) -> &TableName {
+        &self.outputs[0].target
+    }
+
+    /// Whether rows may vanish on their way into a table, by the file's own wish.
+    pub fn has_filter(&self) -> bool {
+        self.filter.is_some() || self.outputs.iter().any(|output| output.filter.is_some())
+    }
 }
 
 /// How the database is reached.
@@ -122,9 +141,9 @@ pub enum FallbackOffset {
     Latest,
 }
 
-/// What a message's value is.
+/// What a message's value, or its key, is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Value {
+pub struct Content {
     pub format: Format,
     /// In the order of the message; `None`: the target table's own columns.
     pub columns: Option<Vec<SourceColumn>>,
@@ -137,6 +156,15 @@ pub struct SourceColumn {
     pub name: Option<Ident>,
     /// As written: `numeric(9,2)`.
     pub sql_type: String,
+}
+
+/// One column of META.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetaColumn {
+    pub name: Ident,
+    /// As written.
+    pub sql_type: String,
+    pub field: MetaField,
 }
 
 /// How a value becomes columns.
@@ -167,6 +195,43 @@ pub struct Csv {
     pub fill_missing_fields: bool,
     /// Columns in which nothing is NULL.
     pub force_not_null: Vec<Ident>,
+}
+
+/// One target table and how rows get into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    pub target: TableName,
+    pub mode: Mode,
+    /// Target column ← SQL expression over the source columns, in the order of the file. Empty: columns of one name
+    /// belong together.
+    pub mapping: Vec<Mapping>,
+    /// Like the job's own filter, for this table.
+    pub filter: Option<String>,
+}
+
+/// How rows get into a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    Insert,
+    /// Rows with a key that the table has change it; others do nothing.
+    Update(Match),
+    /// Like [`Mode::Update`], and rows with a new key are inserted, and some keys deleted.
+    Merge(Match),
+}
+
+/// How rows of UPDATE and MERGE find theirs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Match {
+    /// The key.
+    pub match_columns: Vec<Ident>,
+    /// What a row with a known key sets.
+    pub update_columns: Vec<Ident>,
+    /// Of a batch's rows with one key the largest in these wins; where there are none, the latest.
+    pub order_columns: Vec<Ident>,
+    /// SQL over `into_table` and `ext`.
+    pub update_condition: Option<String>,
+    /// As above; of MERGE alone.
+    pub delete_condition: Option<String>,
 }
 
 /// One target column and where it comes from.
@@ -205,6 +270,82 @@ pub enum Idle {
     Wait,
     /// Commit what is there after so long without a record, and hold nothing until the next.
     CommitAfter(Duration),
+}
+
+/// What Kafka is told of positions beside the database (CONSISTENCY).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consistency {
+    /// The ledger alone decides; Kafka hears of it afterwards, for tools that show lag.
+    Strong,
+    AtLeast,
+    AtMost,
+    None,
+}
+
+/// SQL around the batches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Task {
+    /// Once, before the first batch, in a transaction of its own.
+    pub prepare: Option<String>,
+    /// In the transaction of every so many batches.
+    pub post_batch: Option<PostBatch>,
+    /// Once, after the last batch, in a transaction of its own.
+    pub teardown: Option<String>,
+}
+
+/// POST_BATCH_SQL and BATCH_INTERVAL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostBatch {
+    pub sql: String,
+    /// 1: in every batch.
+    pub interval: NonZeroU64,
+}
+
+/// When a job is tried again, stopped and started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// How often a job that failed is started again.
+    pub max_retries: Times,
+    /// How long before that.
+    pub retry_interval: Duration,
+    /// Stop after so long.
+    pub running_duration: Option<Duration>,
+    /// Start again so long after that stop.
+    pub auto_stop_restart_interval: Option<Duration>,
+    /// How often at most.
+    pub max_restart_times: Times,
+    /// Every day from this time on, stop at the end of the topic.
+    pub quit_at_eof_after: Option<jiff::civil::Time>,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            max_retries: Times::Limited(0),
+            retry_interval: Duration::from_secs(300),
+            running_duration: None,
+            auto_stop_restart_interval: None,
+            max_restart_times: Times::Limited(0),
+            quit_at_eof_after: None,
+        }
+    }
+}
+
+/// How often something may happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Times {
+    Limited(u64),
+    Unlimited,
+}
+
+/// What hears of a job's end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alert {
+    pub command: String,
+    /// `None`: where the loader was started.
+    pub workdir: Option<String>,
+    /// `None`: it may take as long as it likes.
+    pub timeout: Option<Duration>,
 }
 
 /// Where segments call back, if the file says so (LOCAL_HOSTNAME, LOCAL_PORT).

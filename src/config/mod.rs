@@ -4,13 +4,13 @@
 //! checked as strictly and then refused by name; nothing is ignored in silence. Called by cli and service.
 //!
 //! text → `template` (variables) → `yaml` (what and where) → `fields` (a cursor that knows which keys were asked for)
-//! → `file`, `content`, `output`, `later` (what each block may say) → [`Job`], or a [`Refusal`] for `render` to draw.
+//! → `file`, `content`, `output`, `around` (what each block may say) → [`Job`], or a [`Refusal`] for `render` to draw.
 
+mod around;
 mod content;
 mod fields;
 mod file;
 mod job;
-mod later;
 mod output;
 mod places;
 mod problem;
@@ -36,7 +36,7 @@ use std::path::Path;
 
 use crate::config::problem::Complaints;
 use crate::config::template::Filled;
-use crate::config::yaml::{Content, Node};
+use crate::config::yaml::Node;
 
 /// Values for `{{variables}}`, as `-p name=value` gives them.
 pub type Variables = BTreeMap<String, String>;
@@ -115,7 +115,7 @@ fn understood<T>(
             complaints.mistake(&(unreadable.at..unreadable.at + length), unreadable.text, None);
             None
         }
-        Ok(Node { content: Content::Null, .. }) => {
+        Ok(Node { content: yaml::Content::Null, .. }) => {
             complaints.mistake(&(0..0), "the file holds nothing but comments", None);
             None
         }

@@ -1,8 +1,8 @@
 //! OUTPUT: the target table, how rows get into it, and which expression makes which column. Called by `file.rs`.
 
+use crate::config::around;
 use crate::config::fields::{Field, Fields, excerpt};
-use crate::config::job::Mapping;
-use crate::config::later;
+use crate::config::job::{Mapping, Match, Mode, Output};
 use crate::config::scalars::{condition, ident, table, text, word};
 use crate::config::yaml::{Content, Node};
 use crate::table::{Ident, TableName};
@@ -10,68 +10,67 @@ use crate::table::{Ident, TableName};
 /// Where the original puts tables whose schema is not given.
 const SCHEMA: &str = "public";
 
-/// What OUTPUT says.
-pub(super) struct Output {
-    pub target: TableName,
-    pub mapping: Vec<Mapping>,
-    pub filter: Option<String>,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+enum Named {
     Insert,
     Update,
     Merge,
 }
 
-const MODES: [(&str, Mode); 3] = [("insert", Mode::Insert), ("update", Mode::Update), ("merge", Mode::Merge)];
-
-/// Keys without which a row can't find its place in UPDATE and MERGE.
-const COLUMNS_OF_MODE: [&str; 2] = ["MATCH_COLUMNS", "UPDATE_COLUMNS"];
+const MODES: [(&str, Named); 3] = [("insert", Named::Insert), ("update", Named::Update), ("merge", Named::Merge)];
 
 /// One target. Reads and finishes the block.
 pub(super) fn output(mut fields: Fields<'_>) -> Option<Output> {
     let schema = fields.read("SCHEMA", ident).unwrap_or_else(|| Ident::exact(SCHEMA));
     let table = fields.require("TABLE", table);
     let filter = fields.read("FILTER", condition);
-    mode(&mut fields);
+    let mode = mode(&mut fields);
     let mapping = mapping(&mut fields);
     if fields.has("TRANSFORMER") && fields.has("MAPPING") {
         let text = "OUTPUT has both a MAPPING and a TRANSFORMER, which makes all columns itself";
         fields.complaints.mistake(&fields.span, text, Some("leave one out".to_owned()));
     }
-    later::refuse(&mut fields, "TRANSFORMER", later::function);
+    around::refuse(&mut fields, "TRANSFORMER", around::function);
     fields.finish();
-    Some(Output { target: TableName { schema, table: table? }, mapping, filter })
+    Some(Output { target: TableName { schema, table: table? }, mode: mode?, mapping, filter })
 }
 
 /// MODE and the keys that only some modes have.
-fn mode(fields: &mut Fields<'_>) {
+fn mode(fields: &mut Fields<'_>) -> Option<Mode> {
     let mode = fields.read_at("MODE", |node| word(node, &MODES));
     let is_unclear = mode.is_none() && fields.has("MODE");
-    for key in ["MATCH_COLUMNS", "UPDATE_COLUMNS", "ORDER_COLUMNS"] {
-        columns(fields, key);
-    }
-    for key in ["UPDATE_CONDITION", "DELETE_CONDITION"] {
-        fields.read(key, condition);
-    }
+    let matching = Match {
+        match_columns: columns(fields, "MATCH_COLUMNS"),
+        update_columns: columns(fields, "UPDATE_COLUMNS"),
+        order_columns: columns(fields, "ORDER_COLUMNS"),
+        update_condition: fields.read("UPDATE_CONDITION", condition),
+        delete_condition: fields.read("DELETE_CONDITION", condition),
+    };
     match mode {
-        _ if is_unclear => {}
-        Some((field, mode @ (Mode::Update | Mode::Merge))) => {
-            for key in COLUMNS_OF_MODE {
-                fields.miss(key);
-            }
-            let name = if mode == Mode::Update { "update" } else { "merge" };
-            fields.complaints.not_yet(field.span(), &format!("MODE {name}"));
-            if mode == Mode::Update {
-                warn(fields, &["DELETE_CONDITION"], name);
-            }
+        _ if is_unclear => None,
+        Some((field, Named::Update)) => {
+            require_columns(fields, field, "UPDATE");
+            warn(fields, &["DELETE_CONDITION"], "update");
+            Some(Mode::Update(Match { delete_condition: None, ..matching }))
+        }
+        Some((field, Named::Merge)) => {
+            require_columns(fields, field, "MERGE");
+            Some(Mode::Merge(matching))
         }
         _ => {
             let all = ["MATCH_COLUMNS", "UPDATE_COLUMNS", "ORDER_COLUMNS", "UPDATE_CONDITION", "DELETE_CONDITION"];
             warn(fields, &all, "insert");
+            Some(Mode::Insert)
         }
     }
+}
+
+/// Columns without which a row can't find its place.
+fn require_columns(fields: &mut Fields<'_>, mode: Field<'_>, name: &str) {
+    for key in ["MATCH_COLUMNS", "UPDATE_COLUMNS"] {
+        fields.miss(key);
+    }
+    fields.complaints.not_yet(mode.span(), &format!("MODE {}", name.to_lowercase()));
 }
 
 fn warn(fields: &Fields<'_>, keys: &[&str], mode: &str) {
@@ -81,9 +80,9 @@ fn warn(fields: &Fields<'_>, keys: &[&str], mode: &str) {
     }
 }
 
-fn columns(fields: &mut Fields<'_>, key: &'static str) {
-    let Some((_, nodes)) = fields.list(key) else { return };
+fn columns(fields: &mut Fields<'_>, key: &'static str) -> Vec<Ident> {
     let mut names = Vec::new();
+    let Some((_, nodes)) = fields.list(key) else { return names };
     for node in nodes {
         match ident(node) {
             Ok(name) if names.contains(&name) => {
@@ -93,6 +92,7 @@ fn columns(fields: &mut Fields<'_>, key: &'static str) {
             Err(_) => fields.complaints.mistake(&node.span, format!("{key} must hold column names"), None),
         }
     }
+    names
 }
 
 /// MAPPING in either form: a list of NAME and EXPRESSION, or one map.

@@ -240,14 +240,16 @@ pub(super) fn duration(node: &Node) -> Result<i128, Wrong> {
 }
 
 /// `23:30` or `23:30:00`.
-pub(super) fn clock(node: &Node) -> Result<String, Wrong> {
+pub(super) fn clock(node: &Node) -> Result<jiff::civil::Time, Wrong> {
     let wrong = || must_be("a time of day like `23:30:00`", node);
     let text = text(node).map_err(|_| wrong())?;
-    let parts: Option<Vec<u8>> = text.trim().split(':').map(|part| part.parse().ok()).collect();
-    match parts.ok_or_else(wrong)?[..] {
-        [0..=23, 0..=59] | [0..=23, 0..=59, 0..=59] => Ok(text),
-        _ => Err(wrong()),
-    }
+    let parts: Option<Vec<i8>> = text.trim().split(':').map(|part| part.parse().ok()).collect();
+    let (hour, minute, second) = match parts.ok_or_else(wrong)?[..] {
+        [hour, minute] => (hour, minute, 0),
+        [hour, minute, second] => (hour, minute, second),
+        _ => return Err(wrong()),
+    };
+    jiff::civil::Time::new(hour, minute, second, 0).map_err(|_| wrong())
 }
 
 /// One byte, also as `\t` or `\x01`.

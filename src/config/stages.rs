@@ -1,29 +1,44 @@
 //! What each stage gets to know of a job: its own `Settings`, filled in from the file.
 
-use super::job::{Csv, Format, Job};
-use crate::table::{Column, TableName};
+use super::job::{Content, Csv, Format, Job, MetaColumn, SourceColumn};
+use crate::table::Column;
 use crate::{decode, greenplum, kafka};
 
 impl Job {
     /// For the database stage. The address that segments call and the executable come from elsewhere.
     pub fn greenplum_settings(&self) -> greenplum::Settings {
         let connection = &self.connection;
-        let target = TableName { schema: self.target.schema.clone(), table: self.target.table.clone() };
+        let target = self.target().clone();
         let mut settings =
             greenplum::Settings::new(&connection.host, connection.port, &connection.user, &connection.database, target);
         settings.password = connection.password.as_ref().map(|password| password.reveal().to_owned());
         settings.metadata_schema.clone_from(&self.metadata_schema);
-        settings.columns = self.value.columns.as_ref().map(|columns| {
-            let sent = columns.iter().filter_map(|column| Some((column.name.clone()?, column.sql_type.clone())));
-            sent.map(|(name, sql_type)| Column { name, sql_type }).collect()
-        });
-        settings.mapping = self
+        settings.columns = self.source_columns();
+        let output = &self.outputs[0];
+        settings.mapping = output
             .mapping
             .iter()
             .map(|map| greenplum::Mapping { column: map.column.clone(), expression: map.expression.clone() })
             .collect();
-        settings.filter.clone_from(&self.filter);
+        settings.filter = both(self.filter.as_deref(), output.filter.as_deref());
         settings
+    }
+
+    /// What is sent to the database, in the order of the encoded fields: value, key, meta. `None`: the target's own.
+    fn source_columns(&self) -> Option<Vec<Column>> {
+        let mut sent = Vec::new();
+        for part in [&self.value, &self.key].into_iter().flatten() {
+            let columns = part.columns.as_ref()?.iter();
+            sent.extend(
+                columns.filter_map(|column| {
+                    Some(Column { name: column.name.clone()?, sql_type: column.sql_type.clone() })
+                }),
+            );
+        }
+        sent.extend(
+            self.meta.iter().map(|column| Column { name: column.name.clone(), sql_type: column.sql_type.clone() }),
+        );
+        Some(sent)
     }
 
     /// For the Kafka stage: how much librdkafka may hold, and how many queues share it, is the job's to say.
@@ -37,16 +52,55 @@ impl Job {
         }
     }
 
-    /// For the decode stage. `columns` are the source's, or the target's where the file names none.
-    pub fn decode_settings(&self, columns: Vec<decode::Column>) -> decode::Settings {
-        let format = match &self.value.format {
-            Format::Csv(csv) => decode::Format::Csv(csv_options(csv)),
-            Format::Delimited { delimiter } => decode::Format::Delimited { delimiter: *delimiter },
-            Format::Json => decode::Format::Json,
-            Format::Jsonl { newline } => decode::Format::Jsonl { newline: newline.clone() },
-            Format::Binary => decode::Format::Binary,
-        };
-        decode::Settings::of_value(format, columns)
+    /// For the decode stage. `own` are the target's columns, for a part whose columns the file does not name.
+    pub fn decode_settings(&self, own: &[Column]) -> decode::Settings {
+        let part = |part: &Content| decode::Content { format: format(&part.format), columns: columns(part, own) };
+        decode::Settings {
+            value: self.value.as_ref().map(part),
+            key: self.key.as_ref().map(part),
+            meta: self.meta.iter().map(meta).collect(),
+            topic: self.source.topic.clone(),
+        }
+    }
+}
+
+fn format(format: &Format) -> decode::Format {
+    match format {
+        Format::Csv(csv) => decode::Format::Csv(csv_options(csv)),
+        Format::Delimited { delimiter } => decode::Format::Delimited { delimiter: *delimiter },
+        Format::Json => decode::Format::Json,
+        Format::Jsonl { newline } => decode::Format::Jsonl { newline: newline.clone() },
+        Format::Binary => decode::Format::Binary,
+    }
+}
+
+fn columns(part: &Content, own: &[Column]) -> Vec<decode::Column> {
+    match &part.columns {
+        Some(columns) => columns.iter().map(column).collect(),
+        None => own.iter().map(|column| decode::Column::text(column.name.as_str())).collect(),
+    }
+}
+
+fn column(column: &SourceColumn) -> decode::Column {
+    decode::Column {
+        is_ignored: column.name.is_none(),
+        ..decode::Column::text(column.name.as_ref().map_or("", |name| name.as_str()))
+    }
+}
+
+fn meta(column: &MetaColumn) -> decode::Meta {
+    let sql_type = column.sql_type.to_ascii_lowercase();
+    decode::Meta { field: column.field, is_number: NUMBERS.iter().any(|number| sql_type.starts_with(number)) }
+}
+
+/// Types that take a timestamp as a number.
+const NUMBERS: [&str; 6] = ["int", "bigint", "numeric", "decimal", "double", "float"];
+
+/// Rows must pass both filters. A line break ends a comment that a filter may end in.
+fn both(input: Option<&str>, output: Option<&str>) -> Option<String> {
+    match (input, output) {
+        (Some(input), Some(output)) => Some(format!("({input}\n) AND ({output}\n)")),
+        (input, output) => input.or(output).map(str::to_owned),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::record::Record;
 use crate::row::{Room, Rows};
 use crate::schema::Schema;
 
-pub use meta::{Meta, MetaField};
+pub use meta::{Meta, MetaField, NAMED as META_FIELDS};
 pub use reason::{Cause, Part, Reason};
 
 /// How records are read. Fields come in this order: value, key, meta.
@@ -37,6 +37,11 @@ impl Settings {
     /// Values alone.
     pub fn of_value(format: Format, columns: Vec<Column>) -> Self {
         Self { value: Some(Content { format, columns }), ..Self::default() }
+    }
+
+    /// Whether records must come with their headers.
+    pub fn has_headers(&self) -> bool {
+        self.meta.iter().any(|meta| meta.field.has_headers())
     }
 }
 

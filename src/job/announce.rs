@@ -41,7 +41,7 @@ pub(super) fn start(run: &Run<'_>, memory: &Memory) {
         job.source.topic,
         job.connection.host,
         job.connection.database,
-        job.target
+        job.target()
     );
 }
 

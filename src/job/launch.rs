@@ -53,7 +53,7 @@ impl Prepared {
     /// # Errors
     /// Kafka refuses the assignment, or there is no thread to be had.
     pub fn start<'a>(self, run: &'a Run<'_>, memory: &'a mut Memory) -> Result<Steer<'a>, Error> {
-        let Self { consumer, holder, load, chain, path, columns, topic_id, positions, segments } = self;
+        let Self { consumer, holder, load, chain, path, decoding, topic_id, positions, segments } = self;
         let consumer = Arc::new(consumer);
         let mut threads = Threads::default();
         let (told_in, told) = bounded(CHANNEL);
@@ -64,7 +64,7 @@ impl Prepared {
         let wants = wants(run, memory);
         let assigned: BTreeSet<i32> = positions.starts.iter().map(|(partition, _)| partition).collect();
         let lanes = lanes(&positions, memory);
-        let crew = Crew { run, generation: memory.generation, consumer: &consumer, chain: &chain, columns: &columns };
+        let crew = Crew { run, generation: memory.generation, consumer: &consumer, chain: &chain, decoding: &decoding };
         let starts = crew.start(lanes, &told_in, &mut threads)?;
         drop(told_in);
         consumer.assign(memory.generation, &starts)?;
@@ -123,7 +123,7 @@ struct Crew<'a> {
     generation: Generation,
     consumer: &'a Consumer,
     chain: &'a Chain,
-    columns: &'a [decode::Column],
+    decoding: &'a decode::Settings,
 }
 
 impl Crew<'_> {
@@ -137,7 +137,10 @@ impl Crew<'_> {
         let limits = block_limits(self.run, lanes.len());
         let mut starts = Vec::new();
         for (at, lanes) in dealt(lanes).into_iter().enumerate() {
-            let queue = self.consumer.queue();
+            let mut queue = self.consumer.queue();
+            if self.decoding.has_headers() {
+                queue.ask_for_headers();
+            }
             starts.extend(lanes.iter().map(|(&partition, lane)| Start {
                 partition,
                 next: lane.next,
@@ -146,7 +149,7 @@ impl Crew<'_> {
             }));
             let worker = Worker {
                 queue,
-                decoder: decode::decoder(&self.run.job.decode_settings(self.columns.to_vec())),
+                decoder: decode::decoder(self.decoding),
                 lanes,
                 limits,
                 generation: self.generation,
@@ -216,7 +219,7 @@ fn wants(run: &Run<'_>, memory: &Memory) -> Wants {
             ErrorLimit::Records(limit) => RejectLimit::Rows(limit),
             ErrorLimit::Percent(percent) => RejectLimit::Percent(percent),
         },
-        has_filter: run.job.filter.is_some(),
+        has_filter: run.job.has_filter(),
         until_end_of: ends.map(|ends| ends.keys().copied().collect()),
     }
 }

@@ -28,7 +28,7 @@ pub struct Prepared {
     pub load: Load,
     pub chain: Chain,
     pub path: String,
-    pub columns: Vec<decode::Column>,
+    pub decoding: decode::Settings,
     pub topic_id: Option<String>,
     pub positions: Positions,
     pub segments: usize,
@@ -44,7 +44,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let mut connection = Connection::open(&settings, &name)?;
     let target = Target::describe(&mut connection, &settings)?;
     let insert = Insert::new(&target, &settings)?;
-    let columns = resolve::decode_columns(run.job, &insert)?;
+    let decoding = resolve::decode_settings(run.job, insert.source())?;
     let (consumer, topic) = topic(run, memory)?;
     let partitions = resolve::wanted(run.job, &topic.partitions)?;
     announce::missing_partitions(run, memory, &topic.partitions);
@@ -97,7 +97,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let path = external.path.clone();
     let segments = connection.segments() as usize;
     let load = Load::new(connection, run.id.clone(), loader(run), insert, external, ledger);
-    Ok(Prepared { consumer, holder, load, chain, path, columns, topic_id, positions, segments })
+    Ok(Prepared { consumer, holder, load, chain, path, decoding, topic_id, positions, segments })
 }
 
 fn settings(run: &Run<'_>) -> Settings {

@@ -2,9 +2,9 @@
 
 use super::failure::Error;
 use super::run::identity;
-use crate::config::{Format, Job};
+use crate::config::{Content, Format, Job};
 use crate::decode;
-use crate::greenplum::{Definition, Insert, Partitions, Settings};
+use crate::greenplum::{Definition, Partitions, Settings};
 use crate::table::Column;
 
 /// A range in a file may name millions of partitions that no topic has.
@@ -33,23 +33,17 @@ pub fn definition(job: &Job, settings: &Settings, columns: &[Column], host: &str
     Definition::new(&identity(job), &partitions, settings, columns, host, port)
 }
 
-/// The columns of a message, as the decoder sees them.
+/// How records are read, for these columns of the external table.
 ///
 /// # Errors
 /// The format fills one column, and the target, whose columns they are, has more.
-pub fn decode_columns(job: &Job, insert: &Insert) -> Result<Vec<decode::Column>, Error> {
-    let takes_one = matches!(job.value.format, Format::Json | Format::Jsonl { .. } | Format::Binary);
-    if takes_one && insert.source().len() != 1 {
-        return Err(Error::OneColumn { target: job.target.to_string(), count: insert.source().len() });
+pub fn decode_settings(job: &Job, source: &[Column]) -> Result<decode::Settings, Error> {
+    let is_own = |part: &&Content| part.columns.is_none();
+    if let Some(part) = [&job.value, &job.key].into_iter().flatten().find(is_own) {
+        let takes_one = matches!(part.format, Format::Json | Format::Jsonl { .. } | Format::Binary);
+        if takes_one && source.len() != 1 {
+            return Err(Error::OneColumn { target: job.target().to_string(), count: source.len() });
+        }
     }
-    Ok(match &job.value.columns {
-        Some(columns) => columns
-            .iter()
-            .map(|column| decode::Column {
-                is_ignored: column.name.is_none(),
-                ..decode::Column::text(column.name.as_ref().map_or("", |name| name.as_str()))
-            })
-            .collect(),
-        None => insert.source().iter().map(|column| decode::Column::text(column.name.as_str())).collect(),
-    })
+    Ok(job.decode_settings(source))
 }

@@ -106,7 +106,7 @@ pub fn run(job: &Job, options: &Options, metrics: &Metrics, reporter: &dyn Repor
 
 /// The identity of the job that a file describes.
 pub fn identity(job: &Job) -> JobId {
-    JobId::new(&job.source.topic, &job.connection.database, &job.target)
+    JobId::new(&job.source.topic, &job.connection.database, job.target())
 }
 
 impl<'a> Run<'a> {

@@ -63,6 +63,7 @@ fn anchors_stand_where_they_are_written() {
             ("  OUTPUT:", "    KEY:\n      COLUMNS: *columns\n      FORMAT: csv\n  OUTPUT:"),
         ],
         expect![[r#"
+            orders.yaml:7:3: KEY needs COLUMNS: beside others it cannot have the target's own
             orders.yaml:13:17: `NAME` is given to two columns: "id"
             orders.yaml:15:11: unknown key `LENGTH` under entry 1 of KAFKA.INPUT.VALUE.COLUMNS
             orders.yaml:15:11: unknown key `LENGTH` under entry 1 of KAFKA.INPUT.KEY.COLUMNS
@@ -81,7 +82,7 @@ fn variables() {
     let said = |given: &[(&str, &str)]| {
         let given = given.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         match parse(Path::new("orders.yaml"), text.clone().into_bytes(), &given) {
-            Ok(job) => format!("{} → {} {:?}\n", job.source.topic, job.target, job.warnings),
+            Ok(job) => format!("{} → {} {:?}\n", job.source.topic, job.target(), job.warnings),
             Err(refusal) => render(&refusal, false, false) + &render(&refusal, true, false),
         }
     };

@@ -1,0 +1,112 @@
+//! What surrounds the batches: TASK, SCHEDULE, ALERT and the transformers. What a later version will bring is checked as
+//! strictly as all else, and then refused by name: a file that is refused today for what it asks must not turn out to be
+//! wrong tomorrow. Called by `file.rs` and `output.rs`.
+
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use crate::config::fields::{Fields, Wrong, must_be};
+use crate::config::job::{Alert, PostBatch, Schedule, Task, Times};
+use crate::config::scalars::{clock, count, duration, signed, text, trimmed};
+use crate::config::yaml::Node;
+
+/// Refuses an optional block by name after `check` has read all of it.
+pub(super) fn refuse(fields: &mut Fields<'_>, key: &'static str, check: impl FnOnce(&mut Fields<'_>)) {
+    let Some(mut block) = fields.block(key) else { return };
+    check(&mut block);
+    block.complaints.not_yet(&block.span, key);
+    block.finish();
+}
+
+/// Refuses a block by name that is read as if it worked.
+pub(super) fn not_yet(fields: &Fields<'_>, key: &str) {
+    if let Some(field) = fields.entries().find(|field| field.key.name == key) {
+        fields.complaints.not_yet(&field.key.span, key);
+    }
+}
+
+/// TASK: SQL around the batches.
+pub(super) fn task(mut block: Fields<'_>) -> Task {
+    let sql = block.read_at("POST_BATCH_SQL", trimmed);
+    let interval = block.read("BATCH_INTERVAL", count);
+    let task = Task {
+        prepare: block.read("PREPARE_SQL", trimmed),
+        post_batch: sql.map(|(_, sql)| PostBatch { sql, interval: every(interval) }),
+        teardown: block.read("TEARDOWN_SQL", trimmed),
+    };
+    if interval.is_some() && !block.has("POST_BATCH_SQL") && !block.has_unknown() {
+        block.complaints.warning(&block.span, "BATCH_INTERVAL has no effect without POST_BATCH_SQL", None);
+    }
+    block.finish();
+    task
+}
+
+/// 0, the original's default, is every batch too.
+pub(super) fn every(interval: Option<u64>) -> NonZeroU64 {
+    interval.and_then(NonZeroU64::new).unwrap_or(NonZeroU64::MIN)
+}
+
+/// SCHEDULE: retries and hours.
+pub(super) fn schedule(mut block: Fields<'_>) -> Schedule {
+    let default = Schedule::default();
+    let schedule = Schedule {
+        max_retries: block.read("MAX_RETRIES", times).unwrap_or(default.max_retries),
+        retry_interval: block.read("RETRY_INTERVAL", no_less_than_nothing).unwrap_or(default.retry_interval),
+        running_duration: block.read("RUNNING_DURATION", no_less_than_nothing).filter(|span| !span.is_zero()),
+        auto_stop_restart_interval: block.read("AUTO_STOP_RESTART_INTERVAL", no_less_than_nothing),
+        max_restart_times: block.read("MAX_RESTART_TIMES", times).unwrap_or(default.max_restart_times),
+        quit_at_eof_after: block.read("QUIT_AT_EOF_AFTER", clock),
+    };
+    block.finish();
+    schedule
+}
+
+/// Less than 0 is for ever.
+pub(super) fn times(node: &Node) -> Result<Times, Wrong> {
+    let number = signed(node)?;
+    Ok(u64::try_from(number).map_or(Times::Unlimited, Times::Limited))
+}
+
+pub(super) fn no_less_than_nothing(node: &Node) -> Result<Duration, Wrong> {
+    never_below_zero(node)?.ok_or_else(|| must_be("a duration, no less than nothing", node))
+}
+
+/// `None`: less than nothing, which is never.
+pub(super) fn never_below_zero(node: &Node) -> Result<Option<Duration>, Wrong> {
+    let milliseconds = duration(node)?;
+    Ok(u64::try_from(milliseconds).ok().map(Duration::from_millis))
+}
+
+/// ALERT: a command that hears of the job's end.
+pub(super) fn alert(mut block: Fields<'_>) -> Option<Alert> {
+    let command = block.require("COMMAND", trimmed);
+    let workdir = block.read("WORKDIR", trimmed);
+    let timeout = block.read("TIMEOUT", never_below_zero).flatten();
+    block.finish();
+    Some(Alert { command: command?, workdir, timeout })
+}
+
+/// INPUT.TRANSFORMER: a plugin that sees each message.
+pub(super) fn plugin(block: &mut Fields<'_>) {
+    block.require("PATH", trimmed);
+    block.read("ON_INIT", trimmed);
+    block.require("TRANSFORM", trimmed);
+    properties(block);
+}
+
+/// OUTPUT.TRANSFORMER: an SQL function that sees each row.
+pub(super) fn function(block: &mut Fields<'_>) {
+    block.require("TRANSFORM", trimmed);
+    properties(block);
+    block.list("COLUMNS");
+}
+
+fn properties(block: &mut Fields<'_>) {
+    let Some(properties) = block.block("PROPERTIES") else { return };
+    for field in properties.entries() {
+        if text(field.node).is_err() {
+            let text = format!("`{}` must be a text, a number or true or false", field.key.name);
+            properties.complaints.mistake(field.span(), text, None);
+        }
+    }
+}
