@@ -28,6 +28,7 @@ mod crash_wire;
 mod database_crash;
 mod flow;
 mod kafka_consumer;
+mod keys;
 mod memory;
 mod old_kafka;
 mod readme;

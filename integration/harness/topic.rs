@@ -10,7 +10,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
 
@@ -179,7 +179,27 @@ impl Producer {
 
     /// Queues a record; without a value it is a tombstone. Waits while the queue is full.
     pub fn send(&self, topic: &str, partition: i32, key: Option<&[u8]>, value: Option<&[u8]>) {
+        self.send_with(topic, partition, key, value, &[], None);
+    }
+
+    /// Queues a record with headers, and with a timestamp in milliseconds; `None` is now.
+    pub fn send_with(
+        &self,
+        topic: &str,
+        partition: i32,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, Option<&[u8]>)],
+        timestamp_ms: Option<i64>,
+    ) {
         let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+        if !headers.is_empty() {
+            let add = |all: OwnedHeaders, &(key, value): &(&str, Option<&[u8]>)| all.insert(Header { key, value });
+            record = record.headers(headers.iter().fold(OwnedHeaders::new(), add));
+        }
+        if let Some(timestamp_ms) = timestamp_ms {
+            record = record.timestamp(timestamp_ms);
+        }
         if let Some(key) = key {
             record = record.key(key);
         }
