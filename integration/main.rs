@@ -30,6 +30,7 @@ mod flow;
 mod kafka_consumer;
 mod keys;
 mod memory;
+mod migrate;
 mod old_kafka;
 mod readme;
 mod rejects;

@@ -7,7 +7,10 @@ use std::process::Command;
 
 /// Layers from the ground up. A module may name modules of lower layers and of its own, but a stage no other stage.
 const LAYERS: [(&str, &[&str]); 7] = [
-    ("vocabulary", &["offset", "record", "row", "block", "table", "budget", "line", "units", "metrics", "shutdown"]),
+    (
+        "vocabulary",
+        &["offset", "record", "row", "schema", "block", "table", "budget", "line", "units", "metrics", "shutdown"],
+    ),
     ("stages", &["kafka", "decode", "encode", "gpfdist", "greenplum"]),
     ("config", &["config"]),
     ("job", &["job"]),

@@ -11,6 +11,7 @@ pub mod console;
 pub mod dryrun;
 mod files;
 pub mod load;
+pub mod migrate;
 pub mod segment;
 
 /// Exit code where the command line or a file is wrong: `EX_USAGE`.
@@ -57,6 +58,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Validate a job file and show the SQL it would run, without loading
     Dryrun(DryrunArgs),
+    /// Go on where the original gpkafka stopped: show that from its history table, and begin there
+    Migrate(MigrateArgs),
     /// Read rows from a loader as one Greenplum segment would, and write them to stdout
     Segment(SegmentArgs),
     /// Print the version
@@ -176,6 +179,37 @@ pub struct DryrunArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct MigrateArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// Write it down; without this nothing is changed
+    #[arg(long)]
+    pub apply: bool,
+    /// The original's history table [default: the only gpkafka_<table>_<32 hex digits> of the metadata schema]
+    #[arg(long, value_name = "TABLE")]
+    pub history_table: Option<String>,
+    /// Its column of partition numbers [default: by its name]
+    #[arg(long, value_name = "COLUMN")]
+    pub partition_column: Option<String>,
+    /// Its column of first offsets [default: by its name]
+    #[arg(long, value_name = "COLUMN")]
+    pub begin_column: Option<String>,
+    /// Its column of ends [default: by its name]
+    #[arg(long, value_name = "COLUMN")]
+    pub end_column: Option<String>,
+    /// What an end is: the next offset to read or the last one that was read [default: as the rows tell]
+    #[arg(long, value_name = "WHICH")]
+    pub end_offset: Option<EndIs>,
+}
+
+/// What the end of a commit in the original's history is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum EndIs {
+    Next,
+    Last,
+}
+
+#[derive(Debug, Args)]
 pub struct SegmentArgs {
     /// Where to read: the LOCATION of an external table, gpfdist:// or http://; without a path only whether a loader
     /// answers there
@@ -220,6 +254,7 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Command::Load(args) => load::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Dryrun(args) => dryrun::run(&args),
+        Command::Migrate(args) => migrate::run(&args),
         Command::Segment(args) => segment::run(&args),
         Command::Version => console::print(&format!("gpkafka {}\n", env!("CARGO_PKG_VERSION"))),
     }
@@ -246,25 +281,27 @@ mod tests {
         help_of(
             "",
             &expect![[r#"
-            Loads Kafka topics into Greenplum: in parallel, exactly once
+                Loads Kafka topics into Greenplum: in parallel, exactly once
 
-            Usage: gpkafka <COMMAND>
+                Usage: gpkafka <COMMAND>
 
-            Commands:
-              load     Load a topic into a table until interrupted, or up to its end
-              check    Show what a job has committed, and how far it is behind
-              dryrun   Validate a job file and show the SQL it would run, without loading
-              segment  Read rows from a loader as one Greenplum segment would, and write them to stdout
-              version  Print the version
-              help     Print this message or the help of the given subcommand(s)
+                Commands:
+                  load     Load a topic into a table until interrupted, or up to its end
+                  check    Show what a job has committed, and how far it is behind
+                  dryrun   Validate a job file and show the SQL it would run, without loading
+                  migrate  Go on where the original gpkafka stopped: show that from its history table, and begin
+                           there
+                  segment  Read rows from a loader as one Greenplum segment would, and write them to stdout
+                  version  Print the version
+                  help     Print this message or the help of the given subcommand(s)
 
-            Options:
-              -h, --help     Print help
-              -V, --version  Print version
+                Options:
+                  -h, --help     Print help
+                  -V, --version  Print version
 
-            A job is described in a YAML file; files of the original gpkafka run unchanged.
-            Exit codes: 0 done, 1 failed while running or for want of a server, 64 wrong use or a wrong file.
-        "#]],
+                A job is described in a YAML file; files of the original gpkafka run unchanged.
+                Exit codes: 0 done, 1 failed while running or for want of a server, 64 wrong use or a wrong file.
+            "#]],
         );
         help_of(
             "load",

@@ -89,6 +89,18 @@ pub struct Loader {
     pub os_user: String,
 }
 
+impl Loader {
+    /// This process.
+    pub fn this(instance: Instance) -> Self {
+        Self {
+            instance,
+            host: gethostname::gethostname().to_string_lossy().into_owned(),
+            pid: std::process::id(),
+            os_user: whoami::username().unwrap_or_else(|_| "unknown".to_owned()),
+        }
+    }
+}
+
 /// 2 × `bytes` hex digits that nobody can guess.
 pub(super) fn random_hex(bytes: usize) -> Result<String, Error> {
     let mut random = vec![0; bytes];

@@ -13,6 +13,7 @@
 //! | make or reuse the external table | [`ExternalTable::ensure`] |
 //! | hold partitions against other loaders | [`Holder::claim`], [`Holder::beat`] |
 //! | read and move the committed positions | [`Ledger`], [`Chain`]; prune them: [`Ledger::prune`] |
+//! | go on from the original's history | [`original::tables`], [`original::ends`] |
 //! | run a batch | [`Load::begin`], [`Load::insert`], [`Load::commit`] |
 
 mod chain;
@@ -28,6 +29,7 @@ mod insert;
 mod knock;
 mod ledger;
 mod load;
+pub mod original;
 mod partitions;
 mod reach;
 mod rejects;
@@ -47,6 +49,7 @@ pub use identity::{Instance, JobId, Loader};
 pub use insert::Insert;
 pub use ledger::{HistoryRow, Ledger};
 pub use load::{Inserted, Load};
+pub use original::{EndMeans, HistoryColumns, OriginalEnd};
 pub use partitions::Partitions;
 pub use rejects::{SegmentReject, SegmentRejects};
 pub use settings::{Mapping, Settings};

@@ -107,12 +107,7 @@ fn settings(run: &Run<'_>) -> Settings {
 }
 
 fn loader(run: &Run<'_>) -> Loader {
-    Loader {
-        instance: run.instance.clone(),
-        host: gethostname::gethostname().to_string_lossy().into_owned(),
-        pid: std::process::id(),
-        os_user: whoami::username().unwrap_or_else(|_| "unknown".to_owned()),
-    }
+    Loader::this(run.instance.clone())
 }
 
 fn topic(run: &Run<'_>, memory: &Memory) -> Result<(Consumer, kafka::Topic), Error> {
