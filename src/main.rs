@@ -12,9 +12,12 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let wrong = error.use_stderr();
-            // nobody is left to tell where even this cannot be printed
-            drop(error.print());
-            return if wrong { ExitCode::from(cli::EXIT_USAGE) } else { ExitCode::SUCCESS };
+            // nobody is left to tell where even this cannot be printed, but for the exit code
+            return match error.print() {
+                _ if wrong => ExitCode::from(cli::EXIT_USAGE),
+                Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::from(cli::EXIT_FAILED),
+                _ => ExitCode::SUCCESS,
+            };
         }
     };
     match cli::run(cli) {

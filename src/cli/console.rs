@@ -27,10 +27,15 @@ const RATE_WINDOW: Duration = Duration::from_secs(2);
 /// Writes to stdout; a reader that has gone away is no error of ours.
 ///
 /// # Errors
-/// None; the type fits the subcommands.
+/// Something like a full disk; a reader that has seen enough is none.
 pub fn print(text: &str) -> Result<(), Exit> {
-    drop(std::io::stdout().write_all(text.as_bytes()));
-    Ok(())
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Exit::failed(format!("writing the output failed: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A terminal or a pipe, and a log file. See the module.

@@ -126,7 +126,7 @@ pub struct LoadArgs {
     #[arg(long, group = "reset")]
     pub force_reset_latest: bool,
     /// Forget the stored offsets; start from the first record at or after a time (milliseconds since 1970)
-    #[arg(long, group = "reset", value_name = "MS", value_parser = clap::value_parser!(i64).range(0..))]
+    #[arg(long, group = "reset", value_name = "MS", value_parser = moment)]
     pub force_reset_timestamp: Option<i64>,
     /// Show the offsets of each partition with each batch
     #[arg(long)]
@@ -242,6 +242,17 @@ fn variable(written: &str) -> Result<(String, String), String> {
     match written.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
         _ => Err("write it as name=value".to_owned()),
+    }
+}
+
+/// Milliseconds since 1970. Seconds would silently mean January 1970, and load the whole topic again.
+fn moment(written: &str) -> Result<i64, String> {
+    const YEAR_1973_MS: i64 = 100_000_000_000;
+    match written.parse() {
+        Ok(0) => Ok(0),
+        Ok(ms @ 1..YEAR_1973_MS) => Err(format!("{ms} ms is in the early 1970s; if these are seconds, write {ms}000")),
+        Ok(ms @ YEAR_1973_MS..) => Ok(ms),
+        _ => Err("it must be a number of milliseconds since 1970".to_owned()),
     }
 }
 
@@ -380,7 +391,9 @@ mod tests {
             &["gpkafka", "load"],
             &["gpkafka", "load", "a.yaml", "b.yaml"],
             &["gpkafka", "load", "a.yaml", "--force-reset-earliest", "--force-reset-latest"],
-            &["gpkafka", "load", "a.yaml", "--force-reset-timestamp", "-1"],
+            &["gpkafka", "load", "a.yaml", "--force-reset-timestamp=-1"],
+            &["gpkafka", "load", "a.yaml", "--force-reset-timestamp", "1790000000"],
+            &["gpkafka", "load", "a.yaml", "--force-reset-timestamp", "yesterday"],
             &["gpkafka", "load", "a.yaml", "--gpfdist-port", "65536"],
             &["gpkafka", "load", "a.yaml", "--gpfdist-host", "http://etl1"],
             &["gpkafka", "load", "a.yaml", "--gpfdist-host", "etl1:8080"],

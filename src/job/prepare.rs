@@ -204,6 +204,9 @@ fn decide(run: &Run<'_>, memory: &Memory, known: &Known<'_>, consumer: &Consumer
         Reset::Earliest => known.watermarks.iter().map(|(&partition, marks)| (partition, marks.low)).collect(),
         Reset::Latest => known.watermarks.iter().map(|(&partition, marks)| (partition, marks.high)).collect(),
         Reset::Timestamp(ms) => {
+            if let Ok(moment) = jiff::Timestamp::from_millisecond(ms) {
+                say!(run.reporter, Info, "looking for the first records at or after {moment}");
+            }
             let partitions: Vec<i32> = known.watermarks.keys().copied().collect();
             consumer.offsets_at(ms, &partitions, KAFKA_WAIT)?
         }
