@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use gpkafka::decode::{Column, CsvOptions, Format, Settings, decoder};
+use gpkafka::decode::{Column, CsvOptions, DelimitedOptions, Format, Settings, decoder};
 use gpkafka::encode::text;
 use gpkafka::record::Record;
 use gpkafka::row::Rows;
@@ -20,7 +20,7 @@ fn formats(c: &mut Criterion) {
     for (name, format, columns, payload) in [
         ("csv", csv(), 6, CSV),
         ("csv_quoted", csv(), 6, QUOTED),
-        ("delimited", Format::Delimited { delimiter: b',' }, 6, CSV),
+        ("delimited", Format::Delimited(DelimitedOptions::of_byte(b',')), 6, CSV),
         ("json", Format::Json, 1, JSON),
         ("json_100_kb", Format::Json, 1, &hundred_kilobytes),
         ("jsonl_10_rows", Format::Jsonl { newline: "\n".to_owned() }, 1, &lines),

@@ -20,7 +20,7 @@ KAFKA:
           TYPE: varchar(8)
       FORMAT: delimited
       DELIMITED_OPTION:
-        DELIMITER: '|'
+        DELIMITER: '||'
     VALUE:
       COLUMNS:
         - NAME: c1

@@ -27,6 +27,7 @@ mod crash_scene;
 mod crash_wire;
 mod database_crash;
 mod flow;
+mod hard_rows;
 mod kafka_consumer;
 mod keys;
 mod memory;

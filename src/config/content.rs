@@ -2,7 +2,7 @@
 //! has the same keys right under INPUT. Called by `file.rs`.
 
 use crate::config::fields::{Field, Fields, Wrong, must_be};
-use crate::config::job::{Content as Part, Csv, Format, MetaColumn, SourceColumn};
+use crate::config::job::{Content as Part, Csv, Delimited, Format, MetaColumn, SourceColumn};
 use crate::config::scalars::{byte, bytes, ident, mistake, text, trimmed, truth, word};
 use crate::config::yaml::{Content, Node};
 use crate::decode::{self, MetaField};
@@ -130,14 +130,14 @@ fn complain_of_columns(fields: &Fields<'_>, field: Field<'_>, columns: &[SourceC
 /// What the option blocks say, whichever format is named.
 struct Options {
     csv: Option<Csv>,
-    delimiter: Option<u8>,
+    delimited: Option<Delimited>,
     newline: Option<String>,
 }
 
 /// Every option block there is, read and finished.
 fn options(fields: &mut Fields<'_>) -> Options {
     let csv = fields.block("CSV_OPTION").map(csv);
-    let delimiter = fields.block("DELIMITED_OPTION").and_then(delimited);
+    let delimited = fields.block("DELIMITED_OPTION").and_then(delimited);
     let newline = fields.block("JSONL_OPTION").and_then(|mut block| {
         let newline = block.read("NEWLINE", newline);
         block.finish();
@@ -149,7 +149,7 @@ fn options(fields: &mut Fields<'_>) -> Options {
     if let Some(block) = fields.block("CUSTOM_OPTION") {
         custom(block);
     }
-    Options { csv, delimiter, newline }
+    Options { csv, delimited, newline }
 }
 
 fn csv(mut block: Fields<'_>) -> Csv {
@@ -195,31 +195,54 @@ fn names(node: &Node) -> Result<Vec<Ident>, Wrong> {
     if is_blank { Err(must_be("column names parted by commas", node)) } else { Ok(names) }
 }
 
-/// The one delimiter this version parts fields by.
-fn delimited(mut block: Fields<'_>) -> Option<u8> {
+fn delimited(mut block: Fields<'_>) -> Option<Delimited> {
     let delimiter = block.require("DELIMITER", delimiter);
-    for key in ["EOL_PREFIX", "QUOTE", "ESCAPE"] {
-        let parse =
-            if key == "EOL_PREFIX" { |node: &Node| bytes(node).map(drop) } else { |node: &Node| byte(node).map(drop) };
-        if let Some((field, ())) = block.read_at(key, parse) {
-            block.complaints.not_yet(&field.key.span, &format!("DELIMITED_OPTION.{key}"));
-        }
-    }
-    if block.has("QUOTE") && !block.has("ESCAPE") && !block.has_unknown() {
+    let eol_prefix = block.read_at("EOL_PREFIX", eol_prefix);
+    let quote = block.read_at("QUOTE", byte);
+    let escape = block.read_at("ESCAPE", byte);
+    let is_blank = |content: &Content| *content == Content::Null || *content == Content::Text(String::new());
+    let has_escape = block.take("ESCAPE").is_some_and(|field| !is_blank(&field.node.content));
+    if quote.is_some() && !has_escape && !block.has_unknown() {
         block.complaints.mistake(&block.span, "DELIMITED_OPTION has a QUOTE without an ESCAPE", None);
     }
+    let parts = [("DELIMITER", delimiter.as_ref()), ("EOL_PREFIX", eol_prefix.as_ref().map(|(_, bytes)| bytes))];
+    for (part, bytes) in parts.iter().filter_map(|(part, bytes)| Some((part, (*bytes)?))) {
+        for (key, mark) in [("QUOTE", &quote), ("ESCAPE", &escape)] {
+            if let Some((field, _)) = mark.as_ref().filter(|(_, mark)| bytes.contains(mark)) {
+                let text = format!("{key} of DELIMITED_OPTION may not be part of its {part}");
+                block.complaints.mistake(field.span(), text, None);
+            }
+        }
+    }
+    if let Some((field, _)) = eol_prefix.as_ref().filter(|(_, bytes)| Some(bytes) == delimiter.as_ref()) {
+        let text = "DELIMITER and EOL_PREFIX of DELIMITED_OPTION may not be the same";
+        block.complaints.mistake(field.span(), text, None);
+    }
     block.finish();
-    delimiter
+    Some(Delimited {
+        delimiter: delimiter?,
+        eol_prefix: eol_prefix.map_or_else(Vec::new, |(_, bytes)| bytes),
+        quote: quote.map(|(_, quote)| quote),
+        escape: escape.map(|(_, escape)| escape),
+    })
 }
 
-fn delimiter(node: &Node) -> Result<u8, Wrong> {
+fn delimiter(node: &Node) -> Result<Vec<u8>, Wrong> {
+    let bytes = eol_prefix(node)?;
+    if bytes.contains(&b'\r') { Err(mistake("may not hold a line break or NUL")) } else { Ok(bytes) }
+}
+
+/// CR may stand before the LF of a row's end.
+fn eol_prefix(node: &Node) -> Result<Vec<u8>, Wrong> {
     const BYTES_MAX: usize = 32; // the original's bound
-    match bytes(node)?[..] {
-        [0 | b'\n' | b'\r'] => Err(mistake("may not be a line break or NUL")),
-        [delimiter] => Ok(delimiter),
-        [_, ..] if text(node)?.len() <= BYTES_MAX => Err(Wrong::NotYet("a DELIMITER of several bytes".to_owned())),
-        _ => Err(must_be("a text of 1 to 32 bytes", node)),
+    let bytes = bytes(node)?;
+    if bytes.iter().any(|byte| matches!(byte, 0 | b'\n')) {
+        return Err(mistake("may not hold a line break or NUL"));
     }
+    if bytes.is_empty() || bytes.len() > BYTES_MAX {
+        return Err(must_be("a text of 1 to 32 bytes", node));
+    }
+    Ok(bytes)
 }
 
 fn newline(node: &Node) -> Result<String, Wrong> {
@@ -268,7 +291,7 @@ fn format(fields: &mut Fields<'_>, named: Named, options: Options) -> Option<For
         }
         Named::Binary => return Some(Format::Binary),
         Named::Delimited if fields.has("DELIMITED_OPTION") => {
-            return options.delimiter.map(|delimiter| Format::Delimited { delimiter });
+            return options.delimited.map(Format::Delimited);
         }
         Named::Delimited => fields.miss("DELIMITED_OPTION"),
         Named::Custom if !fields.has("CUSTOM_OPTION") => fields.miss("CUSTOM_OPTION"),

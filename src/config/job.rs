@@ -172,8 +172,8 @@ pub struct MetaColumn {
 pub enum Format {
     /// One message is one row.
     Csv(Csv),
-    /// Fields parted by one byte, nothing quoted.
-    Delimited { delimiter: u8 },
+    /// Rows and fields parted by bytes of one's own.
+    Delimited(Delimited),
     /// A message is one document in one column.
     Json,
     /// A message is documents, each ended by `newline`, each a row of one column.
@@ -195,6 +195,17 @@ pub struct Csv {
     pub fill_missing_fields: bool,
     /// Columns in which nothing is NULL.
     pub force_not_null: Vec<Ident>,
+}
+
+/// What parts rows and fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delimited {
+    pub delimiter: Vec<u8>,
+    /// With a LF behind it, it ends a row.
+    pub eol_prefix: Vec<u8>,
+    pub quote: Option<u8>,
+    /// There is one where there is a quote.
+    pub escape: Option<u8>,
 }
 
 /// One target table and how rows get into it.

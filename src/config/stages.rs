@@ -1,6 +1,6 @@
 //! What each stage gets to know of a job: its own `Settings`, filled in from the file.
 
-use super::job::{Content, Csv, Format, Job, MetaColumn, SourceColumn};
+use super::job::{Content, Csv, Delimited, Format, Job, MetaColumn, SourceColumn};
 use crate::table::Column;
 use crate::{decode, greenplum, kafka};
 
@@ -67,7 +67,7 @@ impl Job {
 fn format(format: &Format) -> decode::Format {
     match format {
         Format::Csv(csv) => decode::Format::Csv(csv_options(csv)),
-        Format::Delimited { delimiter } => decode::Format::Delimited { delimiter: *delimiter },
+        Format::Delimited(delimited) => decode::Format::Delimited(delimited_options(delimited)),
         Format::Json => decode::Format::Json,
         Format::Jsonl { newline } => decode::Format::Jsonl { newline: newline.clone() },
         Format::Binary => decode::Format::Binary,
@@ -115,11 +115,21 @@ fn csv_options(csv: &Csv) -> decode::CsvOptions {
     }
 }
 
+fn delimited_options(delimited: &Delimited) -> decode::DelimitedOptions {
+    decode::DelimitedOptions {
+        delimiter: delimited.delimiter.clone(),
+        eol_prefix: delimited.eol_prefix.clone(),
+        quote: delimited.quote,
+        escape: delimited.escape,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use crate::config::{Variables, parse};
+    use crate::decode;
 
     #[test]
     fn ignored_columns_are_never_sent() {
@@ -127,5 +137,23 @@ mod tests {
         let job = parse(Path::new("reference.yaml"), text.as_bytes().to_vec(), &Variables::new()).unwrap();
         let sent = job.greenplum_settings().columns.unwrap();
         assert_eq!(sent.iter().map(|column| column.name.as_str()).collect::<Vec<_>>(), ["id", "Comment", "amount"]);
+    }
+
+    #[test]
+    fn delimited_options_reach_the_decoder() {
+        let text = include_str!("reference.yaml");
+        let from = text.find("      FORMAT: csv").unwrap();
+        let to = text.find("      # DELIMITED_OPTION").unwrap();
+        let options = r"{DELIMITER: '|\x01', EOL_PREFIX: '\r', QUOTE: '\x02', ESCAPE: '\'}";
+        let block = format!("      FORMAT: delimited\n      DELIMITED_OPTION: {options}\n");
+        let text = [&text[..from], &block, &text[to..]].concat();
+        let job = parse(Path::new("reference.yaml"), text.into_bytes(), &Variables::new()).unwrap();
+        let expected = decode::DelimitedOptions {
+            delimiter: b"|\x01".to_vec(),
+            eol_prefix: b"\r".to_vec(),
+            quote: Some(2),
+            escape: Some(b'\\'),
+        };
+        assert_eq!(job.decode_settings(&[]).value.unwrap().format, decode::Format::Delimited(expected));
     }
 }

@@ -106,10 +106,10 @@ impl ColumnKind {
 pub enum Format {
     /// One row, as COPY … CSV of Greenplum 6 reads it.
     Csv(CsvOptions),
-    /// A row a line, fields parted by one byte, no quoting and no NULL: an empty field is the empty string, which a
-    /// column that is no text refuses.
-    Delimited { delimiter: u8 },
-    /// The whole payload is one document.
+    /// Rows and fields parted by byte strings, no NULL: an empty field is the empty string, which a column that is no text
+    /// refuses.
+    Delimited(DelimitedOptions),
+    /// The payload is one document: sent as it is, or taken apart by the columns' paths.
     Json,
     /// A document a line. Blank lines hold none.
     Jsonl { newline: String },
@@ -122,7 +122,7 @@ impl Format {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Csv(_) => csv::NAME,
-            Self::Delimited { .. } => delimited::NAME,
+            Self::Delimited(_) => delimited::NAME,
             Self::Json => json::NAME,
             Self::Jsonl { .. } => json::LINES_NAME,
             Self::Binary => binary::NAME,
@@ -158,6 +158,25 @@ impl Default for CsvOptions {
     }
 }
 
+/// How rows and fields of [`Format::Delimited`] are parted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DelimitedOptions {
+    /// At least one byte.
+    pub delimiter: Vec<u8>,
+    /// What makes a LF behind it a row's end. Empty: every LF is one, and CR LF.
+    pub eol_prefix: Vec<u8>,
+    /// Needs `escape`.
+    pub quote: Option<u8>,
+    pub escape: Option<u8>,
+}
+
+impl DelimitedOptions {
+    /// A row a line, fields parted by one byte, nothing special.
+    pub fn of_byte(delimiter: u8) -> Self {
+        Self { delimiter: vec![delimiter], eol_prefix: Vec::new(), quote: None, escape: None }
+    }
+}
+
 /// Turns records into rows.
 pub trait Decoder: Send {
     /// Adds the rows of one record to `rows`: all of them, or none.
@@ -185,7 +204,7 @@ fn parser(content: &Content) -> Box<dyn Parse> {
     let columns = columns::Columns::new(&content.columns);
     match &content.format {
         Format::Csv(options) => Box::new(csv::Csv::new(options, columns)),
-        Format::Delimited { delimiter } => Box::new(delimited::Delimited::new(*delimiter, columns)),
+        Format::Delimited(options) => Box::new(delimited::Delimited::new(options, columns)),
         Format::Json => Box::new(json::Json::new(&columns)),
         Format::Jsonl { newline } => Box::new(json::Jsonl::new(newline, &columns)),
         Format::Binary => Box::new(binary::Binary),
@@ -250,7 +269,7 @@ pub(crate) mod tests {
     fn a_record_without_a_value_is_rejected_in_every_format() {
         for format in [
             Format::Csv(CsvOptions::default()),
-            Format::Delimited { delimiter: b'|' },
+            Format::Delimited(DelimitedOptions::of_byte(b'|')),
             Format::Json,
             Format::Jsonl { newline: "\n".to_owned() },
             Format::Binary,
@@ -272,7 +291,14 @@ pub(crate) mod tests {
                     fill_missing_fields: true,
                     ..CsvOptions::default()
                 })),
-                Just(Format::Delimited { delimiter: b',' }),
+                Just(Format::Delimited(DelimitedOptions::of_byte(b','))),
+                Just(Format::Delimited(DelimitedOptions {
+                    delimiter: b",x".to_vec(),
+                    eol_prefix: b"x".to_vec(),
+                    quote: Some(b'"'),
+                    escape: Some(b'"'),
+                })),
+                Just(Format::Delimited(DelimitedOptions { escape: Some(b'x'), ..DelimitedOptions::of_byte(b',') })),
                 Just(Format::Json),
                 Just(Format::Jsonl { newline: "\n".to_owned() }),
                 Just(Format::Jsonl { newline: "xx".to_owned() }),

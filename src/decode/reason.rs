@@ -68,6 +68,8 @@ pub enum Cause {
     ExtraData,
     #[error("column \"{column}\": unterminated CSV quoted field")]
     UnterminatedQuote { column: Arc<str> },
+    #[error("column \"{column}\": unterminated quoted field")]
+    UnterminatedField { column: Arc<str> },
     #[error("column \"{column}\": a line break outside quotes; a message holds one row")]
     LineBreak { column: Arc<str> },
     #[error("column \"{column}\": a NUL byte at byte {place}, which text cannot hold")]

@@ -75,9 +75,69 @@ fn columns_of_formats() {
     );
 }
 
+/// A file with the options of a format.
+fn with(format: &str, option: &str) -> String {
+    file(&[("FORMAT: csv", &format!("FORMAT: {format}\n      {option}"))])
+}
+
+#[test]
+fn options_of_delimited() {
+    for (text, expected) in [
+        (
+            with("delimited", "DELIMITED_OPTION: {DELIMITER: '|', QUOTE: '\"'}"),
+            expect![[r#"
+            orders.yaml:16:7: DELIMITED_OPTION has a QUOTE without an ESCAPE
+        "#]],
+        ),
+        (
+            with("delimited", "DELIMITED_OPTION: {DELIMITER: '||', EOL_PREFIX: '|', QUOTE: '\"', ESCAPE: '\\'}"),
+            expect![[r#"
+                fine
+            "#]],
+        ),
+        (
+            with("delimited", "DELIMITED_OPTION: {DELIMITER: '\\x00', EOL_PREFIX: \"a\\nb\", QUOTE: ab, ESCAPE: 'é'}"),
+            expect![[r#"
+                orders.yaml:16:37: `DELIMITER` may not hold a line break or NUL
+                orders.yaml:16:57: `EOL_PREFIX` may not hold a line break or NUL
+                orders.yaml:16:72: `QUOTE` must be one ASCII character, or an escape of one like `\t` or `\x01`, not `ab`
+                orders.yaml:16:84: `ESCAPE` must be one ASCII character, or an escape of one like `\t` or `\x01`, not `é`
+            "#]],
+        ),
+        (
+            with("delimited", "DELIMITED_OPTION: {DELIMITER: '---------------------------------', EOL_PREFIX: '\\r'}"),
+            expect![[r#"
+                orders.yaml:16:37: `DELIMITER` must be a text of 1 to 32 bytes, not `---------------------------------`
+            "#]],
+        ),
+        (
+            with("delimited", "DELIMITED_OPTION: {DELIMITER: '|\"', EOL_PREFIX: '\\|\"', QUOTE: '\"', ESCAPE: '|'}"),
+            expect![[r#"
+                orders.yaml:16:55: `EOL_PREFIX` has an escape in it that nobody knows: `\|`
+                orders.yaml:16:69: QUOTE of DELIMITED_OPTION may not be part of its DELIMITER
+                orders.yaml:16:82: ESCAPE of DELIMITED_OPTION may not be part of its DELIMITER
+            "#]],
+        ),
+        (
+            with("delimited", "DELIMITED_OPTION: {DELIMITER: '\\t', EOL_PREFIX: '\\x09', QUOTE: '\"', ESCAPE: ''}"),
+            expect![[r#"
+                orders.yaml:16:7: DELIMITED_OPTION has a QUOTE without an ESCAPE
+                orders.yaml:16:55: DELIMITER and EOL_PREFIX of DELIMITED_OPTION may not be the same
+            "#]],
+        ),
+        (
+            with("delimited", "DELIMITED_OPTION: {DELIMITOR: '|'}"),
+            expect![[r#"
+            orders.yaml:16:26: unknown key `DELIMITOR` under KAFKA.INPUT.VALUE.DELIMITED_OPTION (did you mean `DELIMITER`?)
+        "#]],
+        ),
+    ] {
+        expected.assert_eq(&complaints(&text));
+    }
+}
+
 #[test]
 fn options_of_formats() {
-    let with = |format: &str, option: &str| file(&[("FORMAT: csv", &format!("FORMAT: {format}\n      {option}"))]);
     for (text, expected) in [
         (
             with("csv", "CSV_OPTION: {DELIMITER: '\\t', QUOTE: '\\x01', FORCE_NOT_NULL: id}"),
@@ -104,27 +164,6 @@ fn options_of_formats() {
             expect![[r#"
             fine
             orders.yaml:16:7: DELIMITED_OPTION has no effect with FORMAT csv
-        "#]],
-        ),
-        (
-            with("delimited", "DELIMITED_OPTION: {DELIMITER: '|', QUOTE: '\"'}"),
-            expect![[r#"
-            orders.yaml:16:7: DELIMITED_OPTION has a QUOTE without an ESCAPE
-        "#]],
-        ),
-        (
-            with("delimited", "DELIMITED_OPTION: {DELIMITER: '||', EOL_PREFIX: '|', QUOTE: '\"', ESCAPE: '\\'}"),
-            expect![[r#"
-                orders.yaml:16:37: a DELIMITER of several bytes is not yet supported
-                orders.yaml:16:43: DELIMITED_OPTION.EOL_PREFIX is not yet supported
-                orders.yaml:16:60: DELIMITED_OPTION.QUOTE is not yet supported
-                orders.yaml:16:72: DELIMITED_OPTION.ESCAPE is not yet supported
-            "#]],
-        ),
-        (
-            with("delimited", "DELIMITED_OPTION: {DELIMITOR: '|'}"),
-            expect![[r#"
-            orders.yaml:16:26: unknown key `DELIMITOR` under KAFKA.INPUT.VALUE.DELIMITED_OPTION (did you mean `DELIMITER`?)
         "#]],
         ),
         (
