@@ -6,6 +6,7 @@
 //! settled here is what a segment could not refuse cleanly: fields that are too few or too many, NUL bytes, and bytes
 //! that are no UTF-8. Called by the job's workers; `encode` takes the rows on.
 
+pub mod avro;
 mod binary;
 mod columns;
 mod compose;
@@ -20,6 +21,7 @@ use crate::record::Record;
 use crate::row::{Room, Rows};
 use crate::schema::Schema;
 
+pub use avro::{AvroFraming, AvroOptions};
 pub use meta::{Meta, MetaField};
 pub use reason::{Cause, Part, Reason};
 
@@ -110,6 +112,8 @@ pub enum Format {
     Jsonl { newline: String },
     /// The whole payload is one `bytea`, sent as hex.
     Binary,
+    /// One datum: a document, or a row of columns.
+    Avro(AvroOptions),
 }
 
 impl Format {
@@ -121,6 +125,7 @@ impl Format {
             Self::Json => json::NAME,
             Self::Jsonl { .. } => json::LINES_NAME,
             Self::Binary => binary::NAME,
+            Self::Avro(_) => avro::NAME,
         }
     }
 }
@@ -184,6 +189,7 @@ fn parser(content: &Content) -> Box<dyn Parse> {
         Format::Json => Box::new(json::Json::new(&columns)),
         Format::Jsonl { newline } => Box::new(json::Jsonl::new(newline, &columns)),
         Format::Binary => Box::new(binary::Binary),
+        Format::Avro(options) => Box::new(avro::Avro::new(options, &content.columns)),
     }
 }
 
