@@ -247,6 +247,11 @@ pub(crate) mod tests {
         columns.split_whitespace().map(column).collect()
     }
 
+    fn avro(schema: &str) -> Format {
+        let framing = AvroFraming::Fixed(Schema::alone(crate::schema::SchemaKind::Avro, schema));
+        Format::Avro(AvroOptions { framing, bytes_to_base64: false })
+    }
+
     #[test]
     fn a_record_without_a_value_is_rejected_in_every_format() {
         for format in [
@@ -255,6 +260,7 @@ pub(crate) mod tests {
             Format::Json,
             Format::Jsonl { newline: "\n".to_owned() },
             Format::Binary,
+            avro(r#""string""#),
         ] {
             let expected = format!("{}  no value to load (a tombstone)", format.name());
             assert_eq!(decoded(&settings(format, "a"), None), expected);
@@ -279,9 +285,14 @@ pub(crate) mod tests {
                 Just(Format::Jsonl { newline: "xx".to_owned() }),
                 Just(Format::Jsonl { newline: String::new() }),
                 Just(Format::Binary),
+                Just(avro(r#"["string","bytes"]"#)),
+                Just(avro(r#"{"type":"record","name":"r","fields":[
+                    {"name":"a","type":"string"},
+                    {"name":"c","type":{"type":"array","items":"int"}},
+                    {"name":"b","type":["null","string"]}]}"#)),
             ],
             columns in prop_oneof![Just("a"), Just("a b c"), Just("- b")],
-            payload in "[x,\"\n\r\u{0}ä]{0,40}",
+            payload in "[x,\"\n\r\u{0}\u{2}\u{4}ä]{0,40}",
         ) {
             let payload = Some(payload.as_bytes());
             let record = Record::new(0, 0, payload);

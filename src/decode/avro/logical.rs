@@ -25,6 +25,8 @@ const DECIMAL_BYTES_MAX: usize = 8192;
 /// How long the texts of this file get that are made in one piece.
 const TEXT_BYTES_MAX: usize = 64;
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// A short text on the stack.
 struct Text {
     bytes: [u8; TEXT_BYTES_MAX],
@@ -41,11 +43,11 @@ impl Text {
         self.length += 1;
     }
 
-    /// A number with zeros before it.
+    /// A number with zeros before it; none here is negative.
     fn padded(&mut self, number: i64, digits: usize) {
-        let mut rest = number;
-        for place in (self.length..self.length + digits).rev() {
-            self.bytes[place] = digit(rest % 10);
+        let mut rest = u32::try_from(number).unwrap_or(0);
+        for byte in self.bytes[self.length..][..digits].iter_mut().rev() {
+            *byte = DIGITS[rest as usize % 10];
             rest /= 10;
         }
         self.length += digits;
@@ -82,10 +84,6 @@ impl Text {
     fn put<S: Sink>(&self, out: &mut S) {
         out.put(&self.bytes[..self.length]);
     }
-}
-
-fn digit(number: i64) -> u8 {
-    b"0123456789"[usize::try_from(number).unwrap_or(0)]
 }
 
 /// Year, month and day of a day since 1970, in years that begin in March, so that the odd day is the last. After
@@ -158,8 +156,8 @@ pub(super) fn uuid<S: Sink>(bytes: &[u8], out: &mut S) {
         if matches!(at, 4 | 6 | 8 | 10) {
             text.byte(b'-');
         }
-        text.byte(b"0123456789abcdef"[usize::from(byte >> 4)]);
-        text.byte(b"0123456789abcdef"[usize::from(byte & 15)]);
+        text.byte(DIGITS[usize::from(byte >> 4)]);
+        text.byte(DIGITS[usize::from(byte & 15)]);
     }
     text.put(out);
 }
@@ -206,7 +204,7 @@ pub(super) fn decimal<S: Sink>(bytes: &[u8], scale: u32, scratch: &mut Scratch, 
         point(itoa::Buffer::new().format(magnitude).as_bytes(), scale, out);
     } else {
         scratch.magnitude(bytes, is_negative);
-        scratch.to_digits();
+        scratch.divide();
         point(&scratch.digits, scale, out);
     }
     Ok(())
@@ -231,7 +229,7 @@ impl Scratch {
     }
 
     /// Divides the magnitude away.
-    fn to_digits(&mut self) {
+    fn divide(&mut self) {
         const GROUP: u64 = 1_000_000_000;
         self.groups.clear();
         let mut from = 0;
@@ -280,4 +278,79 @@ fn point<S: Sink>(digits: &[u8], scale: u32, out: &mut S) {
         zeros -= some;
     }
     out.put(&digits[whole..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::sink::Count;
+    use super::*;
+    use crate::row::Rows;
+
+    fn text(write: impl FnOnce(&mut Rows) -> Result<()>) -> String {
+        let mut rows = Rows::default();
+        write(&mut rows).unwrap();
+        String::from_utf8(rows.open_field().to_vec()).unwrap()
+    }
+
+    /// Decimal digits back to bytes in two's complement, by multiplying.
+    fn back(text: &str, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0_u8; length];
+        for digit in text.trim_start_matches('-').bytes() {
+            let mut carry = u32::from(digit - b'0');
+            for byte in bytes.iter_mut().rev() {
+                carry += u32::from(*byte) * 10;
+                *byte = u8::try_from(carry & 0xff).unwrap();
+                carry >>= 8;
+            }
+            assert_eq!(carry, 0, "{text}");
+        }
+        if text.starts_with('-') {
+            let mut carries = true;
+            for byte in bytes.iter_mut().rev() {
+                (*byte, carries) = (!*byte).overflowing_add(u8::from(carries));
+            }
+        }
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn decimals_are_what_their_bytes_are(
+            bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(0), Just(0xff)], 1..80),
+            scale in 0_u32..200,
+        ) {
+            let mut scratch = Scratch::default();
+            let whole = text(|rows| decimal(&bytes, 0, &mut scratch, rows));
+            prop_assert_eq!(back(&whole, bytes.len()), &bytes[..]);
+            prop_assert!(whole == "0" || !whole.trim_start_matches('-').starts_with('0'), "{}", whole);
+            let pointed = text(|rows| decimal(&bytes, scale, &mut scratch, rows));
+            let behind = pointed.split_once('.').map_or(0, |(_, behind)| behind.len());
+            prop_assert_eq!(behind, scale as usize);
+            let digits = pointed.replace(['.', '-'], "");
+            let trimmed = digits.trim_start_matches('0');
+            prop_assert_eq!(if trimmed.is_empty() { "0" } else { trimmed }, whole.trim_start_matches('-'));
+            let mut count = Count::default();
+            decimal(&bytes, scale, &mut scratch, &mut count).unwrap();
+            prop_assert_eq!(count.bytes, pointed.len());
+        }
+
+        #[test]
+        fn every_day_is_a_day_of_the_calendar(days in DAYS) {
+            let expected = jiff::civil::date(1970, 1, 1) + jiff::Span::new().days(days);
+            prop_assert_eq!(text(|rows| date(days, rows)), expected.to_string());
+        }
+
+        #[test]
+        fn no_number_is_too_much(count: i64, local: bool) {
+            for unit in [Unit::Millis, Unit::Micros, Unit::Nanos] {
+                let mut written = Count::default();
+                let is_time = timestamp(count, unit, local, &mut written).is_ok();
+                prop_assert_eq!(is_time, written.bytes > 0);
+                let mut written = Count::default();
+                prop_assert_eq!(time(count, unit, &mut written).is_ok(), written.bytes > 0);
+            }
+        }
+    }
 }

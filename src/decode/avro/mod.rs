@@ -12,6 +12,8 @@ mod logical;
 mod logical_types;
 mod plan;
 mod read;
+#[cfg(test)]
+mod reference;
 mod route;
 mod schema;
 mod sink;

@@ -113,12 +113,20 @@ fn quoted<S: Sink>(bytes: &[u8], out: &mut S) {
     out.put(b"\"");
 }
 
-fn must_be_escaped(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
-}
+/// Which bytes JSON wants escaped.
+const ESCAPED: [bool; 256] = {
+    let mut escaped = [false; 256];
+    let mut control = 0;
+    while control < 0x20 {
+        escaped[control] = true;
+        control += 1;
+    }
+    (escaped[b'"' as usize], escaped[b'\\' as usize]) = (true, true);
+    escaped
+};
 
 fn escaped<S: Sink>(mut bytes: &[u8], out: &mut S) {
-    while let Some(at) = bytes.iter().position(|&byte| must_be_escaped(byte)) {
+    while let Some(at) = bytes.iter().position(|&byte| ESCAPED[usize::from(byte)]) {
         out.put(&bytes[..at]);
         escape(bytes[at], out);
         bytes = &bytes[at + 1..];
@@ -133,6 +141,8 @@ fn escape<S: Sink>(byte: u8, out: &mut S) {
         b'\n' => out.put(br"\n"),
         b'\r' => out.put(br"\r"),
         b'\t' => out.put(br"\t"),
+        0x08 => out.put(br"\b"),
+        0x0c => out.put(br"\f"),
         control => {
             let digit = |number: u8| b"0123456789abcdef"[usize::from(number & 15)];
             out.put(&[b'\\', b'u', b'0', b'0', digit(control >> 4), digit(control)]);
