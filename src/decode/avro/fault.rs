@@ -26,6 +26,11 @@ impl Fault {
         Self::new("the datum ends too early")
     }
 
+    /// It is about the whole datum, which this names.
+    pub fn at_least_within(self: Box<Self>, name: &str) -> Box<Self> {
+        if self.path.is_empty() { self.within(name) } else { self }
+    }
+
     /// It is inside of this.
     pub fn within(mut self: Box<Self>, name: impl ToString) -> Box<Self> {
         self.path.push(name.to_string());

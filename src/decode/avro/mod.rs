@@ -28,6 +28,7 @@ use self::plan::Plan;
 use self::read::Reader;
 use self::route::Routes;
 use self::sink::{Count, Fields};
+use super::columns::Columns;
 use super::{Cause, Column, ColumnKind, Parse};
 use crate::row::{Room, Rows};
 use crate::schema::Schema;
@@ -72,7 +73,8 @@ pub(super) struct Avro {
 
 /// What becomes of a datum.
 enum Shape {
-    Document,
+    /// For the column of this name.
+    Document(Arc<str>),
     Columns(Vec<Column>),
 }
 
@@ -111,8 +113,10 @@ impl Avro {
 impl Shape {
     fn new(columns: &[Column]) -> Self {
         match columns {
-            [] => Self::Document,
-            [one] if one.kind == ColumnKind::Json && !one.is_ignored && route::is_own_name(one) => Self::Document,
+            [] => Self::Document(Columns::new(columns).first_name()),
+            [one] if one.kind == ColumnKind::Json && !one.is_ignored && route::is_own_name(one) => {
+                Self::Document(Columns::new(columns).first_name())
+            }
             _ => Self::Columns(columns.iter().filter(|column| !column.is_ignored).cloned().collect()),
         }
     }
@@ -120,7 +124,7 @@ impl Shape {
     /// How many fields a row has.
     fn len(&self) -> usize {
         match self {
-            Self::Document => 1,
+            Self::Document(_) => 1,
             Self::Columns(columns) => columns.len(),
         }
     }
@@ -128,7 +132,7 @@ impl Shape {
     fn learned(&self, schema: Result<&Schema, &str>) -> Learned {
         let plan = schema::compile(schema?)?;
         let routes = match self {
-            Self::Document => Routes::new(&plan, &[]),
+            Self::Document(_) => Routes::new(&plan, &[]),
             Self::Columns(columns) => Routes::new(&plan, columns),
         };
         Ok(Box::new(Compiled { plan, routes }))
@@ -142,10 +146,13 @@ impl Shape {
         starts: &mut Vec<usize>,
         out: &mut F,
     ) -> fault::Result<()> {
-        let Self::Columns(columns) = self else {
-            reader.json(reader.plan.root(), out)?;
-            out.end();
-            return reader.end();
+        let columns = match self {
+            Self::Columns(columns) => columns,
+            Self::Document(column) => {
+                reader.json(reader.plan.root(), out).map_err(|fault| fault.at_least_within(column))?;
+                out.end();
+                return reader.end();
+            }
         };
         let datum = reader.look_over(starts)?;
         for (at, column) in columns.iter().enumerate() {

@@ -486,6 +486,28 @@ proptest! {
     }
 }
 
+proptest! {
+    /// A schema comes from a registry, and may be anything.
+    #[test]
+    fn no_schema_makes_it_panic(
+        seed: u64,
+        damage in prop::collection::vec((any::<prop::sample::Index>(), "[\"{}\\[\\]:,a0-9]"), 1..4),
+        noise in prop::collection::vec(0_u8..4, 0..40),
+    ) {
+        let mut schema = case(seed, true).schema;
+        for (at, text) in damage {
+            let at = at.index(schema.len());
+            schema.replace_range(at..=at, &text);
+        }
+        let columns = [column("n1.n2.0", ColumnKind::Array), column("n3", ColumnKind::Scalar)];
+        for columns in [&columns[..], &columns[1..], &[]] {
+            let text = shown(&mut *of_schema(&avro(&schema), columns, false), &noise);
+            let is_refused = super::check(&avro(&schema)).is_err();
+            prop_assert_eq!(is_refused, text.contains("the schema cannot be used: "), "{}", text);
+        }
+    }
+}
+
 /// The generators reach what they are for.
 #[test]
 fn cases_are_not_all_alike() {
