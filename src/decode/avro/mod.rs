@@ -5,6 +5,8 @@
 //! `json.rs` and `field.rs` write what it finds; `route.rs` finds the columns. What a datum may not do: lie about lengths,
 //! nest without end, or become text without measure.
 
+#[cfg(test)]
+mod dice;
 mod fault;
 mod field;
 mod json;

@@ -177,8 +177,11 @@ impl Reader<'_> {
             (route, id) = (then, self.plan.fields(fields)[at].node);
         }
         loop {
-            (route, id) = match (routes.steps[route], self.plan.node(id)) {
-                (Step::Here, _) => return Ok(Some(id)),
+            let step = routes.steps[route];
+            if matches!(step, Step::Here) {
+                return Ok(Some(id));
+            }
+            (route, id) = match (step, self.plan.node(id)) {
                 (Step::Union { branches }, Node::Union { branches: types }) => {
                     let (branch, id) = self.branch(types)?;
                     (routes.branches[branches + branch], id)
