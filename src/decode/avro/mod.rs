@@ -5,8 +5,6 @@
 //! `json.rs` and `field.rs` write what it finds; `route.rs` finds the columns. What a datum may not do: lie about lengths,
 //! nest without end, or become text without measure.
 
-#[cfg(test)]
-mod dice;
 mod fault;
 mod field;
 mod json;
@@ -14,13 +12,9 @@ mod logical;
 mod logical_types;
 mod plan;
 mod read;
-#[cfg(test)]
-mod reference;
 mod route;
 mod schema;
 mod sink;
-#[cfg(test)]
-mod tests;
 mod text;
 
 use std::sync::Arc;
@@ -248,3 +242,10 @@ impl Parse for Avro {
         self.schemas.learn(id, learned);
     }
 }
+
+#[cfg(test)]
+mod dice;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
+mod tests;
