@@ -7,8 +7,11 @@ use std::process::Command;
 
 /// Layers from the ground up. A module may name modules of lower layers and of its own, but a stage no other stage.
 const LAYERS: [(&str, &[&str]); 7] = [
-    ("vocabulary", &["offset", "record", "row", "block", "table", "budget", "line", "units", "metrics", "shutdown"]),
-    ("stages", &["kafka", "decode", "encode", "gpfdist", "greenplum"]),
+    (
+        "vocabulary",
+        &["offset", "record", "row", "block", "table", "budget", "line", "schema", "units", "metrics", "shutdown"],
+    ),
+    ("stages", &["kafka", "decode", "encode", "gpfdist", "greenplum", "registry"]),
     ("config", &["config"]),
     ("job", &["job"]),
     ("service", &["service"]),
@@ -17,11 +20,13 @@ const LAYERS: [(&str, &[&str]); 7] = [
 ];
 
 /// What a package's name may stand in, where that is not everywhere. A path that ends in `/` is a folder.
-const PACKAGES: [(&str, &[&str]); 4] = [
+const PACKAGES: [(&str, &[&str]); 6] = [
     ("rdkafka", &["kafka/"]),
     ("rdkafka_sys", &["kafka/"]),
     ("hyper", &["gpfdist/server.rs", "service/"]),
     ("postgres", &["greenplum/"]),
+    ("reqwest", &["registry/"]),
+    ("openssl", &["registry/tls.rs"]),
 ];
 
 /// What may never meet: `postgres::Client` panics on a thread of tokio's.
