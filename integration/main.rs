@@ -31,6 +31,7 @@ mod kafka_consumer;
 mod memory;
 mod old_kafka;
 mod readme;
+mod registry;
 mod rejects;
 mod segments;
 mod servers;

@@ -13,6 +13,7 @@ use super::positions::Positions;
 use super::prepare::Prepared;
 use super::report::say;
 use super::run::{Memory, Run};
+use super::schemas::Registries;
 use super::state::{State, Wants};
 use super::steer::Steer;
 use super::threads::Threads;
@@ -64,7 +65,15 @@ impl Prepared {
         let wants = wants(run, memory);
         let assigned: BTreeSet<i32> = positions.starts.iter().map(|(partition, _)| partition).collect();
         let lanes = lanes(&positions, memory);
-        let crew = Crew { run, generation: memory.generation, consumer: &consumer, chain: &chain, columns: &columns };
+        let registries = Registries::default();
+        let crew = Crew {
+            run,
+            generation: memory.generation,
+            consumer: &consumer,
+            chain: &chain,
+            columns: &columns,
+            registries,
+        };
         let starts = crew.start(lanes, &told_in, &mut threads)?;
         drop(told_in);
         consumer.assign(memory.generation, &starts)?;
@@ -124,6 +133,7 @@ struct Crew<'a> {
     consumer: &'a Consumer,
     chain: &'a Chain,
     columns: &'a [decode::Column],
+    registries: Registries,
 }
 
 impl Crew<'_> {
@@ -147,6 +157,7 @@ impl Crew<'_> {
             let worker = Worker {
                 queue,
                 decoder: decode::decoder(&self.run.job.decode_settings(self.columns.to_vec())),
+                registries: self.registries.clone(),
                 lanes,
                 limits,
                 generation: self.generation,

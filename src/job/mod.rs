@@ -23,6 +23,7 @@ pub mod rejects;
 pub mod report;
 pub mod resolve;
 pub mod run;
+pub mod schemas;
 #[cfg(test)]
 mod simulation;
 pub mod state;

@@ -165,9 +165,9 @@ impl Steer<'_> {
             Some(Told::CutOff { partition, offset, reason }) => {
                 Err(Error::CutOff { topic: self.topic.clone(), partition, wanted: offset, reason })
             }
-            Some(Told::Trouble { partition, text }) => {
+            Some(Told::Trouble { partition, of, text }) => {
                 if self.troubles.are_news(partition, &text, Instant::now()) {
-                    say!(self.reporter, Warn, "kafka: {}[{partition}]: {text}; going on when it passes", self.topic);
+                    say!(self.reporter, Warn, "{of}: {}[{partition}]: {text}; going on when it passes", self.topic);
                 }
                 Ok(Event::Tick)
             }
