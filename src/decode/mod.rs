@@ -14,6 +14,7 @@ mod delimited;
 mod json;
 mod lines;
 mod meta;
+pub mod protobuf;
 mod reason;
 
 use crate::record::Record;
@@ -21,6 +22,7 @@ use crate::row::{Room, Rows};
 use crate::schema::Schema;
 
 pub use meta::{Meta, MetaField};
+pub use protobuf::{ProtobufOptions, ProtobufSource};
 pub use reason::{Cause, Part, Reason};
 
 /// How records are read. Fields come in this order: value, key, meta.
@@ -110,6 +112,8 @@ pub enum Format {
     Jsonl { newline: String },
     /// The whole payload is one `bytea`, sent as hex.
     Binary,
+    /// The whole payload is one message, its fields found by the paths of the columns.
+    Protobuf(ProtobufOptions),
 }
 
 impl Format {
@@ -121,6 +125,7 @@ impl Format {
             Self::Json => json::NAME,
             Self::Jsonl { .. } => json::LINES_NAME,
             Self::Binary => binary::NAME,
+            Self::Protobuf(_) => protobuf::NAME,
         }
     }
 }
@@ -184,6 +189,7 @@ fn parser(content: &Content) -> Box<dyn Parse> {
         Format::Json => Box::new(json::Json::new(&columns)),
         Format::Jsonl { newline } => Box::new(json::Jsonl::new(newline, &columns)),
         Format::Binary => Box::new(binary::Binary),
+        Format::Protobuf(options) => Box::new(protobuf::Protobuf::new(options, &content.columns)),
     }
 }
 
