@@ -23,6 +23,9 @@ const REFERENCES_MAX: usize = 1000;
 const NAME_MAX: usize = 200;
 
 /// A schema registry, shared by all threads that decode.
+///
+/// # Drop
+/// Ends the thread that the HTTP client keeps for its sockets.
 pub struct Registry {
     http: Http,
     addresses: Vec<Address>,
