@@ -4,7 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gpkafka::decode::{self, Column, Format, Part, ProtobufOptions, ProtobufSource};
+use gpkafka::job::schemas::{Answer, Registries};
+use gpkafka::record::Record;
 use gpkafka::registry::{Error, Password, Registry, Settings, TlsVersion};
+use gpkafka::row::Rows;
 use gpkafka::schema::{Reference, Schema, SchemaKind};
 use openssl::ssl::SslVersion;
 use serde_json::json;
@@ -335,4 +339,36 @@ fn settings_that_cannot_work_are_told_at_once() {
         said(&Settings::new(["http://a", "localhost:8081"])),
         "schema registry: address \"localhost:8081\": it begins with neither http:// nor https://"
     );
+}
+
+/// From the bytes in a topic to the row, over all that lies between: the id, the registry, its references, the compiler.
+#[test]
+fn a_protobuf_value_is_decoded_by_what_the_registry_has() {
+    let server = SchemaRegistry::start();
+    server.protobuf("money", r#"syntax = "proto3"; package shop; message Money { int64 units = 1; }"#, &[]);
+    let line = r#"syntax = "proto3"; package shop; import "shop/money.proto";
+        message Line { string sku = 1; Money price = 2; }"#;
+    server.protobuf("line", line, &[("shop/money.proto", "money", 1)]);
+    let order = r#"syntax = "proto3"; package shop; import "shop/money.proto"; import "shop/line.proto";
+        message Order { repeated Line lines = 1; Money sum = 2; }"#;
+    let references = [("shop/line.proto", "line", 1), ("shop/money.proto", "money", 1)];
+    let id = server.protobuf("orders-value", order, &references);
+    let registries = Registries::new(None, Some(Arc::new(client(&server.url()))));
+    let column =
+        |path: &[&str]| Column { path: path.iter().map(|&name| name.to_owned()).collect(), ..Column::text("c") };
+    let format = Format::Protobuf(ProtobufOptions { source: ProtobufSource::Confluent });
+    let columns = vec![column(&["lines", "0", "price", "units"]), column(&["sum", "units"])];
+    let mut decoder = decode::decoder(&decode::Settings::of_value(format, columns));
+    // an order of one line, at 5, and of a sum that is not told
+    let payload = [&[0], &id.to_be_bytes()[..], &[0], b"\x0a\x07\x0a\x01x\x12\x02\x08\x05"].concat();
+    let record = Record::new(0, 0, Some(&payload));
+    let mut rows = Rows::default();
+    let wanted = decoder.decode(&record, &mut rows).unwrap_err().wanted_schema();
+    assert_eq!(wanted, Some((Part::Value, id)));
+    let answer = registries.ask(Part::Value, id).wait(SOON).unwrap();
+    let Answer::Schema(schema) = answer else { panic!("{answer:?}") };
+    decoder.learn(Part::Value, id, Ok(&schema));
+    decoder.decode(&record, &mut rows).unwrap();
+    let row: Vec<_> = rows.iter().next().unwrap().collect();
+    assert_eq!(row, [Some(&b"5"[..]), None]);
 }

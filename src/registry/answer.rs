@@ -68,7 +68,20 @@ pub(super) fn error_words(body: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(body in r#"(\{|\}|\[|\]|"schema"|"schemaType"|"references"|"message"|:|,|null|-?[0-9]{1,30}|"[^"]{0,5}"){0,20}"#, cut in any::<prop::sample::Index>()) {
+            let body = &body.as_bytes()[..cut.index(body.len() + 1)];
+            if let Ok(told) = Told::parse(body) {
+                drop((told.kind(), told.references().len()));
+            }
+            drop(error_words(body));
+        }
+    }
 
     #[test]
     fn a_schema_without_a_type_is_avro() {

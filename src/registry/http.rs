@@ -214,5 +214,9 @@ fn explained(causes: &[String]) -> String {
     if says("wrong version number").or_else(|| says("packet length too long")).is_some() {
         return format!("it does not speak TLS; write http:// for https:// ({last})");
     }
+    if last == "unexpected EOF" {
+        return "it closed the connection in the middle of the TLS handshake; does it speak https at this port?"
+            .to_owned();
+    }
     last
 }
