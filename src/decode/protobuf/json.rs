@@ -6,24 +6,26 @@ use prost_reflect::{DynamicMessage, Kind, MapKey, ReflectMessage, Value};
 use super::field::{Out, Wrong, show, write_base64, write_enum, write_float, write_fraction, write_timestamp};
 use super::known::{Known, Time, sorted};
 
-/// An Any in an Any: each is decoded anew, with a depth of its own, so that they are what could make this endless.
-const ANY_DEPTH_MAX: u32 = 8;
+/// Messages around an Any that is still taken apart. What is in it is decoded anew, and may be as deep again as the
+/// decoder lets any message be: the sum is what the stack must bear.
+const ANY_DEPTH_MAX: u32 = 20;
 
 /// # Errors
 /// A value in it has no text.
 pub(super) fn write_message(message: &DynamicMessage, out: &mut impl Out) -> Result<(), Wrong> {
-    Writer { out, any_depth: 0 }.message(message)
+    Writer { out, depth: 0 }.message(message)
 }
 
 /// # Errors
 /// It, or a value in it, has no text.
 pub(super) fn write_value(value: &Value, kind: &Kind, out: &mut impl Out) -> Result<(), Wrong> {
-    Writer { out, any_depth: 0 }.value(value, kind)
+    Writer { out, depth: 0 }.value(value, kind)
 }
 
 struct Writer<'a, O> {
     out: &'a mut O,
-    any_depth: u32,
+    /// Messages around what is being written.
+    depth: u32,
 }
 
 impl<O: Out> Writer<'_, O> {
@@ -70,6 +72,13 @@ impl<O: Out> Writer<'_, O> {
     }
 
     fn message(&mut self, message: &DynamicMessage) -> Result<(), Wrong> {
+        self.depth += 1;
+        self.known_or_fields(message)?;
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn known_or_fields(&mut self, message: &DynamicMessage) -> Result<(), Wrong> {
         match Known::of(message) {
             None => {
                 self.out.put(b"{");
@@ -116,10 +125,10 @@ impl<O: Out> Writer<'_, O> {
         self.name(true, "@type");
         self.string(url);
         let name = url.rsplit('/').next().unwrap_or_default();
-        let is_deep = self.any_depth >= ANY_DEPTH_MAX;
+        let is_deep = self.depth > ANY_DEPTH_MAX;
         let known = any.descriptor().parent_pool().get_message_by_name(name).filter(|_| !is_deep);
         let inner = known.and_then(|descriptor| DynamicMessage::decode(descriptor, bytes).ok());
-        self.any_depth += 1;
+        self.depth += 1;
         match inner {
             Some(message) if Known::of(&message).is_some() => {
                 self.name(false, "value");
@@ -131,7 +140,7 @@ impl<O: Out> Writer<'_, O> {
                 self.quoted(|out| write_base64(bytes, out));
             }
         }
-        self.any_depth -= 1;
+        self.depth -= 1;
         self.out.put(b"}");
         Ok(())
     }

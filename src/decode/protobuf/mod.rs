@@ -17,7 +17,8 @@
 //! not have; a field that the schema cannot tell from its default is that default.
 //!
 //! JSON is the canonical one of proto3, with what SQL finds easier: names are those of the `.proto` file, 64-bit integers
-//! are numbers, and an Any of a message that is not part of the schema keeps its bytes, as base64.
+//! are numbers, and an Any keeps its bytes, as base64, where its message is not part of the schema or is damaged, or
+//! where it lies deeper than twenty messages.
 //!
 //! | value | bare text | in JSON |
 //! |---|---|---|
