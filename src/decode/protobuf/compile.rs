@@ -14,7 +14,7 @@ use crate::schema::{Reference, Schema, SchemaKind};
 const MAIN: &str = "schema.main";
 
 /// Brackets inside brackets: people write a handful, and the compiler's stack has an end.
-const BRACKETS_MAX: usize = 100;
+pub(super) const BRACKETS_MAX: usize = 100;
 
 /// Characters of what the compiler says that are shown.
 const WORDS_MAX: usize = 300;

@@ -8,6 +8,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, SerializeOptions};
 
 use super::super::tests::decoded;
 use super::super::{ColumnKind, Content, Decoder, Format, Part, Settings, decoder};
+use super::compile::BRACKETS_MAX;
 use super::*;
 use crate::record::Record;
 use crate::schema::{Reference, SchemaKind};
@@ -434,6 +435,14 @@ fn schemas_that_cannot_be_used_are_told() {
     let deep = |open: &str, close: &str| format!("option x = {}{};", open.repeat(100_000), close.repeat(100_000));
     for text in [deep("{a:", "}"), deep("[", "]"), "message M {".repeat(100_000), "{<".repeat(60)] {
         assert_eq!(said(&schema(&text)), "brackets in it are nested deeper than 100");
+    }
+    // as deep as it may be: whatever is said of it, the stack is enough
+    for (open, close) in [("{a:", "}"), ("{a{", "}}"), ("[", "]"), ("{a<", ">}")] {
+        let times = BRACKETS_MAX / open.matches(['{', '[', '<']).count();
+        let value = format!("{}{}", open.repeat(times), close.repeat(times));
+        let text = format!("syntax = \"proto3\"; option (x) = {value}; message M {{}}");
+        let said = said(&schema(&text));
+        assert!(!said.contains("deeper"), "{said}");
     }
     // a chain of imports the wrong way round is no chain
     let mut chain = schema("import \"0\";");
