@@ -17,16 +17,19 @@ fn formats(c: &mut Criterion) {
     let csv = || Format::Csv(CsvOptions::default());
     let lines = [JSON; 10].join("\n");
     let hundred_kilobytes = "x".repeat(100_000);
+    let texts = || (0..6).map(|n| Column::text(format!("c{n}"))).collect::<Vec<_>>();
+    let document = || vec![Column::document("c0")];
+    let names = ["id", "at", "customer", "amount", "note", "tag"];
     for (name, format, columns, payload) in [
-        ("csv", csv(), 6, CSV),
-        ("csv_quoted", csv(), 6, QUOTED),
-        ("delimited", Format::Delimited(DelimitedOptions::of_byte(b',')), 6, CSV),
-        ("json", Format::Json, 1, JSON),
-        ("json_100_kb", Format::Json, 1, &hundred_kilobytes),
-        ("jsonl_10_rows", Format::Jsonl { newline: "\n".to_owned() }, 1, &lines),
-        ("binary", Format::Binary, 1, JSON),
+        ("csv", csv(), texts(), CSV),
+        ("csv_quoted", csv(), texts(), QUOTED),
+        ("delimited", Format::Delimited(DelimitedOptions::of_byte(b',')), texts(), CSV),
+        ("json", Format::Json, document(), JSON),
+        ("json_6_fields", Format::Json, names.map(Column::text).to_vec(), JSON),
+        ("json_100_kb", Format::Json, document(), &hundred_kilobytes),
+        ("jsonl_10_rows", Format::Jsonl { newline: "\n".to_owned() }, document(), &lines),
+        ("binary", Format::Binary, document(), JSON),
     ] {
-        let columns = (0..columns).map(|n| Column::text(format!("c{n}"))).collect();
         bench(c, name, &Settings::of_value(format, columns), payload.as_bytes());
     }
 }

@@ -161,7 +161,10 @@ mod tests {
 
     fn settings() -> Settings {
         Settings {
-            value: Some(Content { format: Format::Jsonl { newline: "\n".to_owned() }, columns: columns_of("j") }),
+            value: Some(Content {
+                format: Format::Jsonl { newline: "\n".to_owned() },
+                columns: vec![Column::document("j")],
+            }),
             key: Some(Content { format: Format::Csv(CsvOptions::default()), columns: columns_of("- a b") }),
             meta: vec![
                 Meta { field: MetaField::Partition, is_number: true },
@@ -198,7 +201,8 @@ mod tests {
         assert_eq!(shown(&settings(), &record), r#"csv key  missing data for column "b""#);
         let record = Record { key: Some(b"x,1,2"), ..Record::new(3, 7, Some(b"{}\n\xff")) };
         assert_eq!(shown(&settings(), &record), r#"jsonl  column "j": invalid UTF-8 at byte 1"#);
-        let lines = Content { format: Format::Jsonl { newline: "\n".to_owned() }, columns: columns_of("k") };
+        let lines =
+            Content { format: Format::Jsonl { newline: "\n".to_owned() }, columns: vec![Column::document("k")] };
         let by_lines = Settings { key: Some(lines), ..settings() };
         let record = Record { key: Some(b"1\n2"), ..Record::new(3, 7, Some(b"{}")) };
         assert_eq!(shown(&by_lines, &record), "jsonl key  it makes 2 rows; a key makes one");

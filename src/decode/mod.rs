@@ -55,8 +55,8 @@ pub struct Column {
     pub name: String,
     /// It is read past and never sent.
     pub is_ignored: bool,
-    /// Where formats with named fields find it, from the outside in: `["customer", "id"]`; never empty there. An element
-    /// of digits also counts the elements of an array, from 0.
+    /// Where formats with named fields find it, from the outside in: `["customer", "id"]`. An element of digits also
+    /// counts the elements of an array, from 0. Empty: the column is the whole message, and the only one.
     pub path: Vec<String>,
     /// What a format that has types of its own writes for it.
     pub kind: ColumnKind,
@@ -67,6 +67,11 @@ impl Column {
     pub fn text(name: impl Into<String>) -> Self {
         let name = name.into();
         Self { path: vec![name.clone()], name, is_ignored: false, kind: ColumnKind::Scalar }
+    }
+
+    /// The whole message, a JSON document.
+    pub fn document(name: impl Into<String>) -> Self {
+        Self { name: name.into(), is_ignored: false, path: Vec::new(), kind: ColumnKind::Json }
     }
 }
 
@@ -200,8 +205,8 @@ fn parser(content: &Content) -> Box<dyn Parse> {
     match &content.format {
         Format::Csv(options) => Box::new(csv::Csv::new(options, columns)),
         Format::Delimited(options) => Box::new(delimited::Delimited::new(options, columns)),
-        Format::Json => Box::new(json::Json::new(&columns)),
-        Format::Jsonl { newline } => Box::new(json::Jsonl::new(newline, &columns)),
+        Format::Json => Box::new(json::Json::new(&content.columns)),
+        Format::Jsonl { newline } => Box::new(json::Jsonl::new(newline, &content.columns)),
         Format::Binary => Box::new(binary::Binary),
     }
 }
