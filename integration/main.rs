@@ -19,6 +19,7 @@ mod greenplum_place;
 mod greenplum_target;
 mod harness;
 mod history;
+mod json_differential;
 
 mod case;
 mod cases;
@@ -28,6 +29,7 @@ mod crash_wire;
 mod database_crash;
 mod flow;
 mod hard_rows;
+mod json_fields;
 mod kafka_consumer;
 mod memory;
 mod old_kafka;

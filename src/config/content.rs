@@ -69,7 +69,11 @@ pub(super) fn content(fields: &mut Fields<'_>, columns_are: ColumnsAre, names: &
         fields.miss("COLUMNS");
     }
     if let Some((field, columns)) = &columns {
-        complain_of_columns(fields, *field, columns, named);
+        let name = FORMATS.iter().find(|(_, format)| *format == named).map_or("", |(name, _)| name);
+        complain_of_columns(fields, *field, columns, name, if named == Named::Binary { &["bytea"] } else { &[] });
+        if !is_json && named != Named::Protobuf {
+            complain_of_paths(fields, *field, name);
+        }
     }
     let format = format(fields, named, options)?;
     Some(Value { format, columns: columns.map(|(_, columns)| columns) })
@@ -83,12 +87,37 @@ fn columns<'a>(fields: &mut Fields<'a>, names: &mut Names) -> Option<(Field<'a>,
     for mut block in blocks {
         let name = block.require("NAME", |node| column_name(node, names));
         let sql_type = block.require("TYPE", trimmed);
+        let path = block.read("PATH", path);
         block.finish();
         if let (Some(name), Some(sql_type)) = (name, sql_type) {
-            columns.push(SourceColumn { name, sql_type });
+            columns.push(SourceColumn { name, sql_type, path });
         }
     }
     (columns.len() == nodes.len()).then_some((field, columns))
+}
+
+/// `a.b.0`, or a list of the names, which may hold dots then.
+fn path(node: &Node) -> Result<Vec<String>, Wrong> {
+    let wrong = || must_be("a path like `customer.items.0.id`, or a list of its names", node);
+    let names: Vec<String> = match &node.content {
+        Content::List(names) => names.iter().map(text).collect::<Result<_, _>>().map_err(|_| wrong())?,
+        _ => text(node).map_err(|_| wrong())?.split('.').map(str::to_owned).collect(),
+    };
+    let is_blank = names.is_empty() || names.iter().any(String::is_empty);
+    if is_blank { Err(wrong()) } else { Ok(names) }
+}
+
+/// A column of csv, say, is known by its place alone.
+fn complain_of_paths(fields: &Fields<'_>, field: Field<'_>, format: &str) {
+    let Content::List(nodes) = &field.node.content else { return };
+    for node in nodes {
+        let Content::Map(entries) = &node.content else { continue };
+        for (key, _) in entries.iter().filter(|(key, _)| key.name == "PATH") {
+            let text = format!("PATH finds fields by name, and those of FORMAT {format} have none");
+            let hint = Some("it is for json, jsonl, avro and protobuf".to_owned());
+            fields.complaints.mistake(&key.span, text, hint);
+        }
+    }
 }
 
 fn column_name(node: &Node, names: &mut Names) -> Result<Option<Ident>, Wrong> {
@@ -103,20 +132,15 @@ fn column_name(node: &Node, names: &mut Names) -> Result<Option<Ident>, Wrong> {
     Ok(Some(name))
 }
 
-/// json, jsonl and binary are one value, so they are one column; of all others there is at least one.
-fn complain_of_columns(fields: &Fields<'_>, field: Field<'_>, columns: &[SourceColumn], named: Named) {
-    let (types, article): (&[&str], _) = match named {
-        Named::Json | Named::Jsonl => (&JSON_TYPES, "type json or jsonb"),
-        Named::Binary => (&["bytea"], "type bytea"),
-        _ => (&[], ""),
-    };
+/// A message that is one value is one column of a type for it; of all others there is at least one.
+fn complain_of_columns(fields: &Fields<'_>, field: Field<'_>, columns: &[SourceColumn], format: &str, one: &[&str]) {
+    let article = if one.contains(&"json") { "type json or jsonb" } else { "type bytea" };
     let Content::List(nodes) = &field.node.content else { return };
-    let format = FORMATS.iter().find(|(_, format)| *format == named).map_or("", |(name, _)| name);
     let text = match columns {
-        [column] if !types.is_empty() && !types.contains(&column.sql_type.to_lowercase().as_str()) => {
+        [column] if !one.is_empty() && !one.contains(&column.sql_type.to_lowercase().as_str()) => {
             format!("the column of FORMAT {format} has {article}, not `{}`", column.sql_type)
         }
-        [_, _, ..] if !types.is_empty() => {
+        [_, _, ..] if !one.is_empty() => {
             format!("FORMAT {format} makes one column, of {article}, not {}", columns.len())
         }
         _ if columns.iter().all(|column| column.name.is_none()) => "all COLUMNS are ignored".to_owned(),
@@ -320,7 +344,10 @@ impl Default for Csv {
 pub(super) fn meta(mut block: Fields<'_>, names: &mut Names) {
     block.require("FORMAT", |node| word(node, &[("json", Named::Json)]));
     match columns(&mut block, names) {
-        Some((field, columns)) => complain_of_columns(&block, field, &columns, Named::Json),
+        Some((field, columns)) => {
+            complain_of_columns(&block, field, &columns, "json", &JSON_TYPES);
+            complain_of_paths(&block, field, "json in META");
+        }
         None => block.miss("COLUMNS"),
     }
     block.finish();

@@ -137,6 +137,8 @@ pub struct SourceColumn {
     pub name: Option<Ident>,
     /// As written: `numeric(9,2)`.
     pub sql_type: String,
+    /// Where a format with named fields finds it, from the outside in; `None`: under its name.
+    pub path: Option<Vec<String>>,
 }
 
 /// How a value becomes columns.
@@ -146,9 +148,9 @@ pub enum Format {
     Csv(Csv),
     /// Rows and fields parted by bytes of one's own.
     Delimited(Delimited),
-    /// A message is one document in one column.
+    /// A message is one document: in one column, or taken apart.
     Json,
-    /// A message is documents, each ended by `newline`, each a row of one column.
+    /// A message is documents, each ended by `newline`, each a row.
     Jsonl { newline: String },
     /// A message is the bytes of one column.
     Binary,

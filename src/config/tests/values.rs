@@ -30,17 +30,23 @@ fn ports() {
 
 #[test]
 fn columns_of_formats() {
-    let two = "        - NAME: other\n          TYPE: json\n      FORMAT: json";
+    let two = |format| format!("        - NAME: other\n          TYPE: bytea\n      FORMAT: {format}");
     check(
-        &[("      FORMAT: csv", two)],
+        &[("      FORMAT: csv", &two("json"))],
         expect![[r#"
-        orders.yaml:12:7: FORMAT json makes one column, of type json or jsonb, not 2
+        fine
+    "#]],
+    );
+    check(
+        &[("      FORMAT: csv", &two("binary"))],
+        expect![[r#"
+        orders.yaml:12:7: FORMAT binary makes one column, of type bytea, not 2
     "#]],
     );
     check(
         &[("csv", "json")],
         expect![[r#"
-        orders.yaml:13:11: the column of FORMAT json has type json or jsonb, not `int`
+        fine
     "#]],
     );
     check(
@@ -73,6 +79,37 @@ fn columns_of_formats() {
         orders.yaml:15:15: `FORMAT` must be avro, binary, csv, custom, delimited, json, jsonl or protobuf, not `jsn` (did you mean `json`?)
     "#]],
     );
+}
+
+#[test]
+fn paths_of_columns() {
+    let path = |path: &str, format: &str| {
+        let path = format!("TYPE: int\n          PATH: {path}");
+        complaints(&file(&[("TYPE: int", &path), ("FORMAT: csv", &format!("FORMAT: {format}"))]))
+    };
+    for (written, expected) in [
+        ("a.b.0.c", &["a", "b", "0", "c"][..]),
+        ("id", &["id"]),
+        ("0.5", &["0", "5"]),
+        ("[a, \"b.c\", 0, true]", &["a", "b.c", "0", "true"]),
+        ("' a . b '", &[" a ", " b "]),
+    ] {
+        let text =
+            file(&[("TYPE: int", &format!("TYPE: int\n          PATH: {written}")), ("FORMAT: csv", "FORMAT: jsonl")]);
+        let columns = parsed(&text).unwrap().value.columns.unwrap();
+        assert_eq!(columns[0].path.as_deref().unwrap(), expected, "{written}");
+    }
+    for written in ["a..b", "'.'", "[]", "[a, '']", "{a: b}", "[[a]]"] {
+        let said = path(written, "json");
+        assert!(said.contains("`PATH` must be a path like `customer.items.0.id`, or a list of its names"), "{said}");
+    }
+    expect![[r#"
+        orders.yaml:15:11: PATH finds fields by name, and those of FORMAT csv have none (it is for json, jsonl, avro and protobuf)
+    "#]].assert_eq(&path("a.b", "csv"));
+    expect![[r#"
+        orders.yaml:13:11: the column of FORMAT binary has type bytea, not `int`
+        orders.yaml:15:11: PATH finds fields by name, and those of FORMAT binary have none (it is for json, jsonl, avro and protobuf)
+    "#]].assert_eq(&path("id", "binary"));
 }
 
 /// A file with the options of a format.
