@@ -19,7 +19,7 @@ const COLUMNS: [(&str, ColumnKind, &str); 6] = [
     ("b", ColumnKind::Scalar, "j ->> 'b'"),
     ("a b", ColumnKind::Scalar, "j -> 'a' ->> 'b'"),
     // a null of JSON is NULL in ours
-    ("b", ColumnKind::Json, "CASE WHEN j ->> 'b' IS NOT NULL THEN (j -> 'b')::text END"),
+    ("b", ColumnKind::Json, "CASE WHEN (j ->> 'b') IS NOT NULL THEN (j -> 'b')::text END"),
     (
         "b 0",
         ColumnKind::Scalar,
@@ -45,7 +45,8 @@ on_each_database! {
             let (good, bad) = rows.get();
             rows.set(if ours.is_ok() { (good + 1, bad) } else { (good, bad + 1) });
             // the server reads strings that nobody asked for too
-            let is_beside = ours.is_ok() && theirs.is_err() && (document.contains("\\u0000") || document.contains("\\ud8"));
+            let has_odd = document.contains("\\u0000") || document.to_ascii_lowercase().contains("\\ud");
+            let is_beside = ours.is_ok() && theirs.is_err() && has_odd;
             if is_beside {
                 prop_assert!(client.borrow_mut().query(&parse, &[&document]).is_ok(), "{}", document);
             } else {

@@ -66,8 +66,8 @@ on_each_database! {
         ]);
         for (offset, words) in [
             (2, "invalid JSON at byte 9: expected `,` or `}`, found its end"),
-            (3, r#"column "customer": \u0000 at byte 33, which text cannot hold"#),
-            (4, r#"column "customer": \ud800 at byte 32, half of a character"#),
+            (3, r#"column "customer": \u0000 at byte 34, which text cannot hold"#),
+            (4, r#"column "customer": \ud800 at byte 33, half of a character"#),
             (5, "invalid JSON at byte 1: expected an object, found `[`"),
         ] {
             let name = format!("rejected {}[0]@{offset} ", case.topic.name);
