@@ -92,15 +92,16 @@ fn is_whole(column: &Column) -> bool {
 }
 
 fn fields(document: &[u8], plan: &Plan, walk: &mut Walk, rows: &mut Rows) -> Result<(), Problem> {
-    if let Err(error) = simdutf8::compat::from_utf8(document) {
-        return Err(Problem::new(format!("invalid UTF-8 at byte {}", error.valid_up_to() + 1)));
+    if simdutf8::basic::from_utf8(document).is_err() {
+        let valid = simdutf8::compat::from_utf8(document).map_or_else(|error| error.valid_up_to(), str::len);
+        return Err(Problem::new(format!("invalid UTF-8 at byte {}", valid + 1)));
     }
     let found = walk.document(document, plan)?;
     for (at, (field, value)) in plan.fields().iter().zip(found).enumerate() {
         match value {
             Some(value) => {
                 let written = write::value(document, *value, field.kind, rows);
-                written.map_err(|problem| Problem { field: Some(at), ..problem })?;
+                written.map_err(|problem| problem.of(Some(at)))?;
                 rows.end_field();
             }
             None => rows.null(),
@@ -110,13 +111,11 @@ fn fields(document: &[u8], plan: &Plan, walk: &mut Walk, rows: &mut Rows) -> Res
 }
 
 fn cause(problem: Problem, plan: &Plan) -> Cause {
-    let text = problem.text;
-    Cause::Payload {
-        text: match problem.field {
-            Some(field) => format!("column \"{}\": {text}", plan.fields()[field].name),
-            None => text,
-        },
-    }
+    let text = match problem.parts() {
+        (text, Some(field)) => format!("column \"{}\": {text}", plan.fields()[field].name),
+        (text, None) => text,
+    };
+    Cause::Payload { text }
 }
 
 /// Refuses a document that the database's parser could not go down into.

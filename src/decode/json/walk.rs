@@ -190,6 +190,6 @@ impl Walk {
     fn naming(&self, problem: Problem, node: Option<usize>, plan: &Plan) -> Problem {
         let nodes = node.into_iter().chain(self.open.iter().rev().filter_map(|open| open.node));
         let field = nodes.flat_map(|node| plan.at(node)).next().copied();
-        Problem { field, ..problem }
+        problem.of(field)
     }
 }
