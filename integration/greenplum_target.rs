@@ -1,6 +1,6 @@
 //! What a wrong world looks like from the database's side: each one clear line with what to do.
 
-use gpkafka::greenplum::{Chain, Connection, Error, ExternalTable, Insert, Mapping, Settings, Target};
+use gpkafka::greenplum::{Chain, Connection, Error, ExternalTable, Mapping, Settings, Target, Writes};
 use gpkafka::table::{Column, Ident};
 
 use crate::greenplum_place::{Place, Script, batch, commit, loader};
@@ -58,8 +58,8 @@ on_each_database! {
         db.execute(&format!("CREATE TABLE {schema}.orders (a int); CREATE TABLE {schema}.\"Customers\" (a int)"));
         let look = |schema: &str, table: &str| {
             let mut settings = place.settings.clone();
-            settings.target.schema = Ident::exact(schema);
-            settings.target.table = Ident::exact(table);
+            settings.outputs[0].target.schema = Ident::exact(schema);
+            settings.outputs[0].target.table = Ident::exact(table);
             told(Target::describe(&mut place.connect(), &settings))
         };
         let dbname = &db.dbname;
@@ -75,9 +75,9 @@ on_each_database! {
         let schema = &place.schema;
         db.execute(&format!("CREATE VIEW {schema}.v AS SELECT count(*) FROM {schema}.t"));
         db.execute(&format!("CREATE SEQUENCE {schema}.s"));
-        for (name, told_of) in [("v", "is a view that rows cannot be inserted into; name its table"), ("s", "is not a table")] {
+        for (name, told_of) in [("v", "is a view that rows cannot be written into; name its table"), ("s", "is not a table")] {
             let mut settings = place.settings.clone();
-            settings.target.table = Ident::exact(name);
+            settings.outputs[0].target.table = Ident::exact(name);
             assert_eq!(told(Target::describe(&mut place.connect(), &settings)), format!("\"{schema}\".\"{name}\" {told_of}"));
         }
     }
@@ -110,13 +110,13 @@ on_each_database! {
             let columns = [("cust_id", "int"), ("expenses", "numeric(9,2)")];
             settings.columns = Some(columns.map(|(name, sql_type)| Column { name: Ident::exact(name), sql_type: sql_type.to_owned() }).to_vec());
             let mapping = [("customer_id", "cust_id"), ("tax_due", expression)];
-            settings.mapping = mapping.map(|(column, expression)| Mapping { column: Ident::exact(column), expression: expression.to_owned() }).to_vec();
-            settings.filter = filter.map(str::to_owned);
+            settings.outputs[0].mapping = mapping.map(|(column, expression)| Mapping { column: Ident::exact(column), expression: expression.to_owned() }).to_vec();
+            settings.outputs[0].filter = filter.map(str::to_owned);
             settings.segment_program = Some(script.path());
             let mut connection = place.connect();
-            let insert = Insert::new(&Target::describe(&mut connection, &settings)?, &settings)?;
-            let external = ExternalTable::ensure(&mut connection, &place.definition(&insert, 9000))?;
-            insert.explain(&mut connection, &external.name)
+            let writes = Writes::new(&Target::describe(&mut connection, &settings)?, &settings)?;
+            let external = ExternalTable::ensure(&mut connection, &place.definition(&writes, 9000))?;
+            writes.explain(&mut connection, &external.name)
         };
         explain("expenses * .0725", Some("cust_id > 3;")).unwrap();
         let near = told(explain("expences * .0725", None));

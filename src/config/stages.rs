@@ -17,12 +17,12 @@ impl Job {
             let sent = columns.iter().filter_map(|column| Some((column.name.clone()?, column.sql_type.clone())));
             sent.map(|(name, sql_type)| Column { name, sql_type }).collect()
         });
-        settings.mapping = self
+        settings.outputs[0].mapping = self
             .mapping
             .iter()
             .map(|map| greenplum::Mapping { column: map.column.clone(), expression: map.expression.clone() })
             .collect();
-        settings.filter.clone_from(&self.filter);
+        settings.input_filter.clone_from(&self.filter);
         settings
     }
 

@@ -9,11 +9,11 @@
 //! |---|---|
 //! | open a session | [`Connection::open`] |
 //! | learn what the target is, and that the role may load it | [`Target::describe`] |
-//! | build and try the `INSERT` | [`Insert::new`], [`Insert::explain`] |
+//! | build and try a batch's statements | [`Writes::new`], [`Writes::explain`] |
 //! | make or reuse the external table | [`ExternalTable::ensure`] |
 //! | hold partitions against other loaders | [`Holder::claim`], [`Holder::beat`] |
 //! | read and move the committed positions | [`Ledger`], [`Chain`]; prune them: [`Ledger::prune`] |
-//! | run a batch | [`Load::begin`], [`Load::insert`], [`Load::commit`] |
+//! | run a batch | [`Load::begin`], [`Load::write`], [`Load::commit`] |
 
 mod chain;
 mod connection;
@@ -28,14 +28,22 @@ mod insert;
 mod knock;
 mod ledger;
 mod load;
+mod mapping;
+mod merge;
 mod partitions;
 mod reach;
 mod rejects;
+mod scratch;
 mod settings;
 mod sql;
+mod statement;
+mod step;
 mod target;
 mod tryout;
 mod upkeep;
+mod watch;
+mod words;
+mod writes;
 
 pub use chain::{Chain, Commit, Entry, Kind, Move};
 pub use connection::{Canceller, Connection};
@@ -44,10 +52,11 @@ pub use external::{Definition, ExternalTable};
 pub use failure::Error;
 pub use holder::{Claim, Held, Holder};
 pub use identity::{Instance, JobId, Loader};
-pub use insert::Insert;
 pub use ledger::{HistoryRow, Ledger};
-pub use load::{Inserted, Load};
+pub use load::Load;
 pub use partitions::Partitions;
 pub use rejects::{SegmentReject, SegmentRejects};
-pub use settings::{Mapping, Settings};
+pub use settings::{Mapping, Match, Mode, Output, Settings};
+pub use step::{Written, WrittenTo};
 pub use target::{Target, TargetColumn};
+pub use writes::Writes;

@@ -13,8 +13,8 @@ use super::run::{Memory, QUEUE_SHARE, Run};
 use super::{announce, resolve};
 use crate::decode;
 use crate::greenplum::{
-    self, Chain, Claim, Commit, Connection, Entry, ExternalTable, Holder, Insert, Ledger, Load, Loader, Settings,
-    Target,
+    self, Chain, Claim, Commit, Connection, Entry, ExternalTable, Holder, Ledger, Load, Loader, Settings, Target,
+    Writes,
 };
 use crate::kafka::{self, Consumer, Watermarks};
 
@@ -42,19 +42,19 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let settings = settings(run);
     let name = run.id.application_name(&run.instance);
     let mut connection = Connection::open(&settings, &name)?;
-    let target = Target::describe(&mut connection, &settings)?;
-    let insert = Insert::new(&target, &settings)?;
-    let columns = resolve::decode_columns(run.job, &insert)?;
+    let targets = Target::describe(&mut connection, &settings)?;
+    let writes = Writes::new(&targets, &settings)?;
+    let columns = resolve::decode_columns(run.job, &writes)?;
     let (consumer, topic) = topic(run, memory)?;
     let partitions = resolve::wanted(run.job, &topic.partitions)?;
     announce::missing_partitions(run, memory, &topic.partitions);
     let holder = claim(run, memory, &settings, &partitions)?;
     memory.session = Some(connection.pid());
-    let external = external(run, memory, &mut connection, &insert, &settings)?;
+    let external = external(run, memory, &mut connection, &writes, &settings)?;
     announce::start(run, memory);
     announce::error_limit(run, memory, &connection);
     if !run.options.skip_explain && !memory.has_run {
-        insert.explain(&mut connection, &external.name)?;
+        writes.explain(&mut connection, &external.name)?;
     }
     let ledger = Ledger::ensure(&mut connection, settings.metadata_schema())?;
     let mut chain = ledger.read(&mut connection, &run.id)?;
@@ -96,7 +96,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     remember_ends(run, memory, &marks);
     let path = external.path.clone();
     let segments = connection.segments() as usize;
-    let load = Load::new(connection, run.id.clone(), loader(run), insert, external, ledger);
+    let load = Load::new(connection, run.id.clone(), loader(run), writes, external, ledger);
     Ok(Prepared { consumer, holder, load, chain, path, columns, topic_id, positions, segments })
 }
 
@@ -156,10 +156,10 @@ fn external(
     run: &Run<'_>,
     memory: &Memory,
     connection: &mut Connection,
-    insert: &Insert,
+    writes: &Writes,
     settings: &Settings,
 ) -> Result<ExternalTable, Error> {
-    let mut definition = resolve::definition(run.job, settings, insert.source(), &run.host, run.server.port());
+    let mut definition = resolve::definition(run.job, settings, &writes.columns(), &run.host, run.server.port());
     definition.may_reuse = run.options.reuse_tables || memory.has_run;
     let external = ExternalTable::ensure(connection, &definition)?;
     if external.is_reused {

@@ -4,7 +4,7 @@ use super::failure::Error;
 use super::run::identity;
 use crate::config::{Format, Job};
 use crate::decode;
-use crate::greenplum::{Definition, Insert, Partitions, Settings};
+use crate::greenplum::{Definition, Partitions, Settings, Writes};
 use crate::table::Column;
 
 /// A range in a file may name millions of partitions that no topic has.
@@ -37,10 +37,10 @@ pub fn definition(job: &Job, settings: &Settings, columns: &[Column], host: &str
 ///
 /// # Errors
 /// The format fills one column, and the target, whose columns they are, has more.
-pub fn decode_columns(job: &Job, insert: &Insert) -> Result<Vec<decode::Column>, Error> {
+pub fn decode_columns(job: &Job, writes: &Writes) -> Result<Vec<decode::Column>, Error> {
     let takes_one = matches!(job.value.format, Format::Json | Format::Jsonl { .. } | Format::Binary);
-    if takes_one && insert.source().len() != 1 {
-        return Err(Error::OneColumn { target: job.target.to_string(), count: insert.source().len() });
+    if takes_one && writes.source().len() != 1 {
+        return Err(Error::OneColumn { target: job.target.to_string(), count: writes.source().len() });
     }
     Ok(match &job.value.columns {
         Some(columns) => columns
@@ -50,6 +50,6 @@ pub fn decode_columns(job: &Job, insert: &Insert) -> Result<Vec<decode::Column>,
                 ..decode::Column::text(column.name.as_ref().map_or("", |name| name.as_str()))
             })
             .collect(),
-        None => insert.source().iter().map(|column| decode::Column::text(column.name.as_str())).collect(),
+        None => writes.source().iter().map(|column| decode::Column::text(column.name.as_str())).collect(),
     })
 }

@@ -100,14 +100,14 @@ impl Warehouse {
         let scan = Scan { path: self.path.clone(), xid: Some(xid), file_prefix: self.topic.clone() };
         let session = self.server.open(scan);
         hand_over(&self.replies, &self.stop, batch, &session);
-        let inserted = self.load.insert();
+        let written = self.load.write();
         session.finish();
-        let inserted = inserted?;
-        let rejects = match inserted.rejected {
+        let written = written?;
+        let rejects = match written.rejected {
             0 => SegmentRejects { named: Vec::new(), counts: BTreeMap::new() },
             _ => self.load.rejects(super::batch::REJECTS_NAMED_MAX)?,
         };
-        Ok(Reply::Inserted { batch, inserted: inserted.rows, rejected: inserted.rejected, rejects })
+        Ok(Reply::Inserted { batch, inserted: written.read, rejected: written.rejected, rejects })
     }
 
     fn commit(&mut self, batch: u64, has_rows: bool, commit: &Commit) -> Result<Reply, Error> {
