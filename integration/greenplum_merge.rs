@@ -1,10 +1,10 @@
 //! UPDATE and MERGE against real servers, case by case: which row of a key wins, and what becomes of the others.
 
-use gpkafka::greenplum::{Error, Mapping, Match, Mode, Settings, WrittenTo};
+use gpkafka::greenplum::{Error, JobId, Mapping, Match, Mode, Settings, WrittenTo};
 use gpkafka::table::{Column, Ident};
 
 use crate::greenplum_place::{Feed, Place};
-use crate::harness::{Database, on_each_database, unique};
+use crate::harness::{Database, SOON, on_each_database, unique, wait_until};
 
 fn idents(names: &[&str]) -> Vec<Ident> {
     names.iter().map(|name| Ident::exact(*name)).collect()
@@ -194,6 +194,24 @@ on_each_database! {
         assert_eq!(feed.rows(), ["1|one|1.0|0", "2|two|2.0|0", "9|last|6.0|7"]);
     }
 
+    fn two_loads_that_merge_one_new_key_insert_it_once(db) {
+        let wanted = Match { match_columns: idents(&["id"]), ..Match::default() };
+        let mut one = feed(db, Mode::Merge(wanted.clone()));
+        let settings = one.place.settings.clone();
+        // another topic into the same table
+        let job = JobId::new(&unique("another"), &db.dbname, settings.target());
+        let mut other = Feed::new(Place { db, schema: one.place.schema.clone(), settings, job });
+        one.write(&lines(&["u|5|one|5"])).unwrap();
+        std::thread::scope(|scope| {
+            let later = scope.spawn(|| other.batch(&lines(&["u|5|other|5", "u|6|other|6"])));
+            let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+            wait_until(SOON, "the other to wait", || db.number(waiting) > 0);
+            one.commit().unwrap();
+            assert_eq!(counts(&later.join().unwrap().outputs), (1, 0, 0, 0));
+        });
+        assert_eq!(one.rows(), ["1|one|1.0|0", "2|two|2.0|0", "5|one|5.0|7", "6|other|6.0|7"]);
+    }
+
     fn keys_are_compared_as_the_target_has_them(db) {
         let wanted = Match { match_columns: idents(&["qty"]), update_columns: idents(&["note"]), ..Match::default() };
         let mut feed = feed(db, Mode::Merge(wanted));
@@ -261,7 +279,8 @@ on_each_database! {
         assert!(ambiguous.contains("the database refuses UPDATE_CONDITION (qty > 3): "), "{ambiguous}");
         assert!(ambiguous.contains("write into_table.\"qty\" for the target's or ext.\"qty\" for the batch's"), "{ambiguous}");
         let wrong = told(delete("opp = 'D'"), None);
-        assert!(wrong.contains("the database refuses DELETE_CONDITION (opp = 'D'): column \"opp\" does not exist"), "{wrong}");
+        assert!(wrong.contains("the database refuses DELETE_CONDITION (opp = 'D'): column \"opp\" does not exist; "), "{wrong}");
+        assert!(wrong.contains("did you mean the source column \"op\"?") || wrong.contains("hint: "), "{wrong}");
         let wrong = told(delete("into_table.nope"), None);
         assert!(wrong.contains("the database refuses DELETE_CONDITION (into_table.nope): "), "{wrong}");
         let wrong = told(by_id(), Some(("qty", "no_such(qty)")));

@@ -68,6 +68,17 @@ on_each_database! {
         assert_eq!((written.read, newest(&feed).len()), (1, 2));
     }
 
+    fn a_lost_session_gets_its_tables_anew(db) {
+        let mut feed = Feed::new(place(db));
+        feed.batch(&[line("1|a", 0)]);
+        let pid = feed.load().connection().pid();
+        db.value(&format!("SELECT pg_terminate_backend({pid})"));
+        assert!(feed.load().begin().unwrap_err().is_passing());
+        feed.reconnect();
+        assert_eq!(feed.batch(&[line("2|b", 1)]).read, 1);
+        assert_eq!(newest(&feed), ["1|A", "2|B"]);
+    }
+
     fn a_change_of_any_target_is_seen(db) {
         let mut feed = Feed::new(place(db));
         feed.batch(&[line("1|a", 0)]);

@@ -138,8 +138,28 @@ impl<'d> Feed<'d> {
         Self { place, server, load, chain: Chain::default(), batches: 0 }
     }
 
+    /// Goes on with a session of its own, as after a lost one.
+    pub fn reconnect(&mut self) {
+        self.load = self.place.load(&loader(), self.server.port());
+        self.chain = self.place.ledger().read(&mut self.place.connect(), &self.place.job).unwrap();
+    }
+
     /// Loads rows as the external table has them; what fails is rolled back.
     pub fn try_batch(&mut self, rows: &[String]) -> Result<Written, Error> {
+        let written = self.write(rows)?;
+        self.commit()?;
+        Ok(written)
+    }
+
+    pub fn commit(&mut self) -> Result<(), Error> {
+        let commit = batch(self.batches, &[(0, self.batches, self.batches + 1)]);
+        self.load.commit(&mut self.chain, &commit)?;
+        self.batches += 1;
+        Ok(())
+    }
+
+    /// All of a batch but its commit.
+    pub fn write(&mut self, rows: &[String]) -> Result<Written, Error> {
         let session = begin(&self.server, &mut self.load);
         let rows: Vec<_> = rows.iter().map(String::as_str).collect();
         if !rows.is_empty() {
@@ -148,15 +168,10 @@ impl<'d> Feed<'d> {
         session.seal();
         let written = self.load.write();
         session.finish();
-        match written {
-            Err(error) => self.load.roll_back().and(Err(error)),
-            Ok(written) => {
-                let commit = batch(self.batches, &[(0, self.batches, self.batches + 1)]);
-                self.load.commit(&mut self.chain, &commit)?;
-                self.batches += 1;
-                Ok(written)
-            }
+        if written.is_err() {
+            self.load.roll_back()?;
         }
+        written
     }
 
     pub fn batch(&mut self, rows: &[String]) -> Written {

@@ -4,7 +4,7 @@ use gpkafka::greenplum::{Chain, Connection, Error, ExternalTable, Mapping, Setti
 use gpkafka::table::{Column, Ident};
 
 use crate::greenplum_place::{Place, Script, batch, commit, loader};
-use crate::harness::{free_port, on_each_database, unique};
+use crate::harness::{free_port, greenplum, on_each_database, unique};
 
 on_each_database! {
     fn a_server_that_cannot_be_reached_is_one_line(db) {
@@ -129,6 +129,22 @@ on_each_database! {
         let two = told(explain("1; DROP TABLE t", None));
         assert!(two.contains("42601"), "{two}");
     }
+}
+
+#[test]
+fn a_distribution_key_is_read_in_its_own_order() {
+    let Some(db) = greenplum(2) else { return };
+    let mut place = Place::new(db, "a int");
+    let schema = place.schema.clone();
+    let mut key = |definition: &str| {
+        db.execute(&format!("CREATE TABLE {schema}.u (a int, \"B\" int, c int) {definition}"));
+        place.settings.outputs[0].target.table = Ident::exact("u");
+        let targets = Target::describe(&mut place.connect(), &place.settings).unwrap();
+        db.execute(&format!("DROP TABLE {schema}.u"));
+        targets[0].distribution.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(key("DISTRIBUTED BY (c, \"B\")"), ["c", "B"]);
+    assert!(key("DISTRIBUTED RANDOMLY").is_empty() && key("DISTRIBUTED REPLICATED").is_empty());
 }
 
 fn told<T>(result: Result<T, Error>) -> String {

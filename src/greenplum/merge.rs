@@ -9,6 +9,7 @@
 //! several partitions, one row of each, is rare and settled by time of day in a statement of its own.
 
 use super::failure::Error;
+use super::identity::md5_of;
 use super::insert::insert;
 use super::mapping::{Fields, condition, unknown_column};
 use super::scratch::{Scratch, list};
@@ -54,6 +55,8 @@ pub(super) struct Merge {
     delete: Option<Delete>,
     /// Source columns that conditions or the order may name.
     carried: Vec<Ident>,
+    /// Columns that conditions may name without `into_table`.
+    known: Vec<Ident>,
     mapped: Scratch,
     chosen: Scratch,
 }
@@ -163,6 +166,12 @@ impl Merge {
             orders: wanted.order_columns.clone(),
             update_condition,
             delete,
+            known: fields
+                .iter()
+                .map(|(name, _)| name)
+                .chain(source.iter().map(|column| &column.name))
+                .cloned()
+                .collect(),
             carried: carried.into_iter().map(|column| column.name).collect(),
             mapped,
             chosen: Scratch::new(format!("gpkafka_chosen_{number}"), columns, distribution),
@@ -183,6 +192,9 @@ impl Merge {
             Step { act: Act::LookForRivals, statement: self.look_for_rivals() },
             Step { act: Act::Settle, statement: self.settle() },
         ];
+        if self.inserts {
+            steps.push(Step { act: Act::Lock, statement: self.lock() });
+        }
         let delete = |is_of_batch: bool| self.delete.as_ref().filter(|delete| delete.is_of_batch == is_of_batch);
         if delete(true).is_some() {
             let and = Text::own(format!(" AND ext.{IS_DELETED}"));
@@ -253,7 +265,7 @@ impl Merge {
             ("ranked", &is_ordered(Text::own(" AND gpkafka_rank = 1"))),
         ];
         let doing = format!("choosing a row of each key of {}", self.target);
-        Statement::fill(doing, include_str!("../../sql/write_choose.sql"), &values, &names)
+        Statement::fill(doing, include_str!("../../sql/write_choose.sql"), &values, &self.known)
     }
 
     fn look_for_rivals(&self) -> Statement {
@@ -266,6 +278,19 @@ impl Merge {
         let keyed = Text::own(self.keyed(""));
         let template = include_str!("../../sql/write_settle.sql");
         self.fill("choosing between partitions for", template, &[("key", &key), ("keyed", &keyed)])
+    }
+
+    /// Two loads that merge the same new key into one target at once would each find it missing. They wait for each other
+    /// by a lock of our own: it costs other writers nothing, and needs no right.
+    fn lock(&self) -> Statement {
+        let hash = md5_of(&["merge", self.target.schema.as_str(), self.target.table.as_str()]);
+        let key = u64::from_str_radix(&hash[..16], 16).expect("a hash is hex digits").cast_signed();
+        let key = Text::own(key.to_string());
+        self.fill(
+            "waiting for other loads to merge into",
+            "SELECT pg_catalog.pg_advisory_xact_lock({key})",
+            &[("key", &key)],
+        )
     }
 
     fn update(&self) -> Statement {
@@ -311,7 +336,7 @@ impl Merge {
         );
         let mut values = vec![("target", &target), ("chosen", &chosen), ("match", &matches)];
         values.extend(more);
-        Statement::fill(format!("{doing} {}", self.target), template, &values, &self.chosen.names())
+        Statement::fill(format!("{doing} {}", self.target), template, &values, &self.known)
     }
 
     fn has_deleted(&self) -> bool {

@@ -18,6 +18,8 @@ pub(super) enum Act {
     LookForRivals,
     /// Chooses between them.
     Settle,
+    /// Waits for other loads that merge into the same target.
+    Lock,
     Update,
     InsertNew,
     Delete,
@@ -96,7 +98,7 @@ impl WrittenTo {
     /// Takes a statement's count of rows; `read` were read by the batch.
     pub(super) fn note(&mut self, act: Act, rows: u64, read: u64) {
         match act {
-            Act::Stage => {}
+            Act::Stage | Act::Lock => {}
             Act::Insert => (self.inserted, self.filtered) = (rows, read.saturating_sub(rows)),
             Act::Map => (self.passed_over, self.filtered) = (rows, read.saturating_sub(rows)),
             Act::Choose => self.passed_over = self.passed_over.saturating_sub(rows),

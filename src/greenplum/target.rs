@@ -120,7 +120,11 @@ fn distribution(connection: &mut Connection, table: &TableName) -> Result<Vec<Id
     }
     let params: [&(dyn postgres::types::ToSql + Sync); 2] = [&table.schema.as_str(), &table.table.as_str()];
     let sql = include_str!("../../sql/target_distribution.sql");
-    let rows = connection.query("reading the target's distribution", sql, &params)?;
+    let mut rows = connection.query("reading the target's distribution", sql, &params)?;
+    rows.sort_by_key(|row| {
+        let (number, key): (i16, Vec<i16>) = (row.get("number"), row.get("key"));
+        key.iter().position(|of_key| *of_key == number)
+    });
     Ok(rows.iter().map(|row| Ident::exact(row.get::<_, String>("name"))).collect())
 }
 
