@@ -37,7 +37,7 @@ pub(super) fn fill(template: &str, values: &[(&str, &dyn std::fmt::Display)]) ->
 }
 
 /// What a mark is filled with.
-pub(super) fn value_of<'v, T: Copy>(values: &[(&'v str, T)], name: &str) -> T {
+pub(super) fn value_of<T: Copy>(values: &[(&str, T)], name: &str) -> T {
     values.iter().find(|(known, _)| *known == name).expect("every mark in sql/ is filled").1
 }
 

@@ -236,7 +236,7 @@ impl Way {
 
 #[cfg(test)]
 mod tests {
-    use expect_test::{Expect, expect};
+    use expect_test::{ExpectFile, expect, expect_file};
 
     use super::*;
     use crate::greenplum::settings::{Mapping, Match};
@@ -332,7 +332,7 @@ mod tests {
         (target, settings)
     }
 
-    fn expect_merge(wanted: Match, expected: &Expect) {
+    fn expect_merge(wanted: Match, expected: &ExpectFile) {
         let (target, settings) = merged(wanted);
         expected.assert_eq(&text(&[target], &settings));
     }
@@ -344,65 +344,7 @@ mod tests {
             update_columns: idents(&["id", "\"Order\"", "total"]),
             ..Match::default()
         };
-        expect_merge(
-            wanted,
-            &expect![[r#"
-                CREATE TEMPORARY TABLE IF NOT EXISTS "pg_temp"."gpkafka_mapped_1" (
-                    "id" bigint,
-                    "Order" text,
-                    "total" numeric(9,2),
-                    "gpkafka_partition" integer,
-                    "gpkafka_offset" bigint,
-                    "gpkafka_timestamp" bigint,
-                    "gpkafka_row" integer
-                ) WITH (appendonly=false) ON COMMIT DELETE ROWS
-                DISTRIBUTED RANDOMLY;
-                CREATE TEMPORARY TABLE IF NOT EXISTS "pg_temp"."gpkafka_chosen_1" (
-                    "id" bigint,
-                    "Order" text,
-                    "total" numeric(9,2),
-                    "gpkafka_partition" integer,
-                    "gpkafka_offset" bigint,
-                    "gpkafka_timestamp" bigint,
-                    "gpkafka_is_rival" boolean
-                ) WITH (appendonly=false) ON COMMIT DELETE ROWS
-                DISTRIBUTED BY ("id");
-                INSERT INTO "pg_temp"."gpkafka_mapped_1" ("id", "Order", "total", "gpkafka_partition", "gpkafka_offset", "gpkafka_timestamp", "gpkafka_row")
-                SELECT (doc->>'id')::int,
-                       doc->>'order',
-                       (doc->>'total')::numeric,
-                       ext."gpkafka_partition",
-                       ext."gpkafka_offset",
-                       ext."gpkafka_timestamp",
-                       ext."gpkafka_row"
-                  FROM "public"."gpkafkaloadext_x" AS ext;
-                INSERT INTO "pg_temp"."gpkafka_chosen_1" ("id", "Order", "total", "gpkafka_partition", "gpkafka_offset", "gpkafka_timestamp", gpkafka_is_rival)
-                SELECT "id", "Order", "total", "gpkafka_partition", "gpkafka_offset", "gpkafka_timestamp", gpkafka_place > 1 AND ext."id" IS NOT NULL
-                  FROM (SELECT *,
-                               row_number() OVER latest AS gpkafka_place,
-                               lag(gpkafka_partition) OVER latest AS gpkafka_before
-                          FROM "pg_temp"."gpkafka_mapped_1"
-                        WINDOW latest AS (PARTITION BY "id" ORDER BY gpkafka_partition DESC, gpkafka_offset DESC, gpkafka_row DESC)) AS ext
-                 WHERE ext."id" IS NULL OR (gpkafka_place = 1 OR gpkafka_before <> gpkafka_partition);
-                SELECT count(*) FROM "pg_temp"."gpkafka_chosen_1" WHERE gpkafka_is_rival;
-                -- only where that is not 0
-                DELETE FROM "pg_temp"."gpkafka_chosen_1" AS ext
-                 USING (SELECT "id", gpkafka_partition,
-                               row_number() OVER (PARTITION BY "id" ORDER BY gpkafka_timestamp DESC NULLS LAST, gpkafka_partition DESC) AS gpkafka_place
-                          FROM "pg_temp"."gpkafka_chosen_1"
-                         WHERE "id" IS NOT NULL) AS into_table
-                 WHERE into_table.gpkafka_place > 1 AND into_table.gpkafka_partition = ext.gpkafka_partition AND into_table."id" = ext."id";
-                SELECT pg_catalog.pg_advisory_xact_lock(2442035086720311054);
-                UPDATE "public"."orders" AS into_table
-                   SET "Order" = ext."Order",
-                       "total" = ext."total"
-                  FROM "pg_temp"."gpkafka_chosen_1" AS ext
-                 WHERE into_table."id" = ext."id";
-                INSERT INTO "public"."orders" ("id", "Order", "total")
-                SELECT ext."id", ext."Order", ext."total"
-                  FROM "pg_temp"."gpkafka_chosen_1" AS ext
-                 WHERE NOT EXISTS (SELECT 1 FROM "public"."orders" AS into_table WHERE into_table."id" = ext."id")"#]],
-        );
+        expect_merge(wanted, &expect_file!["golden/merge.sql"]);
     }
 
     #[test]
@@ -414,79 +356,7 @@ mod tests {
             update_condition: Some("into_table.total <> ext.total;".to_owned()),
             delete_condition: Some("op = 'D'".to_owned()),
         };
-        expect_merge(
-            wanted,
-            &expect![[r#"
-                CREATE TEMPORARY TABLE IF NOT EXISTS "pg_temp"."gpkafka_mapped_1" (
-                    "id" bigint,
-                    "Order" text,
-                    "total" numeric(9,2),
-                    "op" text,
-                    "lsn" bigint,
-                    "gpkafka_partition" integer,
-                    "gpkafka_offset" bigint,
-                    "gpkafka_timestamp" bigint,
-                    "gpkafka_row" integer
-                ) WITH (appendonly=false) ON COMMIT DELETE ROWS
-                DISTRIBUTED RANDOMLY;
-                CREATE TEMPORARY TABLE IF NOT EXISTS "pg_temp"."gpkafka_chosen_1" (
-                    "id" bigint,
-                    "Order" text,
-                    "total" numeric(9,2),
-                    "op" text,
-                    "lsn" bigint,
-                    "gpkafka_partition" integer,
-                    "gpkafka_offset" bigint,
-                    "gpkafka_timestamp" bigint,
-                    "gpkafka_is_rival" boolean,
-                    "gpkafka_is_deleted" boolean
-                ) WITH (appendonly=false) ON COMMIT DELETE ROWS
-                DISTRIBUTED BY ("id");
-                INSERT INTO "pg_temp"."gpkafka_mapped_1" ("id", "Order", "total", "op", "lsn", "gpkafka_partition", "gpkafka_offset", "gpkafka_timestamp", "gpkafka_row")
-                SELECT (doc->>'id')::int,
-                       doc->>'order',
-                       (doc->>'total')::numeric,
-                       ext."op",
-                       ext."lsn",
-                       ext."gpkafka_partition",
-                       ext."gpkafka_offset",
-                       ext."gpkafka_timestamp",
-                       ext."gpkafka_row"
-                  FROM "public"."gpkafkaloadext_x" AS ext;
-                INSERT INTO "pg_temp"."gpkafka_chosen_1" ("id", "Order", "total", "op", "lsn", "gpkafka_partition", "gpkafka_offset", "gpkafka_timestamp", gpkafka_is_rival, gpkafka_is_deleted)
-                SELECT "id", "Order", "total", "op", "lsn", "gpkafka_partition", "gpkafka_offset", "gpkafka_timestamp", gpkafka_place > 1 AND ext."id" IS NOT NULL AND ext."Order" IS NOT NULL, (op = 'D'
-                ) IS TRUE
-                  FROM (SELECT *,
-                               row_number() OVER latest AS gpkafka_place,
-                               lag(gpkafka_partition) OVER latest AS gpkafka_before,
-                               rank() OVER (PARTITION BY "id", "Order" ORDER BY "lsn" DESC NULLS LAST, "total" DESC NULLS LAST) AS gpkafka_rank
-                          FROM "pg_temp"."gpkafka_mapped_1"
-                        WINDOW latest AS (PARTITION BY "id", "Order" ORDER BY "lsn" DESC NULLS LAST, "total" DESC NULLS LAST, gpkafka_partition DESC, gpkafka_offset DESC, gpkafka_row DESC)) AS ext
-                 WHERE ext."id" IS NULL OR ext."Order" IS NULL OR (gpkafka_place = 1 OR gpkafka_before <> gpkafka_partition AND gpkafka_rank = 1);
-                SELECT count(*) FROM "pg_temp"."gpkafka_chosen_1" WHERE gpkafka_is_rival;
-                -- only where that is not 0
-                DELETE FROM "pg_temp"."gpkafka_chosen_1" AS ext
-                 USING (SELECT "id", "Order", gpkafka_partition,
-                               row_number() OVER (PARTITION BY "id", "Order" ORDER BY gpkafka_timestamp DESC NULLS LAST, gpkafka_partition DESC) AS gpkafka_place
-                          FROM "pg_temp"."gpkafka_chosen_1"
-                         WHERE "id" IS NOT NULL AND "Order" IS NOT NULL) AS into_table
-                 WHERE into_table.gpkafka_place > 1 AND into_table.gpkafka_partition = ext.gpkafka_partition AND into_table."id" = ext."id" AND into_table."Order" = ext."Order";
-                SELECT pg_catalog.pg_advisory_xact_lock(2442035086720311054);
-                DELETE FROM "public"."orders" AS into_table
-                 USING "pg_temp"."gpkafka_chosen_1" AS ext
-                 WHERE into_table."id" = ext."id" AND into_table."Order" = ext."Order" AND ext.gpkafka_is_deleted;
-                UPDATE "public"."orders" AS into_table
-                   SET "total" = ext."total"
-                  FROM "pg_temp"."gpkafka_chosen_1" AS ext
-                 WHERE into_table."id" = ext."id" AND into_table."Order" = ext."Order"
-                   AND NOT ext.gpkafka_is_deleted
-                   AND (into_table.total <> ext.total
-                );
-                INSERT INTO "public"."orders" ("id", "Order", "total")
-                SELECT ext."id", ext."Order", ext."total"
-                  FROM "pg_temp"."gpkafka_chosen_1" AS ext
-                 WHERE NOT ext.gpkafka_is_deleted AND NOT EXISTS (SELECT 1 FROM "public"."orders" AS into_table WHERE into_table."id" = ext."id" AND into_table."Order" = ext."Order")"#]],
-        );
+        expect_merge(wanted, &expect_file!["golden/merge_with_everything.sql"]);
     }
 
     #[test]
@@ -521,65 +391,7 @@ mod tests {
         settings.outputs[0].mode = Mode::Update(wanted);
         settings.outputs[0].filter = Some("lsn > 0".to_owned());
         settings.input_filter = Some("op IS NOT NULL".to_owned());
-        expect![[r#"
-            CREATE TEMPORARY TABLE IF NOT EXISTS "pg_temp"."gpkafka_mapped_1" (
-                "id" bigint,
-                "Order" text,
-                "total" numeric(9,2),
-                "doc" json,
-                "gpkafka_partition" integer,
-                "gpkafka_offset" bigint,
-                "gpkafka_timestamp" bigint,
-                "gpkafka_row" integer
-            ) WITH (appendonly=false) ON COMMIT DELETE ROWS
-            DISTRIBUTED RANDOMLY;
-            CREATE TEMPORARY TABLE IF NOT EXISTS "pg_temp"."gpkafka_chosen_1" (
-                "id" bigint,
-                "Order" text,
-                "total" numeric(9,2),
-                "doc" json,
-                "gpkafka_partition" integer,
-                "gpkafka_offset" bigint,
-                "gpkafka_timestamp" bigint,
-                "gpkafka_is_rival" boolean
-            ) WITH (appendonly=false) ON COMMIT DELETE ROWS
-            DISTRIBUTED BY ("id");
-            INSERT INTO "pg_temp"."gpkafka_mapped_1" ("id", "Order", "total", "doc", "gpkafka_partition", "gpkafka_offset", "gpkafka_timestamp", "gpkafka_row")
-            SELECT (doc->>'id')::int,
-                   doc->>'order',
-                   (doc->>'total')::numeric,
-                   ext."doc",
-                   ext."gpkafka_partition",
-                   ext."gpkafka_offset",
-                   ext."gpkafka_timestamp",
-                   ext."gpkafka_row"
-              FROM "public"."gpkafkaloadext_x" AS ext
-             WHERE (op IS NOT NULL
-            )
-               AND (lsn > 0
-            );
-            INSERT INTO "pg_temp"."gpkafka_chosen_1" ("id", "Order", "total", "doc", "gpkafka_partition", "gpkafka_offset", "gpkafka_timestamp", gpkafka_is_rival)
-            SELECT "id", "Order", "total", "doc", "gpkafka_partition", "gpkafka_offset", "gpkafka_timestamp", gpkafka_place > 1 AND ext."id" IS NOT NULL
-              FROM (SELECT *,
-                           row_number() OVER latest AS gpkafka_place,
-                           lag(gpkafka_partition) OVER latest AS gpkafka_before
-                      FROM "pg_temp"."gpkafka_mapped_1"
-                    WINDOW latest AS (PARTITION BY "id" ORDER BY gpkafka_partition DESC, gpkafka_offset DESC, gpkafka_row DESC)) AS ext
-             WHERE ext."id" IS NOT NULL AND (gpkafka_place = 1 OR gpkafka_before <> gpkafka_partition);
-            SELECT count(*) FROM "pg_temp"."gpkafka_chosen_1" WHERE gpkafka_is_rival;
-            -- only where that is not 0
-            DELETE FROM "pg_temp"."gpkafka_chosen_1" AS ext
-             USING (SELECT "id", gpkafka_partition,
-                           row_number() OVER (PARTITION BY "id" ORDER BY gpkafka_timestamp DESC NULLS LAST, gpkafka_partition DESC) AS gpkafka_place
-                      FROM "pg_temp"."gpkafka_chosen_1"
-                     WHERE "id" IS NOT NULL) AS into_table
-             WHERE into_table.gpkafka_place > 1 AND into_table.gpkafka_partition = ext.gpkafka_partition AND into_table."id" = ext."id";
-            UPDATE "public"."orders" AS into_table
-               SET "total" = ext."total"
-              FROM "pg_temp"."gpkafka_chosen_1" AS ext
-             WHERE into_table."id" = ext."id"
-               AND (doc->>'kind' = 'x'
-            )"#]].assert_eq(&text(&[target], &settings));
+        expect_file!["golden/update.sql"].assert_eq(&text(&[target], &settings));
     }
 
     #[test]
@@ -600,69 +412,7 @@ mod tests {
         assert!(writes.is_filtered() && writes.has_bookkeeping());
         let tables = writes.tables(false).into_iter();
         let shown: Vec<_> = tables.chain(writes.statements(&name("gpkafkaloadext_x"))).collect();
-        expect![[r#"
-            CREATE TEMPORARY TABLE IF NOT EXISTS "pg_temp"."gpkafka_stage" (
-                "op" text,
-                "doc" json,
-                "lsn" bigint,
-                "gpkafka_partition" integer,
-                "gpkafka_offset" bigint,
-                "gpkafka_timestamp" bigint,
-                "gpkafka_row" integer
-            ) ON COMMIT DELETE ROWS;
-            CREATE TEMPORARY TABLE IF NOT EXISTS "pg_temp"."gpkafka_mapped_2" (
-                "id" bigint,
-                "Order" text,
-                "total" numeric(9,2),
-                "gpkafka_partition" integer,
-                "gpkafka_offset" bigint,
-                "gpkafka_timestamp" bigint,
-                "gpkafka_row" integer
-            ) ON COMMIT DELETE ROWS;
-            CREATE TEMPORARY TABLE IF NOT EXISTS "pg_temp"."gpkafka_chosen_2" (
-                "id" bigint,
-                "Order" text,
-                "total" numeric(9,2),
-                "gpkafka_partition" integer,
-                "gpkafka_offset" bigint,
-                "gpkafka_timestamp" bigint,
-                "gpkafka_is_rival" boolean
-            ) ON COMMIT DELETE ROWS;
-            INSERT INTO "pg_temp"."gpkafka_stage" ("op", "doc", "lsn", "gpkafka_partition", "gpkafka_offset", "gpkafka_timestamp", "gpkafka_row")
-            SELECT "op",
-                   "doc",
-                   "lsn",
-                   "gpkafka_partition",
-                   "gpkafka_offset",
-                   "gpkafka_timestamp",
-                   "gpkafka_row"
-              FROM "public"."gpkafkaloadext_x" AS ext
-             WHERE (lsn > 0
-            );
-            INSERT INTO "public"."log" ("a", "b")
-            SELECT "op",
-                   "lsn"
-              FROM "pg_temp"."gpkafka_stage" AS ext
-             WHERE (op <> 'x'
-            );
-            INSERT INTO "pg_temp"."gpkafka_mapped_2" ("id", "Order", "total", "gpkafka_partition", "gpkafka_offset", "gpkafka_timestamp", "gpkafka_row")
-            SELECT (doc->>'id')::int,
-                   doc->>'order',
-                   (doc->>'total')::numeric,
-                   ext."gpkafka_partition",
-                   ext."gpkafka_offset",
-                   ext."gpkafka_timestamp",
-                   ext."gpkafka_row"
-              FROM "pg_temp"."gpkafka_stage" AS ext;
-            INSERT INTO "pg_temp"."gpkafka_chosen_2" ("id", "Order", "total", "gpkafka_partition", "gpkafka_offset", "gpkafka_timestamp", gpkafka_is_rival)
-            SELECT "id", "Order", "total", "gpkafka_partition", "gpkafka_offset", "gpkafka_timestamp", gpkafka_place > 1 AND ext."id" IS NOT NULL
-              FROM (SELECT *,
-                           row_number() OVER latest AS gpkafka_place,
-                           lag(gpkafka_partition) OVER latest AS gpkafka_before
-                      FROM "pg_temp"."gpkafka_mapped_2"
-                    WINDOW latest AS (PARTITION BY "id" ORDER BY gpkafka_partition DESC, gpkafka_offset DESC, gpkafka_row DESC)) AS ext
-             WHERE ext."id" IS NULL OR (gpkafka_place = 1 OR gpkafka_before <> gpkafka_partition);
-            SELECT count(*) FROM "pg_temp"."gpkafka_chosen_2" WHERE gpkafka_is_rival"#]].assert_eq(&shown[..8].join(";\n"));
+        expect_file!["golden/several_outputs.sql"].assert_eq(&shown.join(";\n"));
         settings.input_filter = None;
         let only_outputs = Writes::unchecked(&settings).unwrap();
         assert!(!only_outputs.is_filtered(), "a stage tells filters of outputs apart");
