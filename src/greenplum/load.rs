@@ -118,6 +118,10 @@ impl Load {
             if let Some(output) = output {
                 written.outputs[*output].note(step.act, rows, written.read);
             }
+            if written.read == 0 {
+                // all were refused or filtered: no target needs to be locked for nothing
+                break;
+            }
         }
         self.is_log_stale = written.rejected > 0;
         self.writes.check_unchanged(&mut self.connection)?;
