@@ -135,9 +135,13 @@ impl Statement {
             Some(ErrorPosition::Original(at)) => (*at as usize).checked_sub(1 + EXPLAIN.len()),
             _ => None,
         };
-        let part = at.and_then(|at| self.part_at(at)).or_else(|| self.part_named(db.message()));
-        let part = part.map_or_else(|| self.doing.clone(), |part| part.name.clone());
         let state = db.code().code();
+        let part = at.and_then(|at| match state {
+            "42601" => self.part_before(at),
+            _ => self.part_at(at),
+        });
+        let part = part.or_else(|| self.part_named(db.message()));
+        let part = part.map_or_else(|| self.doing.clone(), |part| part.name.clone());
         let hint = match state {
             "42703" if db.hint().is_none() => self.near(db.message()),
             "42702" => self.qualified(db.message()),
@@ -149,6 +153,11 @@ impl Statement {
     /// What stands at a character of the statement.
     fn part_at(&self, at: usize) -> Option<&Part> {
         self.parts.iter().find(|part| (part.start..part.end).contains(&at))
+    }
+
+    /// What a syntax error is about: it stands at the first word that cannot follow, which may be ours.
+    fn part_before(&self, at: usize) -> Option<&Part> {
+        self.parts.iter().rfind(|part| part.start <= at)
     }
 
     /// Greenplum 6 gives no position for `column "tax_due" is of type …`.
@@ -202,6 +211,8 @@ mod tests {
         assert_eq!(at("upper"), Some(r#"the mapping of "b" (upper(a))"#));
         assert_eq!(at("> b"), Some("the filter (a > b -- really)"));
         assert_eq!(at("FROM"), None);
+        let end = statement.sql.chars().count();
+        assert_eq!(statement.part_before(end - 1).map(|part| part.name.as_str()), at("> b"));
         let named = statement.part_named("column \"b\" is of type date").map(|part| part.name.as_str());
         assert_eq!(named, Some(r#"the mapping of "b" (upper(a))"#));
     }
