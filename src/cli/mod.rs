@@ -66,7 +66,7 @@ pub enum Command {
 /// What names a job file and fills it in.
 #[derive(Debug, Args)]
 pub struct FileArgs {
-    /// The job file (YAML, version 1 or 2)
+    /// The job file (YAML, version 1, 2 or 3)
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Value of a {{var}} of the file; may be repeated
@@ -274,7 +274,7 @@ mod tests {
             Usage: load [OPTIONS] <FILE>
 
             Arguments:
-              <FILE>  The job file (YAML, version 1 or 2)
+              <FILE>  The job file (YAML, version 1, 2 or 3)
 
             Options:
               -p, --property <VAR=VALUE>        Value of a {{var}} of the file; may be repeated

@@ -52,6 +52,7 @@ const OPTIONS: [(&str, Named); 5] = [
 pub(super) struct Names(Vec<Ident>);
 
 /// The version of the file, as far as content goes: in version 2 only JSON may leave its columns to the target table.
+/// Versions 1 and 3 let every format do so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ColumnsAre {
     Optional,
@@ -160,7 +161,7 @@ fn csv(mut block: Fields<'_>) -> Csv {
     let null_string = null_string.and_then(|field| match text(field.node) {
         Ok(null_string) => Some(null_string),
         Err(_) => {
-            block.complaints.mistake(field.span(), "`NULL_STRING` must be a text", None);
+            block.complaints.mistake(field.span(), format!("`{}` must be a text", field.key.written), None);
             None
         }
     });

@@ -1,5 +1,5 @@
-//! A whole job file of version 1 or 2, block by block, into one [`Job`]. Every block is read to its end whatever is
-//! wrong with the others. Called by `mod.rs`.
+//! A whole job file, block by block, into one [`Job`]. Every block is read to its end whatever is
+//! wrong with the others. Version 3 comes here as `v3` has put it: its keys where version 2 has them. Called by `mod.rs`.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -18,6 +18,7 @@ use crate::config::scalars::{
     brokers, condition, count, error_limit, ident, idle, milliseconds, mistake, own_port, partitions, port, text,
     trimmed, truth, word,
 };
+use crate::config::v3;
 use crate::config::yaml::{Content, Node};
 use crate::kafka;
 use crate::table::Ident;
@@ -30,9 +31,24 @@ const CONTENT_BLOCKS: [&str; 3] = ["VALUE", "KEY", "META"];
 
 /// The job, if the file names everything a job needs. Whether it can be used is for the complaints to say.
 pub(super) fn job(complaints: &Complaints<'_>, root: &Node) -> Option<Job> {
+    if v3::is_version_3(root) {
+        let root = v3::rewritten(complaints, root)?;
+        return whole(Fields::new(complaints, String::new(), &(0..0), &root)?, Version::Three);
+    }
     let mut fields = Fields::new(complaints, String::new(), &(0..0), root)?;
-    let version = version(&mut fields)?;
-    let connection = connection(&mut fields);
+    let version = version(&mut fields);
+    whole(fields, version)
+}
+
+fn whole(mut fields: Fields<'_>, version: Version) -> Option<Job> {
+    let connection = match version {
+        Version::Three => fields.require_block("GPDB").and_then(|mut block| {
+            let connection = connection(&mut block);
+            block.finish();
+            connection
+        }),
+        _ => connection(&mut fields),
+    };
     let kafka = fields.require_block("KAFKA").and_then(|block| kafka_block(block, version));
     for key in ["SCHEDULE", "ALERT"] {
         around::not_yet(&fields, key);
@@ -41,7 +57,7 @@ pub(super) fn job(complaints: &Complaints<'_>, root: &Node) -> Option<Job> {
     let alert = fields.block("ALERT").and_then(around::alert);
     if let Some(file) = fields.entries().find(|field| field.key.name == "FILE") {
         fields.take("FILE");
-        complaints.mistake(&file.key.span, "FILE loads files; this program loads Kafka topics", None);
+        fields.complaints.mistake(&file.key.span, "FILE loads files; this program loads Kafka topics", None);
     }
     fields.finish();
     let kafka = kafka?;
@@ -70,17 +86,12 @@ pub(super) fn job(complaints: &Complaints<'_>, root: &Node) -> Option<Job> {
 enum Version {
     One,
     Two,
+    Three,
     /// It is mistyped, so nothing is made of it.
     Unclear,
 }
 
-/// `None`: a file of another version, of which nothing more can be said.
-fn version(fields: &mut Fields<'_>) -> Option<Version> {
-    let of_v3 = fields.entries().find(|field| field.key.name == "version");
-    if let Some(field) = of_v3.filter(|field| text(field.node).is_ok_and(|text| text.eq_ignore_ascii_case("v3"))) {
-        fields.complaints.not_yet(field.span(), "`version: v3`");
-        return None;
-    }
+fn version(fields: &mut Fields<'_>) -> Version {
     let one_or_two = |node: &Node| match text(node).as_deref().map(str::trim) {
         Ok("1") => Ok(Version::One),
         Ok("2") => Ok(Version::Two),
@@ -92,7 +103,7 @@ fn version(fields: &mut Fields<'_>) -> Option<Version> {
     };
     let given = fields.read("VERSION", one_or_two);
     let is_unclear = fields.has("VERSION") || fields.entries().any(|field| is_mistyped(&field, "VERSION"));
-    Some(given.unwrap_or(if is_unclear { Version::Unclear } else { Version::One }))
+    given.unwrap_or(if is_unclear { Version::Unclear } else { Version::One })
 }
 
 fn is_mistyped(field: &Field<'_>, key: &str) -> bool {
@@ -245,7 +256,8 @@ fn contents(fields: &mut Fields<'_>, version: Version) -> Option<Contents> {
             fields.complaints.mistake(&field.key.span, format!("`{key}` belongs under VALUE in version 2"), hint);
         }
     }
-    blocks(fields, is_flat, &mut names)
+    let columns_are = if version == Version::Three { ColumnsAre::Optional } else { ColumnsAre::ForJsonOptional };
+    blocks(fields, is_flat, columns_are, &mut names)
 }
 
 fn flat(fields: &mut Fields<'_>, names: &mut Names) -> Option<Contents> {
@@ -254,9 +266,9 @@ fn flat(fields: &mut Fields<'_>, names: &mut Names) -> Option<Contents> {
     Some(Contents { value: Some(value), key: None, meta: Vec::new() })
 }
 
-fn blocks(fields: &mut Fields<'_>, is_flat: bool, names: &mut Names) -> Option<Contents> {
-    let value = part(fields, "VALUE", names);
-    let key = part(fields, "KEY", names);
+fn blocks(fields: &mut Fields<'_>, is_flat: bool, columns_are: ColumnsAre, names: &mut Names) -> Option<Contents> {
+    let value = part(fields, "VALUE", columns_are, names);
+    let key = part(fields, "KEY", columns_are, names);
     let has_meta = fields.has("META");
     let meta = fields.block("META").map(|block| meta(block, names)).unwrap_or_default();
     if !is_flat && !fields.has("VALUE") && !fields.has("KEY") {
@@ -276,9 +288,14 @@ fn blocks(fields: &mut Fields<'_>, is_flat: bool, names: &mut Names) -> Option<C
 }
 
 /// VALUE or KEY. `Some(None)`: it is there and wrong.
-fn part(fields: &mut Fields<'_>, key: &'static str, names: &mut Names) -> Option<Option<Part>> {
+fn part(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    columns_are: ColumnsAre,
+    names: &mut Names,
+) -> Option<Option<Part>> {
     fields.block(key).map(|mut block| {
-        let part = content(&mut block, ColumnsAre::ForJsonOptional, names);
+        let part = content(&mut block, columns_are, names);
         if let Some(part) = &part {
             complain_of_forced_columns(&block, part);
         }

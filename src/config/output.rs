@@ -114,7 +114,8 @@ fn mapping(fields: &mut Fields<'_>) -> Vec<Mapping> {
             }
         }
         _ => {
-            let text = "`MAPPING` must be a list of NAME and EXPRESSION, or a block of `column: expression`";
+            let name = &field.key.written;
+            let text = format!("`{name}` must be a list of NAME and EXPRESSION, or a block of `column: expression`");
             fields.complaints.mistake(field.span(), text, None);
         }
     }

@@ -1,10 +1,11 @@
 //! What is wrong with a file, and where. Collected by everything that reads one; drawn by `render.rs`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::config::template::Filled;
+use crate::config::v3;
 
 /// What kind of complaint it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,11 +59,27 @@ impl Refusal {
 pub(super) struct Complaints<'a> {
     filled: &'a Filled,
     problems: RefCell<Vec<Problem>>,
+    /// Whether keys are called what version 3 calls them.
+    is_version_3: Cell<bool>,
 }
 
 impl<'a> Complaints<'a> {
     pub fn new(filled: &'a Filled) -> Self {
-        Self { filled, problems: RefCell::default() }
+        Self { filled, problems: RefCell::default(), is_version_3: Cell::new(false) }
+    }
+
+    /// From here on keys are told by the names of version 3.
+    pub fn speak_version_3(&self) {
+        self.is_version_3.set(true);
+    }
+
+    pub fn is_of_version_3(&self) -> bool {
+        self.is_version_3.get()
+    }
+
+    /// What the file's version calls a key.
+    pub fn spelled(&self, key: &str) -> String {
+        if self.is_of_version_3() { v3::spelled(key) } else { key.to_owned() }
     }
 
     /// The file is wrong here.
@@ -105,6 +122,7 @@ impl<'a> Complaints<'a> {
     }
 
     fn keep(&self, kind: Kind, span: &Range<usize>, text: String, hint: Option<String>) {
+        let text = if self.is_of_version_3() { v3::told(&text) } else { text };
         let span = self.filled.origin(span);
         let (line, column) = position(&self.filled.file, span.start);
         self.problems.borrow_mut().push(Problem { kind, line, column, span, text, hint });

@@ -55,8 +55,14 @@ fn versions() {
     check(
         &[("VERSION: 2", "version: v3")],
         expect![[r#"
-        orders.yaml:5:10: `version: v3` is not yet supported
-    "#]],
+            orders.yaml:1:1: unknown key `DATABASE` at the top level (`database` belongs under targets.gpdb)
+            orders.yaml:1:1: `targets` is missing
+            orders.yaml:1:1: `sources` is missing
+            orders.yaml:2:1: unknown key `USER` at the top level (`user` belongs under targets.gpdb)
+            orders.yaml:3:1: unknown key `HOST` at the top level (`host` belongs under targets.gpdb)
+            orders.yaml:4:1: unknown key `PORT` at the top level (`port` belongs under targets.gpdb)
+            orders.yaml:6:1: unknown key `KAFKA` at the top level
+        "#]],
     );
     check(
         &[(

@@ -5,6 +5,7 @@ mod right;
 mod server;
 mod shapes;
 mod typos;
+mod v3;
 mod values;
 
 use std::path::Path;

@@ -272,3 +272,31 @@ fn tables_and_mappings() {
     "#]],
     );
 }
+
+#[test]
+fn partitions_and_brokers_that_nobody_has() {
+    check(
+        &[("TOPIC: orders", "TOPIC: orders\n      PARTITIONS: (0...2000000000)")],
+        expect![[r#"
+        orders.yaml:11:19: `PARTITIONS` names 2000000001 partitions: a job reads 10000 at most
+    "#]],
+    );
+    check(
+        &[("TOPIC: orders", "TOPIC: orders\n      PARTITIONS: (0...4999, 5001...10000)")],
+        expect![[r#"
+        fine
+    "#]],
+    );
+    check(
+        &[("TOPIC: orders", "TOPIC: orders\n      PARTITIONS: (0...5000, 5001...10000)")],
+        expect![[r#"
+        orders.yaml:11:19: `PARTITIONS` names 10001 partitions: a job reads 10000 at most
+    "#]],
+    );
+    check(
+        &[("localhost:9092", "ssl://a, SASL_SSL://b:1, kafka://host:9092")],
+        expect![[r#"
+        orders.yaml:9:16: `BROKERS` has a broker `kafka://host:9092` that is no `host:port`, nor one after plaintext://, ssl:// or sasl_ssl://
+    "#]],
+    );
+}
