@@ -9,6 +9,7 @@
 
 mod around;
 mod content;
+mod convert;
 mod fields;
 mod file;
 mod job;
@@ -25,6 +26,7 @@ mod tests;
 mod v3;
 mod yaml;
 
+pub use convert::{Converted, convert};
 pub use file::callback_host;
 pub use job::*;
 pub use problem::{Kind, Problem, Refusal};

@@ -1,5 +1,6 @@
 //! Whole files, right and wrong: what each means, and what is said about it.
 
+mod convert;
 mod later;
 mod right;
 mod server;

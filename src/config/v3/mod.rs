@@ -7,12 +7,13 @@ mod names;
 mod tables;
 mod tree;
 
-pub(super) use names::{belongs, spelled, told};
+pub(super) use names::{
+    ANYWHERE, BATCH, FORMATS, GPDB, Home, KAFKA, MODES, OPTION, TABLE, TASK, belongs, inner, spelled, told,
+};
 
 use crate::config::fields::{Fields, Wrong, must_be};
 use crate::config::problem::Complaints;
 use crate::config::scalars::text;
-use crate::config::v3::names::{ANYWHERE, BATCH, GPDB, Home, KAFKA, OPTION, TASK};
 use crate::config::v3::tree::{Tree, uppered};
 use crate::config::yaml::{Content, Node};
 

@@ -174,9 +174,17 @@ fn homes() -> impl Iterator<Item = Home> {
     RENAMED.into_iter().chain(IN_FORMATS).chain(TABLE).chain(modes).chain(homes)
 }
 
-/// What version 3 calls a key.
+/// What version 3 calls a key that is asked for.
 pub(in crate::config) fn spelled(key: &str) -> String {
-    renamed(key).unwrap_or_else(|| key.to_lowercase())
+    let lowered = LOWERED.contains(&key).then(|| key.to_lowercase());
+    lowered.or_else(|| renamed(key)).unwrap_or_else(|| key.to_lowercase())
+}
+
+/// What version 3 calls a key inside a format, a column, `schedule`, `alert` or a transformer: the way back from
+/// [`canonical`].
+pub(in crate::config) fn inner(key: &str) -> String {
+    let renamed = IN_FORMATS.iter().find(|(_, name)| *name == key);
+    renamed.map_or_else(|| key.to_lowercase(), |(name, _)| (*name).to_owned())
 }
 
 fn renamed(key: &str) -> Option<String> {
