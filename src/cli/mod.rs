@@ -8,10 +8,13 @@ use crate::line;
 
 pub mod check;
 pub mod console;
+pub mod convert;
 pub mod dryrun;
 mod files;
 pub mod load;
+mod passwords;
 pub mod segment;
+pub mod shadow;
 
 /// Exit code where the command line or a file is wrong: `EX_USAGE`.
 pub const EXIT_USAGE: u8 = 64;
@@ -57,6 +60,11 @@ pub enum Command {
     Check(CheckArgs),
     /// Validate a job file and show the SQL it would run, without loading
     Dryrun(DryrunArgs),
+    /// Rewrite a job file of version 1 or 2 as version 3
+    Convert(ConvertArgs),
+    /// Obfuscate a password for a job file: nobody reads it in passing, but anybody with this program can
+    #[command(long_about = SHADOW)]
+    Shadow,
     /// Read rows from a loader as one Greenplum segment would, and write them to stdout
     Segment(SegmentArgs),
     /// Print the version
@@ -175,6 +183,26 @@ pub struct DryrunArgs {
     pub gpfdist: GpfdistArgs,
 }
 
+/// What `shadow` is worth, in its own help.
+const SHADOW: &str = "Obfuscate a password for a job file\n\n\
+    Reads a password, without echo from a terminal or as one line from stdin, and prints `SHADOW:…` to be written after \
+    PASSWORD. This is obfuscation and no encryption: it keeps a password from being read in passing, but anybody who has \
+    this program can read it. Where that is not enough, use PASSWORD: ${VARIABLE}, PGPASSWORD or ~/.pgpass. `SHADOW:` \
+    passwords of the original gpkafka cannot be read: how it makes them is not public.";
+
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// The job file (YAML, version 1 or 2)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where to write the new file [default: stdout]
+    #[arg(short = 'o', long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    /// Value of a {{var}} of the file, to check it with; the variable stays in the new file
+    #[arg(short = 'p', long = "property", value_name = "VAR=VALUE", value_parser = variable)]
+    pub properties: Vec<(String, String)>,
+}
+
 #[derive(Debug, Args)]
 pub struct SegmentArgs {
     /// Where to read: the LOCATION of an external table, gpfdist:// or http://; without a path only whether a loader
@@ -220,6 +248,8 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Command::Load(args) => load::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Dryrun(args) => dryrun::run(&args),
+        Command::Convert(args) => convert::run(&args),
+        Command::Shadow => shadow::run(),
         Command::Segment(args) => segment::run(&args),
         Command::Version => console::print(&format!("gpkafka {}\n", env!("CARGO_PKG_VERSION"))),
     }
@@ -246,25 +276,28 @@ mod tests {
         help_of(
             "",
             &expect![[r#"
-            Loads Kafka topics into Greenplum: in parallel, exactly once
+                Loads Kafka topics into Greenplum: in parallel, exactly once
 
-            Usage: gpkafka <COMMAND>
+                Usage: gpkafka <COMMAND>
 
-            Commands:
-              load     Load a topic into a table until interrupted, or up to its end
-              check    Show what a job has committed, and how far it is behind
-              dryrun   Validate a job file and show the SQL it would run, without loading
-              segment  Read rows from a loader as one Greenplum segment would, and write them to stdout
-              version  Print the version
-              help     Print this message or the help of the given subcommand(s)
+                Commands:
+                  load     Load a topic into a table until interrupted, or up to its end
+                  check    Show what a job has committed, and how far it is behind
+                  dryrun   Validate a job file and show the SQL it would run, without loading
+                  convert  Rewrite a job file of version 1 or 2 as version 3
+                  shadow   Obfuscate a password for a job file: nobody reads it in passing, but anybody with this
+                           program can
+                  segment  Read rows from a loader as one Greenplum segment would, and write them to stdout
+                  version  Print the version
+                  help     Print this message or the help of the given subcommand(s)
 
-            Options:
-              -h, --help     Print help
-              -V, --version  Print version
+                Options:
+                  -h, --help     Print help
+                  -V, --version  Print version
 
-            A job is described in a YAML file; files of the original gpkafka run unchanged.
-            Exit codes: 0 done, 1 failed while running or for want of a server, 64 wrong use or a wrong file.
-        "#]],
+                A job is described in a YAML file; files of the original gpkafka run unchanged.
+                Exit codes: 0 done, 1 failed while running or for want of a server, 64 wrong use or a wrong file.
+            "#]],
         );
         help_of(
             "load",
@@ -350,6 +383,8 @@ mod tests {
             &["gpkafka", "load", "a.yaml", "--gpfdist-host", " "],
             &["gpkafka", "load", "a.yaml", "-p", "novalue"],
             &["gpkafka", "segment"],
+            &["gpkafka", "convert"],
+            &["gpkafka", "shadow", "secret"],
         ] {
             assert!(Cli::try_parse_from(words).is_err(), "{words:?}");
         }

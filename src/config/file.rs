@@ -10,9 +10,10 @@ use crate::config::content::{ColumnsAre, Names, content, meta};
 use crate::config::fields::{Field, Fields, Wrong, nearest};
 use crate::config::job::{
     Callback, Commit, Connection, Consistency, Content as Part, ErrorLimit, FallbackOffset, Format, Idle, Job,
-    MetaColumn, Output, Partitions, Password, Source, Task,
+    MetaColumn, Output, Partitions, Source, Task,
 };
 use crate::config::output::output;
+use crate::config::password::password;
 use crate::config::problem::Complaints;
 use crate::config::scalars::{
     brokers, condition, count, error_limit, ident, idle, milliseconds, mistake, own_port, partitions, port, text,
@@ -113,21 +114,10 @@ fn is_mistyped(field: &Field<'_>, key: &str) -> bool {
 fn connection(fields: &mut Fields<'_>) -> Option<Connection> {
     let database = fields.require("DATABASE", trimmed);
     let user = fields.require("USER", trimmed);
-    let password = fields.read("PASSWORD", password);
+    let password = password(fields);
     let host = fields.require("HOST", host);
     let port = fields.require("PORT", port);
     Some(Connection { host: host?, port: port?, user: user?, password, database: database? })
-}
-
-fn password(node: &Node) -> Result<Password, Wrong> {
-    let text = text(node)?;
-    if text.starts_with("SHADOW:") {
-        return Err(Wrong::NotYet("a `SHADOW:` password".to_owned()));
-    }
-    if text.starts_with("${") && text.ends_with('}') {
-        return Err(Wrong::NotYet("a password from the environment".to_owned()));
-    }
-    Ok(Password(text))
 }
 
 pub(super) fn host(node: &Node) -> Result<String, Wrong> {

@@ -62,9 +62,14 @@ pub struct Connection {
 
 /// A password that `{:?}` does not show.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Password(pub(super) String);
+pub struct Password(String);
 
 impl Password {
+    /// A password from elsewhere than a job file.
+    pub fn new(clear: impl Into<String>) -> Self {
+        Self(clear.into())
+    }
+
     /// The clear text, for the server only.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -14,11 +14,13 @@ mod fields;
 mod file;
 mod job;
 mod output;
+mod password;
 mod places;
 mod problem;
 mod render;
 mod scalars;
 mod server;
+mod shadow;
 mod stages;
 mod template;
 #[cfg(test)]
@@ -32,6 +34,7 @@ pub use job::*;
 pub use problem::{Kind, Problem, Refusal};
 pub use render::render;
 pub use server::{ServerFile, load_server_file};
+pub use shadow::shadowed;
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -26,7 +26,7 @@ pub struct Problem {
     pub line: usize,
     /// In characters, from 1; 0 when it is about the file as a whole.
     pub column: usize,
-    /// Bytes of the file's text.
+    /// Bytes of the file's text; beyond its end where the line is not to be shown.
     pub span: Range<usize>,
     /// What is wrong: lower case, without full stop.
     pub text: String,
@@ -61,11 +61,15 @@ pub(super) struct Complaints<'a> {
     problems: RefCell<Vec<Problem>>,
     /// Whether keys are called what version 3 calls them.
     is_version_3: Cell<bool>,
+    leaves_secrets: Cell<bool>,
 }
+
+/// The span of what no picture may show: beyond the end of any text.
+const NOT_SHOWN: Range<usize> = usize::MAX..usize::MAX;
 
 impl<'a> Complaints<'a> {
     pub fn new(filled: &'a Filled) -> Self {
-        Self { filled, problems: RefCell::default(), is_version_3: Cell::new(false) }
+        Self { filled, problems: RefCell::default(), is_version_3: Cell::new(false), leaves_secrets: Cell::new(false) }
     }
 
     /// From here on keys are told by the names of version 3.
@@ -95,6 +99,23 @@ impl<'a> Complaints<'a> {
     /// This has no effect.
     pub fn warning(&self, span: &Range<usize>, text: impl Into<String>, hint: Option<String>) {
         self.push(Kind::Warning, span, text.into(), hint);
+    }
+
+    /// The file is wrong at a secret: its place is told, and its line not shown.
+    pub fn mistake_in_secret(&self, span: &Range<usize>, text: impl Into<String>, hint: Option<String>) {
+        self.push(Kind::Mistake, span, text.into(), hint);
+        if let Some(problem) = self.problems.borrow_mut().last_mut() {
+            problem.span = NOT_SHOWN;
+        }
+    }
+
+    /// From here on a password is what is written, not what it stands for.
+    pub fn leave_secrets(&self) {
+        self.leaves_secrets.set(true);
+    }
+
+    pub fn leaves_secrets(&self) -> bool {
+        self.leaves_secrets.get()
     }
 
     /// A variable without a value.
@@ -131,7 +152,7 @@ impl<'a> Complaints<'a> {
     /// Warnings, if the file can be used; else why it can't.
     pub fn conclude(self) -> Result<Vec<Problem>, Vec<Problem>> {
         let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| problem.span.start);
+        problems.sort_by_key(|problem| (problem.line, problem.column));
         let worst = problems.iter().map(|problem| problem.kind).min().unwrap_or(Kind::Warning);
         problems.retain(|problem| problem.kind == worst);
         if worst == Kind::Warning { Ok(problems) } else { Err(problems) }

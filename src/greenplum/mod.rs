@@ -29,6 +29,7 @@ mod knock;
 mod ledger;
 mod load;
 mod partitions;
+pub mod passfile;
 mod reach;
 mod rejects;
 mod settings;

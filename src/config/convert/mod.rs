@@ -62,6 +62,7 @@ fn own_mistake(path: &Path, what: &str) -> Refusal {
 fn meant(path: &Path, text: &str, variables: &Variables) -> Result<Option<Job>, Refusal> {
     let filled = Filled::new(text.to_owned(), variables);
     let complaints = Complaints::new(&filled);
+    complaints.leave_secrets();
     let is_whole = filled.missing().next().is_none();
     let job = match yaml::parse(&filled.text) {
         Ok(root) => file::job(&complaints, &root),

@@ -155,6 +155,14 @@ fn variables_stay() {
 }
 
 #[test]
+fn passwords_stay_as_they_are_written() {
+    for written in ["${GPKAFKA_NO_SUCH_VARIABLE}", "SHADOW:D4PTBOBVSYQS4W", "'it''s'"] {
+        let (text, _) = converted(&file(&[("HOST", &format!("PASSWORD: {written}\nHOST"))])).unwrap();
+        assert!(text.contains(&format!("    password: {written}\n")), "{text}");
+    }
+}
+
+#[test]
 fn what_cannot_be_rewritten() {
     check(
         &file(&[("TOPIC", "TOPIK")]),

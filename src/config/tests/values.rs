@@ -300,3 +300,59 @@ fn partitions_and_brokers_that_nobody_has() {
     "#]],
     );
 }
+
+#[test]
+fn passwords() {
+    let password = |written: &str| file(&[("HOST", &format!("PASSWORD: {written}\nHOST"))]);
+    let reveal = |written: &str| parsed(&password(written)).unwrap().connection.password.map(|p| p.reveal().to_owned());
+    let shadowed = crate::config::shadowed("s3cret").unwrap();
+    for (written, clear) in [("s3cret", Some("s3cret")), ("'$x{}'", Some("$x{}")), ("", None), ("1234", Some("1234"))] {
+        assert_eq!(reveal(written).as_deref(), clear, "{written}");
+    }
+    assert_eq!(reveal(&shadowed).as_deref(), Some("s3cret"));
+    // the one variable that every test process has
+    assert_eq!(reveal("${PATH}"), std::env::var("PATH").ok());
+    for (written, expected) in [
+        (
+            "SHADOW:D4PTBOBVSYQS4W",
+            expect![[r#"
+            orders.yaml:3:11: `PASSWORD` is a `SHADOW:` of another program, whose method is not public (run `gpkafka shadow` and put what it prints here)
+        "#]],
+        ),
+        (
+            &shadowed[..shadowed.len() - 2],
+            expect![[r#"
+            orders.yaml:3:11: `PASSWORD` is a `SHADOW:` of which something is missing or mistyped (run `gpkafka shadow` and put what it prints here)
+        "#]],
+        ),
+        (
+            "${GPKAFKA_NO_SUCH_VARIABLE}",
+            expect![[r#"
+            orders.yaml:3:11: `PASSWORD` is ${GPKAFKA_NO_SUCH_VARIABLE}, which the environment does not have (export GPKAFKA_NO_SUCH_VARIABLE=…)
+        "#]],
+        ),
+        (
+            "${not a name}",
+            expect![[r#"
+            orders.yaml:3:11: `PASSWORD` must be the name of a variable in `${…}`: letters, digits and _
+        "#]],
+        ),
+        (
+            "[s3cret]",
+            expect![[r#"
+            orders.yaml:3:11: `PASSWORD` must be a text, not a list
+        "#]],
+        ),
+        (
+            "\"s3cret\\0\"",
+            expect![[r#"
+            orders.yaml:3:11: `PASSWORD` holds a NUL byte, which neither SQL nor Kafka's client can take
+        "#]],
+        ),
+    ] {
+        let refusal = parsed(&password(written)).unwrap_err();
+        let said = render(&refusal, false, false);
+        assert_eq!(render(&refusal, true, false), said, "no picture shows a password");
+        expected.assert_eq(&said);
+    }
+}
