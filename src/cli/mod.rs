@@ -11,6 +11,7 @@ pub mod console;
 pub mod convert;
 pub mod dryrun;
 mod files;
+mod help;
 pub mod load;
 mod passwords;
 pub mod segment;
@@ -44,7 +45,7 @@ impl Exit {
 
 /// Loads Kafka topics into Greenplum: in parallel, exactly once.
 #[derive(Debug, Parser)]
-#[command(name = "gpkafka", version, max_term_width = 110, propagate_version = false)]
+#[command(name = "gpkafka", version, max_term_width = 110, propagate_version = false, disable_help_subcommand = true)]
 #[command(after_help = "A job is described in a YAML file; files of the original gpkafka run unchanged.\n\
     Exit codes: 0 done, 1 failed while running or for want of a server, 64 wrong use or a wrong file.")]
 pub struct Cli {
@@ -69,6 +70,8 @@ pub enum Command {
     Segment(SegmentArgs),
     /// Print the version
     Version,
+    /// Print this message, the help of a subcommand, or with `config` all that a job file can say
+    Help(HelpArgs),
 }
 
 /// What names a job file and fills it in.
@@ -204,6 +207,19 @@ pub struct ConvertArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct HelpArgs {
+    /// A subcommand, or `config`: a complete job file of version 2, every key explained
+    #[arg(value_name = "TOPIC")]
+    pub topic: Option<String>,
+    /// With config: the file in version 3
+    #[arg(long)]
+    pub v3: bool,
+    /// With config: a table of all keys, and of each whether it works, differs or is refused
+    #[arg(long, conflicts_with = "v3")]
+    pub table: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct SegmentArgs {
     /// Where to read: the LOCATION of an external table, gpfdist:// or http://; without a path only whether a loader
     /// answers there
@@ -251,6 +267,7 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Command::Convert(args) => convert::run(&args),
         Command::Shadow => shadow::run(),
         Command::Segment(args) => segment::run(&args),
+        Command::Help(args) => help::run(&args),
         Command::Version => console::print(&format!("gpkafka {}\n", env!("CARGO_PKG_VERSION"))),
     }
 }
@@ -289,7 +306,8 @@ mod tests {
                            program can
                   segment  Read rows from a loader as one Greenplum segment would, and write them to stdout
                   version  Print the version
-                  help     Print this message or the help of the given subcommand(s)
+                  help     Print this message, the help of a subcommand, or with `config` all that a job file can
+                           say
 
                 Options:
                   -h, --help     Print help
@@ -384,6 +402,7 @@ mod tests {
             &["gpkafka", "load", "a.yaml", "-p", "novalue"],
             &["gpkafka", "segment"],
             &["gpkafka", "convert"],
+            &["gpkafka", "help", "config", "--v3", "--table"],
             &["gpkafka", "shadow", "secret"],
         ] {
             assert!(Cli::try_parse_from(words).is_err(), "{words:?}");

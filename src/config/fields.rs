@@ -120,6 +120,8 @@ impl<'a> Fields<'a> {
 
     /// A key and its value, if there is one.
     pub fn take(&mut self, key: &'static str) -> Option<Field<'a>> {
+        #[cfg(test)]
+        asked::note(&self.path, key);
         self.asked.push(key);
         self.get(key)
     }
@@ -247,6 +249,26 @@ impl<'a> Fields<'a> {
     fn nearest(&self, name: &str) -> Option<&'static str> {
         let absent = self.asked.iter().copied().filter(|key| !self.has(key));
         nearest(name, absent).or_else(|| nearest(name, self.asked.iter().copied()))
+    }
+}
+
+/// What was asked for in this thread: the list of all keys that there are, for a test.
+#[cfg(test)]
+pub(super) mod asked {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    thread_local! {
+        static ASKED: RefCell<BTreeSet<(String, &'static str)>> = const { RefCell::new(BTreeSet::new()) };
+    }
+
+    pub fn note(path: &str, key: &'static str) {
+        ASKED.with_borrow_mut(|asked| asked.insert((path.to_owned(), key)));
+    }
+
+    /// Each key with the path of its block.
+    pub fn take() -> BTreeSet<(String, &'static str)> {
+        ASKED.take()
     }
 }
 

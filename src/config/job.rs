@@ -62,7 +62,7 @@ pub struct Connection {
 
 /// A password that `{:?}` does not show.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Password(String);
+pub struct Password(pub(super) String);
 
 impl Password {
     /// A password from elsewhere than a job file.

@@ -63,12 +63,7 @@ fn content(field: Field<'_>, mut block: Fields<'_>) -> Vec<(Key, Node)> {
     let (format, option) = if name == "json" { json(&mut block, &mut entries) } else { (name, option) };
     entries.push((named(field.key, "FORMAT"), word(&field.key.span, format)));
     match option {
-        Some(option) => {
-            let options = options(&block);
-            if !options.is_empty() || name == "delimited" || name == "custom" {
-                entries.push((named(field.key, option), map(&field.node.span, options)));
-            }
-        }
+        Some(option) => entries.push((named(field.key, option), map(&field.node.span, options(&block)))),
         None => block.finish(),
     }
     entries

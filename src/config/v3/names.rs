@@ -1,6 +1,8 @@
 //! Where version 3 has a key and where version 2 has it; and how complaints that speak of version 2's keys tell of
 //! version 3's. Both directions come from the same tables.
 
+use crate::config::keys;
+
 /// A key of version 3, and its home in version 2.
 pub(in crate::config) type Home = (&'static str, &'static str);
 
@@ -115,7 +117,7 @@ const BLOCKS: [Home; 12] = [
 const IN_FORMATS: [Home; 2] = [("schema_url", "SCHEMA_REGISTRY_ADDR"), ("options", "PARAMSTR")];
 
 /// Keys with a home of their own that are called otherwise, and blocks that only version 2 has.
-const RENAMED: [Home; 9] = [
+const RENAMED: [Home; 10] = [
     ("value_content", "VALUE"),
     ("key_content", "KEY"),
     ("tables", "OUTPUT"),
@@ -125,34 +127,7 @@ const RENAMED: [Home; 9] = [
     ("custom", "CUSTOM_OPTION"),
     ("delimited", "DELIMITED_OPTION"),
     ("is_jsonl", "JSONL_OPTION"),
-];
-
-/// Keys that both versions call the same, but for the case.
-const LOWERED: [&str; 24] = [
-    "META",
-    "COLUMNS",
-    "NAME",
-    "TYPE",
-    "FIELD",
-    "PATH",
-    "FORMAT",
-    "MODE",
-    "EXPRESSION",
-    "DELIMITER",
-    "EOL_PREFIX",
-    "QUOTE",
-    "ESCAPE",
-    "NULL_STRING",
-    "FORCE_NOT_NULL",
-    "NEWLINE",
-    "TRANSFORM",
-    "PROPERTIES",
-    "COMMAND",
-    "WORKDIR",
-    "TIMEOUT",
-    "TASK",
-    "SCHEDULE",
-    "ALERT",
+    ("protobuf", "PROTOBUF_OPTION"),
 ];
 
 /// What version 2 calls a key inside a format, a column, `schedule`, `alert` or a transformer. A key in capitals is
@@ -176,7 +151,7 @@ fn homes() -> impl Iterator<Item = Home> {
 
 /// What version 3 calls a key that is asked for.
 pub(in crate::config) fn spelled(key: &str) -> String {
-    let lowered = LOWERED.contains(&key).then(|| key.to_lowercase());
+    let lowered = is_inner(key).then(|| key.to_lowercase());
     lowered.or_else(|| renamed(key)).unwrap_or_else(|| key.to_lowercase())
 }
 
@@ -187,10 +162,15 @@ pub(in crate::config) fn inner(key: &str) -> String {
     renamed.map_or_else(|| key.to_lowercase(), |(name, _)| (*name).to_owned())
 }
 
+/// A transformer's PROPERTIES are called so in both; those of librdkafka are not.
+fn is_inner(key: &str) -> bool {
+    key == "PROPERTIES"
+}
+
 fn renamed(key: &str) -> Option<String> {
     let of_home = |home: &'static str| home.rsplit('.').next().unwrap_or(home);
     let found = homes().find(|(_, home)| of_home(home) == key);
-    found.map(|(name, _)| name.to_owned()).or_else(|| LOWERED.contains(&key).then(|| key.to_lowercase()))
+    found.map(|(name, _)| name.to_owned()).or_else(|| keys::is_key(key).then(|| key.to_lowercase()))
 }
 
 /// A complaint in version 3's words. What stands in backticks or quotes is the file's own and stays.
