@@ -19,6 +19,7 @@ mod greenplum_place;
 mod greenplum_target;
 mod harness;
 mod history;
+mod job_files;
 
 mod case;
 mod cases;

@@ -252,26 +252,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What was asked for in this thread: the list of all keys that there are, for a test.
-#[cfg(test)]
-pub(super) mod asked {
-    use std::cell::RefCell;
-    use std::collections::BTreeSet;
-
-    thread_local! {
-        static ASKED: RefCell<BTreeSet<(String, &'static str)>> = const { RefCell::new(BTreeSet::new()) };
-    }
-
-    pub fn note(path: &str, key: &'static str) {
-        ASKED.with_borrow_mut(|asked| asked.insert((path.to_owned(), key)));
-    }
-
-    /// Each key with the path of its block.
-    pub fn take() -> BTreeSet<(String, &'static str)> {
-        ASKED.take()
-    }
-}
-
 fn is_blank(node: &Node) -> bool {
     match &node.content {
         Content::Null => true,
@@ -330,4 +310,24 @@ const HOMES: [(&str, &str); 34] = [
 fn belongs(name: &str) -> Option<String> {
     let (key, home) = HOMES.iter().find(|(key, _)| *key == name)?;
     Some(format!("`{key}` belongs {} {home}", if home.starts_with("the") { "at" } else { "under" }))
+}
+
+/// What was asked for in this thread: the list of all keys that there are, for a test.
+#[cfg(test)]
+pub(super) mod asked {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    thread_local! {
+        static ASKED: RefCell<BTreeSet<(String, &'static str)>> = const { RefCell::new(BTreeSet::new()) };
+    }
+
+    pub fn note(path: &str, key: &'static str) {
+        ASKED.with_borrow_mut(|asked| asked.insert((path.to_owned(), key)));
+    }
+
+    /// Each key with the path of its block.
+    pub fn take() -> BTreeSet<(String, &'static str)> {
+        ASKED.take()
+    }
 }
