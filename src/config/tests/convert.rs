@@ -319,6 +319,26 @@ proptest! {
     }
 
     #[test]
+    fn damaged_files_are_told_and_nothing_more(
+        file in select(vec![
+            include_str!("../samples/cdc_merge.yaml"),
+            include_str!("../samples/several_tables_v3.yaml"),
+            include_str!("../samples/t7_key_value_meta.yaml"),
+            include_str!("../samples/t7_key_value_meta_v3.yaml"),
+        ]),
+        damages in proptest::collection::vec((any::<prop::sample::Index>(), 0..12_usize, "[-#'\"&*!|>%@:,{}\\[\\]é \n\tA-C]{0,4}"), 1..6),
+    ) {
+        let mut text: Vec<char> = file.chars().collect();
+        for (at, length, new) in damages {
+            let at = at.index(text.len());
+            text.splice(at..(at + length).min(text.len()), new.chars());
+        }
+        let text: String = text.into_iter().collect();
+        drop(parsed(&text));
+        drop(converted(&text));
+    }
+
+    #[test]
     fn each_comment_is_there_once(text in any_file(), above in any::<bool>()) {
         let is_value = |line: &str| line.trim_start().starts_with(|c: char| c.is_ascii_uppercase() || c == '-') && line.contains(": ");
         let is_whole = |line: &str| !line.ends_with([':', '-']) && is_value(line);
