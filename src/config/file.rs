@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::config::around;
@@ -19,6 +20,7 @@ use crate::config::scalars::{
     trimmed, truth, word,
 };
 use crate::config::yaml::{Content, Node};
+use crate::decode::Charset;
 use crate::kafka;
 use crate::table::Ident;
 
@@ -34,9 +36,6 @@ pub(super) fn job(complaints: &Complaints<'_>, root: &Node) -> Option<Job> {
     let version = version(&mut fields)?;
     let connection = connection(&mut fields);
     let kafka = fields.require_block("KAFKA").and_then(|block| kafka_block(block, version));
-    for key in ["SCHEDULE", "ALERT"] {
-        around::not_yet(&fields, key);
-    }
     let schedule = fields.block("SCHEDULE").map(around::schedule).unwrap_or_default();
     let alert = fields.block("ALERT").and_then(around::alert);
     if let Some(file) = fields.entries().find(|field| field.key.name == "FILE") {
@@ -51,6 +50,7 @@ pub(super) fn job(complaints: &Complaints<'_>, root: &Node) -> Option<Job> {
         value: kafka.input.contents.value,
         key: kafka.input.contents.key,
         meta: kafka.input.contents.meta,
+        encoding: kafka.input.encoding,
         filter: kafka.input.filter,
         outputs: kafka.outputs,
         error_limit: kafka.input.error_limit,
@@ -164,6 +164,7 @@ struct Kafka {
 
 struct Input {
     contents: Contents,
+    encoding: Option<Charset>,
     filter: Option<String>,
     error_limit: ErrorLimit,
     callback: Callback,
@@ -181,13 +182,14 @@ fn kafka_block(mut fields: Fields<'_>, version: Version) -> Option<Kafka> {
     let (source, input) = input.unwrap_or((None, None));
     let outputs = outputs(&mut fields);
     let metadata_schema = fields.block("METADATA").and_then(metadata);
-    let (commit, consistency) = fields.block("COMMIT").map_or((DEFAULT_COMMIT, Consistency::Strong), commit);
+    let (commit, consistency) = fields.block("COMMIT").map_or((DEFAULT_COMMIT, (None, Consistency::Strong)), commit);
     if let Some(block) = fields.block("POLL") {
         poll(block);
     }
-    around::not_yet(&fields, "TASK");
     let task = fields.block("TASK").map(around::task).unwrap_or_default();
-    let properties = fields.block("PROPERTIES").map(properties).unwrap_or_default();
+    let properties = fields.block("PROPERTIES").map(|block| properties(block, consistency.1)).unwrap_or_default();
+    complain_of_consistency(&fields, consistency.clone(), &properties);
+    let consistency = consistency.1;
     fields.finish();
     let source = Source { properties, ..source? };
     Some(Kafka { source, input: input?, outputs: outputs?, metadata_schema, commit, consistency, task })
@@ -216,13 +218,30 @@ fn input(mut fields: Fields<'_>, version: Version) -> (Option<Source>, Option<In
     let contents = contents(&mut fields, version);
     around::refuse(&mut fields, "TRANSFORMER", around::plugin);
     let filter = fields.read("FILTER", condition);
-    if let Some((field, _)) = fields.read_at("ENCODING", trimmed) {
-        fields.complaints.not_yet(&field.key.span, "ENCODING");
-    }
+    let encoding = encoding(&mut fields, contents.as_ref());
     let error_limit = fields.read("ERROR_LIMIT", error_limit).unwrap_or(ErrorLimit::Records(0));
     let callback = Callback { host: fields.read("LOCAL_HOSTNAME", host), port: fields.read("LOCAL_PORT", own_port) };
     fields.finish();
-    (source, contents.map(|contents| Input { contents, filter, error_limit, callback }))
+    (source, contents.map(|contents| Input { contents, encoding, filter, error_limit, callback }))
+}
+
+/// ENCODING, for formats that are text.
+fn encoding(fields: &mut Fields<'_>, contents: Option<&Contents>) -> Option<Charset> {
+    let (field, charset) = fields.read_at("ENCODING", charset)?;
+    let parts = contents.map(|contents| [&contents.value, &contents.key]);
+    let is_text = |part: &Part| !matches!(part.format, Format::Binary);
+    if parts.is_some_and(|parts| !parts.into_iter().flatten().any(is_text)) {
+        fields.complaints.warning(&field.key.span, "ENCODING has no effect on FORMAT binary", None);
+    }
+    Some(charset)
+}
+
+fn charset(node: &Node) -> Result<Charset, Wrong> {
+    let written = trimmed(node)?;
+    Charset::named(&written).ok_or_else(|| Wrong::Mistake {
+        text: format!("must be a charset that can be read, not `{written}`"),
+        hint: Some(format!("one of {}", Charset::names().collect::<Vec<_>>().join(", "))),
+    })
 }
 
 /// What a message holds: in blocks of its own in version 2, right here in version 1.
@@ -333,12 +352,14 @@ fn metadata(mut fields: Fields<'_>) -> Option<Ident> {
 
 const DEFAULT_COMMIT: Commit = Commit { max_row: None, minimal_interval: Some(MINIMAL_INTERVAL), idle: Idle::Off };
 
-fn commit(mut fields: Fields<'_>) -> (Commit, Consistency) {
+fn commit(mut fields: Fields<'_>) -> (Commit, (Option<Range<usize>>, Consistency)) {
     let max_row = fields.read("MAX_ROW", count).and_then(NonZeroU64::new);
     let interval = fields.read_at("MINIMAL_INTERVAL", milliseconds);
     let minimal_interval = interval.map_or(MINIMAL_INTERVAL, |(_, interval)| interval);
     let idle = fields.read("IDLE_DURATION", idle).unwrap_or(Idle::Off);
-    let consistency = consistency(&mut fields);
+    let consistency = fields.read_at("CONSISTENCY", |node| word(node, &CONSISTENCIES));
+    let consistency = consistency
+        .map_or((None, Consistency::Strong), |(field, consistency)| (Some(field.span().clone()), consistency));
     for key in ["SAVE_FAILING_BATCH", "RECOVER_FAILING_BATCH"] {
         if let Some((field, true)) = fields.read_at(key, truth) {
             fields.complaints.not_yet(&field.key.span, key);
@@ -362,14 +383,17 @@ pub(super) const CONSISTENCIES: [(&str, Consistency); 4] = [
     ("none", Consistency::None),
 ];
 
-/// Where offsets are kept. In the database, with the rows, is the one way there is so far.
-fn consistency(fields: &mut Fields<'_>) -> Consistency {
-    let given = fields.read_at("CONSISTENCY", |node| word(node, &CONSISTENCIES));
-    if let Some((field, _)) = given.filter(|(_, consistency)| *consistency != Consistency::Strong) {
-        let name = text(field.node).unwrap_or_default();
-        fields.complaints.not_yet(field.span(), &format!("CONSISTENCY {}", name.trim().to_lowercase()));
-    }
-    given.map_or(Consistency::Strong, |(_, consistency)| consistency)
+/// Says where CONSISTENCY and PROPERTIES do not mean anything together.
+fn complain_of_consistency(
+    fields: &Fields<'_>,
+    (span, consistency): (Option<Range<usize>>, Consistency),
+    properties: &BTreeMap<String, String>,
+) {
+    let Some(span) = span.filter(|_| consistency != Consistency::Strong && !properties.contains_key("group.id")) else {
+        return;
+    };
+    let text = "CONSISTENCY has no effect without `group.id` under PROPERTIES: offsets are kept in the database, with the rows";
+    fields.complaints.warning(&span, text, None);
 }
 
 /// The old client's knobs.
@@ -381,14 +405,17 @@ fn poll(mut fields: Fields<'_>) {
 }
 
 /// librdkafka's properties, as written: a key without a value is the empty text.
-fn properties(fields: Fields<'_>) -> BTreeMap<String, String> {
+fn properties(fields: Fields<'_>, consistency: Consistency) -> BTreeMap<String, String> {
     let (mut properties, mut is_right) = (BTreeMap::new(), true);
     for field in fields.entries() {
         let name = &field.key.name;
         let value = if field.node.content == Content::Null { Ok(String::new()) } else { text(field.node) };
         match value {
             Ok(value) => {
-                is_right &= complain_of_property(&fields, field, &value);
+                // with it Kafka is told now and then, without being waited for
+                let is_ours =
+                    consistency == Consistency::None && name == "enable.auto.commit" && fields.has("group.id");
+                is_right &= is_ours && is_truth(&value) || complain_of_property(&fields, field, &value);
                 properties.insert(name.clone(), value);
             }
             Err(_) => {
@@ -401,6 +428,10 @@ fn properties(fields: Fields<'_>) -> BTreeMap<String, String> {
         fields.complaints.mistake(&fields.span, format!("PROPERTIES do not go together: {cause}"), None);
     }
     properties
+}
+
+fn is_truth(value: &str) -> bool {
+    matches!(value, "true" | "false")
 }
 
 /// What librdkafka says of a property, which needs no broker. `false`: it is a mistake.

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::config::problem::Problem;
-use crate::decode::MetaField;
+use crate::decode::{Charset, MetaField};
 use crate::table::{Ident, TableName};
 
 /// One Kafka topic into one table, or several.
@@ -21,6 +21,8 @@ pub struct Job {
     pub key: Option<Content>,
     /// What Kafka knows of a message, as columns.
     pub meta: Vec<MetaColumn>,
+    /// The charset of values and keys that are text; `None`: UTF-8.
+    pub encoding: Option<Charset>,
     /// A boolean over source columns; rows for which it is not true are left out. Without trailing semicolons.
     pub filter: Option<String>,
     /// Where rows go: one or more, all in the same transaction. The first gives the job its identity.
@@ -42,6 +44,17 @@ impl Job {
     /// The table that gives the job its identity.
     pub fn target(&self) -> &TableName {
         &self.outputs[0].target
+    }
+
+    /// Who knows where to go on: `Strong` wherever the ledger does. See [`Consistency`].
+    pub fn consistency(&self) -> Consistency {
+        if self.source.properties.contains_key("group.id") { self.consistency } else { Consistency::Strong }
+    }
+
+    /// Whether the consumer group hears of what is committed.
+    pub fn tells_group(&self) -> bool {
+        let is_off = self.source.properties.get("enable.auto.commit").is_some_and(|value| value == "false");
+        self.consistency() != Consistency::None || !is_off
     }
 
     /// Whether rows may vanish on their way into a table, by the file's own wish.
@@ -272,13 +285,18 @@ pub enum Idle {
     CommitAfter(Duration),
 }
 
-/// What Kafka is told of positions beside the database (CONSISTENCY).
+/// Which of two commits comes first and which decides where to go on (CONSISTENCY). All but `Strong` mean something only
+/// with a `group.id`. The ledger is written in every case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consistency {
     /// The ledger alone decides; Kafka hears of it afterwards, for tools that show lag.
     Strong,
+    /// Rows first, then the offset in Kafka, which decides at the next start.
     AtLeast,
+    /// The offset in Kafka first, which decides at the next start, then the rows.
     AtMost,
+    /// As `AtLeast`, but nobody waits for Kafka; with `enable.auto.commit: false` it is not told at all, and every start
+    /// begins anew.
     None,
 }
 
@@ -341,11 +359,14 @@ pub enum Times {
 /// What hears of a job's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
-    pub command: String,
+    /// Run by `sh -c`; at least one of command and webhook is there.
+    pub command: Option<String>,
     /// `None`: where the loader was started.
     pub workdir: Option<String>,
     /// `None`: it may take as long as it likes.
     pub timeout: Option<Duration>,
+    /// Where it is posted.
+    pub webhook: Option<String>,
 }
 
 /// Where segments call back, if the file says so (LOCAL_HOSTNAME, LOCAL_PORT).

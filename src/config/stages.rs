@@ -60,6 +60,7 @@ impl Job {
             key: self.key.as_ref().map(part),
             meta: self.meta.iter().map(meta).collect(),
             topic: self.source.topic.clone(),
+            charset: self.encoding,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! One row of value, key and meta. The value makes rows, one or many; key and meta of their record follow on each.
 
 use super::meta::MetaFields;
-use super::{Cause, Column, Content, Decoder, Parse, Part, Reason, Settings, parser};
+use super::{Cause, Charset, Column, Content, Decoder, Parse, Part, Reason, Settings, parser};
 use crate::record::Record;
 use crate::row::{Room, Rows};
 use crate::schema::Schema;
@@ -23,9 +23,9 @@ struct Half {
 }
 
 impl Half {
-    fn new(content: &Content) -> Self {
+    fn new(content: &Content, charset: Option<Charset>) -> Self {
         let is_sent = |column: &&Column| !column.is_ignored;
-        Self { parser: parser(content), fields: content.columns.iter().filter(is_sent).count().max(1) }
+        Self { parser: parser(content, charset), fields: content.columns.iter().filter(is_sent).count().max(1) }
     }
 
     fn reason(&self, part: Part, cause: Cause) -> Reason {
@@ -40,8 +40,8 @@ impl Half {
 impl Composed {
     pub fn new(settings: &Settings) -> Self {
         Self {
-            value: settings.value.as_ref().map(Half::new),
-            key: settings.key.as_ref().map(Half::new),
+            value: settings.value.as_ref().map(|value| Half::new(value, settings.charset)),
+            key: settings.key.as_ref().map(|key| Half::new(key, settings.charset)),
             meta: MetaFields::new(&settings.topic, &settings.meta),
             tail: Rows::default(),
         }
@@ -169,6 +169,7 @@ mod tests {
                 Meta { field: MetaField::Row, is_number: true },
             ],
             topic: "t".to_owned(),
+            charset: None,
         }
     }
 

@@ -15,6 +15,7 @@ mod json;
 mod lines;
 mod meta;
 mod reason;
+mod transcode;
 
 use crate::record::Record;
 use crate::row::{Room, Rows};
@@ -22,6 +23,7 @@ use crate::schema::Schema;
 
 pub use meta::{Meta, MetaField, NAMED as META_FIELDS};
 pub use reason::{Cause, Part, Reason};
+pub use transcode::Charset;
 
 /// How records are read. Fields come in this order: value, key, meta.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,6 +33,8 @@ pub struct Settings {
     pub meta: Vec<Meta>,
     /// What [`MetaField::Topic`] says.
     pub topic: String,
+    /// What values and keys of formats that are text are written in; `None` is UTF-8.
+    pub charset: Option<Charset>,
 }
 
 impl Settings {
@@ -128,6 +132,14 @@ impl Format {
             Self::Binary => binary::NAME,
         }
     }
+
+    /// Whether a payload is written in a charset.
+    pub fn is_text(&self) -> bool {
+        match self {
+            Self::Csv(_) | Self::Delimited { .. } | Self::Json | Self::Jsonl { .. } => true,
+            Self::Binary => false,
+        }
+    }
 }
 
 /// The options of COPY … CSV, with its defaults.
@@ -181,14 +193,18 @@ pub fn decoder(settings: &Settings) -> Box<dyn Decoder> {
     Box::new(compose::Composed::new(settings))
 }
 
-fn parser(content: &Content) -> Box<dyn Parse> {
+fn parser(content: &Content, charset: Option<Charset>) -> Box<dyn Parse> {
     let columns = columns::Columns::new(&content.columns);
-    match &content.format {
+    let parser: Box<dyn Parse> = match &content.format {
         Format::Csv(options) => Box::new(csv::Csv::new(options, columns)),
         Format::Delimited { delimiter } => Box::new(delimited::Delimited::new(*delimiter, columns)),
         Format::Json => Box::new(json::Json::new(&columns)),
         Format::Jsonl { newline } => Box::new(json::Jsonl::new(newline, &columns)),
         Format::Binary => Box::new(binary::Binary),
+    };
+    match charset.filter(|charset| content.format.is_text() && !charset.is_utf8()) {
+        Some(charset) => Box::new(transcode::Transcoded::new(parser, charset)),
+        None => parser,
     }
 }
 

@@ -13,6 +13,7 @@
 //! | make or reuse the external table | [`ExternalTable::ensure`] |
 //! | hold partitions against other loaders | [`Holder::claim`], [`Holder::beat`] |
 //! | read and move the committed positions | [`Ledger`], [`Chain`]; prune them: [`Ledger::prune`] |
+//! | run the user's own SQL | [`Connection::run_task`], [`Connection::check_task`], [`Load::run_inside`] |
 //! | run a batch | [`Load::begin`], [`Load::insert`], [`Load::commit`] |
 
 mod chain;
@@ -33,7 +34,9 @@ mod reach;
 mod rejects;
 mod settings;
 mod sql;
+mod statements;
 mod target;
+mod task;
 mod tryout;
 mod upkeep;
 
@@ -50,4 +53,5 @@ pub use load::{Inserted, Load};
 pub use partitions::Partitions;
 pub use rejects::{SegmentReject, SegmentRejects};
 pub use settings::{Mapping, Settings};
+pub use statements::transaction_word;
 pub use target::{Target, TargetColumn};

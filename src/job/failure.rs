@@ -68,6 +68,9 @@ pub enum Error {
     /// The brokers refuse for good.
     #[error("kafka: {text}")]
     Brokers { text: String },
+    /// What runs after the last batch.
+    #[error("{text}; the rows of this load and their offsets are committed")]
+    AfterEnd { text: String },
     /// Our own arithmetic is wrong; better stopped than loaded.
     #[error("{0}; this is a mistake in gpkafka, please report it; nothing of the batch was loaded")]
     Internal(String),

@@ -13,6 +13,7 @@ use super::positions::Positions;
 use super::prepare::Prepared;
 use super::report::say;
 use super::run::{Memory, Run};
+use super::schedule::Hours;
 use super::state::{State, Wants};
 use super::steer::Steer;
 use super::threads::Threads;
@@ -78,10 +79,12 @@ impl Prepared {
             orders: orders_out,
             replies: replies_in,
             stop: stop.clone(),
+            post_batch: run.job.task.post_batch.as_ref().map(|post_batch| post_batch.sql.clone()),
             has_analyzed: false,
         };
         threads.start("warehouse", move || warehouse.run())?;
-        let watch = kafka_watch(run, &consumer, (assigned, topic_id.clone()), seen_in.clone(), &threads);
+        let watch =
+            kafka_watch(run, memory.quits_at_eof, &consumer, (assigned, topic_id.clone()), seen_in.clone(), &threads);
         threads.start("kafka", move || watch.run())?;
         threads.start("holder", move || watch::hold(holder, &seen_in, &stop))?;
         say!(run.reporter, Info, "gpkafka job has started");
@@ -113,6 +116,9 @@ impl Prepared {
             troubles: Default::default(),
             again: None,
             is_finishing: false,
+            hours: Hours { eof_from: run.hours.eof_from.filter(|_| !memory.quits_at_eof), ..run.hours },
+            is_over: false,
+            job: run.job,
         })
     }
 }
@@ -176,13 +182,13 @@ fn dealt(lanes: BTreeMap<i32, Lane>) -> Vec<BTreeMap<i32, Lane>> {
 
 fn kafka_watch(
     run: &Run<'_>,
+    is_bounded: bool,
     consumer: &Arc<Consumer>,
     (assigned, topic_id): (BTreeSet<i32>, Option<String>),
     seen: crossbeam_channel::Sender<watch::Seen>,
     threads: &Threads,
 ) -> KafkaWatch {
     let asked = run.job.source.partitions.clone();
-    let is_bounded = run.options.quit_at_eof;
     KafkaWatch {
         consumer: Arc::clone(consumer),
         assigned,

@@ -10,14 +10,16 @@ use jiff::Timestamp;
 use super::batch::Batch;
 use super::failure::Error;
 use super::report::{BatchReport, Level, Reporter, Troubles, say};
+use super::schedule::Hours;
 use super::state::{Action, Broken, Done, Event, Outcome, State};
 use super::threads::Threads;
 use super::totals::Totals;
 use super::warehouse::{Order, Reply, fail_opened};
 use super::watch::Seen;
 use super::worker::Told;
-use super::{commit, rejects};
+use super::{commit, rejects, task};
 use crate::budget::Budget;
+use crate::config::Job;
 use crate::gpfdist::{Cause, Session, Status};
 use crate::greenplum::{self, Canceller, SegmentRejects};
 use crate::kafka::{Consumer, Event as KafkaEvent};
@@ -77,6 +79,11 @@ pub struct Steer<'a> {
     pub troubles: Troubles,
     pub again: Option<String>,
     pub is_finishing: bool,
+    /// When to stop by itself; without a time for the ends where those end it already.
+    pub hours: Hours,
+    /// That has come.
+    pub is_over: bool,
+    pub job: &'a Job,
 }
 
 impl Steer<'_> {
@@ -136,6 +143,9 @@ impl Steer<'_> {
             }
             _ => {}
         }
+        if let Some(event) = self.hour_has_come() {
+            return Ok(event);
+        }
         let nobody = crossbeam_channel::never();
         let told = if self.state.is_behind() { &nobody } else { &self.told };
         select! {
@@ -147,6 +157,26 @@ impl Steer<'_> {
             recv(told) -> told => self.was_told(told.ok()),
             default(wait) => Ok(Event::Tick),
         }
+    }
+
+    /// What SCHEDULE wants of a running job. For the ends of the topic it is assigned anew, which asks for them.
+    fn hour_has_come(&mut self) -> Option<Event> {
+        if self.is_finishing {
+            return None;
+        }
+        if self.hours.is_over(Instant::now()) {
+            say!(self.reporter, Info, "RUNNING_DURATION is over: committing what is in hand and stopping");
+            (self.is_over, self.is_finishing) = (true, true);
+            self.threads.stop_reading();
+            return Some(Event::Finish);
+        }
+        if !self.hours.is_eof_due(Timestamp::now()) {
+            return None;
+        }
+        self.hours.eof_from = None;
+        Some(
+            self.begin_anew("QUIT_AT_EOF_AFTER has come: stopping at the ends of the topic as they are now".to_owned()),
+        )
     }
 
     fn was_told(&mut self, told: Option<Told>) -> Result<Event, Error> {
@@ -297,9 +327,11 @@ impl Steer<'_> {
             }
             Action::Commit { batch, has_rows } => {
                 self.require_same_topic()?;
+                self.tell_group_before()?;
                 let Some(front) = self.state.front() else { return Ok(false) };
                 let commit = commit::of(front, self.state.outcome(), &self.rejects.counts, self.topic_id.as_deref());
-                self.order(Order::Commit { batch, has_rows, commit })?;
+                let runs_task = has_rows && task::is_due(self.job, self.totals.with_rows);
+                self.order(Order::Commit { batch, has_rows, runs_task, commit })?;
                 self.is_committing = true;
             }
             Action::Report(done) => self.report(&done),
@@ -331,7 +363,7 @@ impl Steer<'_> {
         self.rejects = SegmentRejects::default();
         self.totals.add(done, &self.metrics);
         self.reporter.sums(&self.totals.sums);
-        self.consumer.publish(self.state.checkpoint());
+        self.tell_group_after();
         self.reporter.batch(&batch_report(done));
     }
 

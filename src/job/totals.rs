@@ -21,6 +21,8 @@ pub struct Totals {
     pub sums: Sums,
     /// A batch whose COMMIT got no reply: the next look at the ledger tells whether it counts.
     pub in_doubt: Option<Box<Done>>,
+    /// Batches of this start that had rows for the database.
+    pub with_rows: u64,
     /// Attempts that failed since the last commit.
     pub failures_in_a_row: u32,
 }
@@ -33,6 +35,7 @@ impl Totals {
         self.sums.rejected += rejected;
         self.sums.filtered += filtered;
         self.sums.batches += 1;
+        self.with_rows += u64::from(done.batch.counts.rows > 0);
         self.failures_in_a_row = 0;
         for (partition, span) in done.batch.delta.iter() {
             self.sums.checkpoint.set(partition, span.next());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::task;
 use super::threads::Stop;
 use crate::gpfdist::{Scan, Server, Session};
 use crate::greenplum::{Chain, Commit, Error, Load, SegmentRejects};
@@ -18,8 +19,8 @@ const WAIT: Duration = Duration::from_millis(50);
 pub enum Order {
     /// BEGIN, then the INSERT.
     Insert { batch: u64 },
-    /// Ledger and COMMIT. Without rows the transaction is begun for it.
-    Commit { batch: u64, has_rows: bool, commit: Commit },
+    /// POST_BATCH_SQL where it is its turn, ledger and COMMIT. Without rows the transaction is begun for it.
+    Commit { batch: u64, has_rows: bool, runs_task: bool, commit: Commit },
 }
 
 /// What became of it.
@@ -58,6 +59,7 @@ pub struct Warehouse {
     pub orders: Receiver<Order>,
     pub replies: Sender<Reply>,
     pub stop: Stop,
+    pub post_batch: Option<String>,
     /// The target's statistics have been looked at.
     pub has_analyzed: bool,
 }
@@ -71,7 +73,9 @@ impl Warehouse {
         while !self.stop.is_asked() {
             let (batch, done) = match self.orders.recv_timeout(WAIT) {
                 Ok(Order::Insert { batch }) => (batch, self.insert(batch)),
-                Ok(Order::Commit { batch, has_rows, commit }) => (batch, self.commit(batch, has_rows, &commit)),
+                Ok(Order::Commit { batch, has_rows, runs_task, commit }) => {
+                    (batch, self.commit(batch, (has_rows, runs_task), &commit))
+                }
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
@@ -110,9 +114,12 @@ impl Warehouse {
         Ok(Reply::Inserted { batch, inserted: inserted.rows, rejected: inserted.rejected, rejects })
     }
 
-    fn commit(&mut self, batch: u64, has_rows: bool, commit: &Commit) -> Result<Reply, Error> {
+    fn commit(&mut self, batch: u64, (has_rows, runs_task): (bool, bool), commit: &Commit) -> Result<Reply, Error> {
         if !has_rows {
             self.load.begin()?;
+        }
+        if let Some(sql) = self.post_batch.as_ref().filter(|_| runs_task) {
+            self.load.run_inside(task::POST_BATCH, sql)?;
         }
         self.load.commit(&mut self.chain, commit)?;
         Ok(Reply::Committed { batch })

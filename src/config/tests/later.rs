@@ -83,13 +83,8 @@ fn what_is_to_come_is_refused_by_name() {
         expect![[r#"
             orders.yaml:3:11: a `SHADOW:` password is not yet supported
             orders.yaml:21:15: FORMAT avro is not yet supported
-            orders.yaml:27:5: ENCODING is not yet supported
             orders.yaml:28:5: TRANSFORMER is not yet supported
-            orders.yaml:35:18: CONSISTENCY at-least is not yet supported
             orders.yaml:36:5: SAVE_FAILING_BATCH is not yet supported
-            orders.yaml:38:3: TASK is not yet supported
-            orders.yaml:41:1: SCHEDULE is not yet supported
-            orders.yaml:43:1: ALERT is not yet supported
         "#]],
     );
 }
