@@ -108,7 +108,7 @@ fn quoted(rest: &str, inside: usize, quote: u8, has_escapes: bool) -> usize {
 fn dollars(rest: &str) -> usize {
     let Some(end) = rest[1..].find('$').map(|end| end + 2) else { return 1 };
     let tag = &rest[..end];
-    let inner = tag[1..end - 1].as_bytes();
+    let inner = &tag.as_bytes()[1..end - 1];
     if !inner.iter().all(|&byte| is_word(byte) && byte != b'$') || inner.first().is_some_and(u8::is_ascii_digit) {
         return 1;
     }
