@@ -29,7 +29,7 @@ on_each_database! {
             let job = flow.job().source(partitions);
             let dry = dryrun(&job.text(), &[&address[..], &["--connect"]].concat()).expect_code(0);
             let rows = if partitions.contains("(2)") { 10 } else { 20 };
-            let dry = dry.expect_text(&format!("{rows} records to load")).expect_text("EXPLAIN of the INSERT");
+            let dry = dry.expect_text(&format!("{rows} records to load")).expect_text("EXPLAIN at the database: inserting into");
             let load = flow.loader(&job).args(address).args(["--quit-at-eof"]).run().expect_code(0);
             if matches!(db.kind, Kind::Greenplum { .. }) {
                 assert_eq!(external(&dry.stdout), external(&load.stdout));

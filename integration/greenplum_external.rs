@@ -78,6 +78,19 @@ on_each_database! {
         assert_eq!(ensure(&place, &of(Partitions::All, 9004)).dropped, [high.name]);
     }
 
+    fn earlier_ones_of_a_list_too_long_to_be_written_go_too(db) {
+        let place = Place::new(db, "a int");
+        let script = Script::new("");
+        let odd: std::collections::BTreeSet<i32> = (0..500).map(|number| 2 * number + 1).collect();
+        let of = |port| {
+            let partitions = Partitions::Only(odd.clone());
+            Definition { partitions, port, ..definition(&place, script.path().as_path()) }
+        };
+        let first = ensure(&place, &of(9001));
+        assert!(first.path.contains("/x"), "{}", first.path);
+        assert_eq!(ensure(&place, &of(9002)).dropped, [first.name]);
+    }
+
     fn a_type_that_does_not_exist_is_named(db) {
         let place = Place::new(db, "a int");
         let mut definition = definition(&place, Path::new("/bin/true"));

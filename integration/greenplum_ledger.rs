@@ -71,6 +71,16 @@ on_each_database! {
         assert_eq!(empty.read(connection, &place.job).unwrap().get(0).unwrap().next, 5);
     }
 
+    fn tables_of_the_ledgers_name_that_are_none_hinder_nobody(db) {
+        let place = Place::new(db, "a int");
+        let schema = db.schema("namesake");
+        db.execute(&format!("CREATE TABLE {schema}.gpkafka_ledger (job int, note text)"));
+        let mut other = db.connect();
+        other.batch_execute("CREATE TEMPORARY TABLE gpkafka_ledger (job text)").unwrap();
+        Ledger::require_no_other(&mut place.connect(), place.settings.metadata_schema(), &place.job).unwrap();
+        other.batch_execute("DROP TABLE gpkafka_ledger").unwrap();
+    }
+
     fn pruning_gives_way_to_a_lock(db) {
         let place = Place::new(db, "a int");
         commit(&place, &loader(), &mut Chain::default(), &batch(1, &[(0, 0, 1)])).unwrap();

@@ -2,39 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use gpkafka::block::{BlockIndex, Run};
-use gpkafka::gpfdist::{self, Scan, Server, Session};
-use gpkafka::greenplum::{Chain, Error, Inserted, Load, SegmentReject};
-use gpkafka::metrics::Metrics;
-use gpkafka::offset::Span;
+use gpkafka::greenplum::{Chain, Error, SegmentReject, Written};
 
-use crate::greenplum_place::{Place, Script, batch, loader};
+use crate::greenplum_place::{Place, Script, batch, begin, loader, push, server};
 use crate::harness::{greenplum, postgres, unique, wait_until};
 
-/// A server for segments on a port of its own.
-fn server() -> Server {
-    let settings = gpfdist::Settings { port: 0, bind: [127, 0, 0, 1].into(), ..gpfdist::Settings::default() };
-    Server::start(&settings, &Metrics::default()).unwrap()
-}
-
-/// Opens the scan of a load's transaction.
-fn begin(server: &Server, load: &mut Load) -> Session {
-    let xid = load.begin().unwrap();
-    let path = load.external().path.clone();
-    server.accept_path(&path);
-    server.open(Scan { path, xid: Some(xid), file_prefix: "orders".to_owned() })
-}
-
-fn push(session: &Session, partition: i32, first: i64, rows: &[&str]) {
-    let count = u32::try_from(rows.len()).unwrap();
-    let index = BlockIndex {
-        partition,
-        span: Span::new(first, first + i64::from(count)).unwrap(),
-        rows: count,
-        runs: vec![Run { row: 0, offset: first, record_rows: 1 }],
-    };
-    session.push(&index, Bytes::from(rows.iter().map(|row| format!("{row}\n")).collect::<String>()));
+fn expect_read(written: &Written, read: u64, rejected: u64) {
+    assert_eq!((written.read, written.rejected, written.inserted()), (read, rejected, read), "{written:?}");
 }
 
 fn rows_of(place: &Place<'_>) -> Vec<String> {
@@ -51,7 +25,7 @@ fn segments_send_the_xid_that_was_foretold_and_rows_and_ledger_commit_together()
         let session = begin(&server, &mut load);
         push(&session, 0, first, &[&format!("{first}\tone"), &format!("{}\t\\N", first + 1)]);
         session.seal();
-        assert_eq!(load.insert().unwrap(), Inserted { rows: 2, rejected: 0 });
+        expect_read(&load.write().unwrap(), 2, 0);
         session.finish();
         assert_eq!(session.status().rows_sent, 2);
         load.commit(&mut chain, &batch(number, &[(0, first, first + 2)])).unwrap();
@@ -70,7 +44,7 @@ fn refused_rows_are_counted_and_named_and_forgotten_before_the_next_statement() 
         push(&session, 3, 5_000_000_000, &["1\tok", "x\tbad", "2\tok"]);
         push(&session, 7, 40, &["y", "z\tbad"]);
         session.seal();
-        assert_eq!(load.insert().unwrap(), Inserted { rows: 2, rejected: 3 });
+        expect_read(&load.write().unwrap(), 2, 3);
         session.finish();
         let rejects = load.rejects(2).unwrap();
         assert_eq!(rejects.counts.iter().map(|(&one, &count)| (one, count)).collect::<Vec<_>>(), [(3, 1), (7, 2)]);
@@ -101,7 +75,7 @@ fn a_target_that_changed_between_batches_loads_nothing() {
     let session = begin(&server, &mut load);
     push(&session, 0, 0, &["1\tone"]);
     session.seal();
-    let error = load.insert().unwrap_err();
+    let error = load.write().unwrap_err();
     assert!(matches!(&error, Error::TargetChanged { change, .. } if change == "column \"c\" is new"), "{error}");
     assert!(!error.is_passing());
     load.roll_back().unwrap();
@@ -116,7 +90,7 @@ fn a_failed_session_fails_the_statement_and_the_cause_may_pass() {
     let session = begin(&server, &mut load);
     push(&session, 0, 0, &["1\tone"]);
     session.fail("the loader changed its mind");
-    let error = load.insert().unwrap_err();
+    let error = load.write().unwrap_err();
     assert!(error.to_string().contains("the loader changed its mind"), "{error}");
     assert!(error.is_passing(), "{error}");
     load.roll_back().unwrap();
@@ -125,7 +99,7 @@ fn a_failed_session_fails_the_statement_and_the_cause_may_pass() {
     db.execute(&format!("ALTER TABLE {}.t ADD CHECK (a < 1)", place.schema));
     push(&session, 0, 0, &["1\tone"]);
     session.seal();
-    let error = load.insert().unwrap_err();
+    let error = load.write().unwrap_err();
     assert_eq!((error.state(), error.is_passing()), (Some("23514"), false), "{error}");
     load.roll_back().unwrap();
 }
@@ -138,7 +112,7 @@ fn another_thread_can_cancel_an_insert_that_waits() {
     let session = begin(&server, &mut load);
     let canceller = load.canceller();
     std::thread::scope(|scope| {
-        let insert = scope.spawn(|| load.insert());
+        let insert = scope.spawn(|| load.write());
         wait_until(Duration::from_secs(20), "segments to connect", || session.status().connected == 2);
         canceller.cancel().unwrap();
         let error = insert.join().unwrap().unwrap_err();
@@ -151,13 +125,13 @@ fn another_thread_can_cancel_an_insert_that_waits() {
 fn filters_and_rows_that_are_not_counted() {
     let Some(db) = greenplum(2) else { return };
     let (mut place, server) = (Place::new(db, "a int, b text"), server());
-    place.settings.filter = Some("a % 2 = 0 ;".to_owned());
+    place.settings.outputs[0].filter = Some("a % 2 = 0 ;".to_owned());
     let mut load = place.load(&loader(), server.port());
     assert!(load.is_filtered());
     let session = begin(&server, &mut load);
     push(&session, 0, 0, &["1\tone", "2\ttwo", "x\tbad"]);
     session.seal();
-    assert_eq!(load.insert().unwrap(), Inserted { rows: 1, rejected: 1 });
+    expect_read(&load.write().unwrap(), 1, 1);
     session.finish();
     load.commit(&mut Chain::default(), &batch(1, &[(0, 0, 3)])).unwrap();
     assert!(load.analyze_if_never().unwrap());
@@ -177,11 +151,11 @@ fn every_segment_reads_whatever_the_role_is_set_to() {
     let mut load = place.load(&loader(), server.port());
     let session = begin(&server, &mut load);
     std::thread::scope(|scope| {
-        let insert = scope.spawn(|| load.insert());
+        let insert = scope.spawn(|| load.write());
         wait_until(Duration::from_secs(20), "both segments to connect", || session.status().connected == 2);
         push(&session, 0, 0, &["1\tone", "x"]);
         session.seal();
-        assert_eq!(insert.join().unwrap().unwrap(), Inserted { rows: 1, rejected: 1 });
+        expect_read(&insert.join().unwrap().unwrap(), 1, 1);
     });
 }
 
@@ -203,7 +177,7 @@ fn postgres_runs_a_program_a_segment_under_its_own_pid() {
     let (place, script) = postgres_place("1\tone\n2\t\\N\n");
     let mut load = place.load(&loader(), 9000);
     let xid = load.begin().unwrap();
-    assert_eq!(load.insert().unwrap(), Inserted { rows: 2, rejected: 0 });
+    expect_read(&load.write().unwrap(), 2, 0);
     load.commit(&mut Chain::default(), &batch(1, &[(0, 0, 2)])).unwrap();
     let url = format!("gpfdist://127.0.0.1:9000{}", load.external().path);
     let mut told: Vec<_> = script.read("told").lines().map(str::to_owned).collect();
@@ -220,7 +194,7 @@ fn postgres_names_the_row_that_it_refuses() {
     let (place, _script) = postgres_place("1\tone\n2\ttwo\nx\tbad\n");
     let mut load = place.load(&loader(), 9000);
     load.begin().unwrap();
-    let error = load.insert().unwrap_err();
+    let error = load.write().unwrap_err();
     let told = "the database refused row 3 of segment 0: invalid input syntax for type integer: \"x\" (SQLSTATE 22P02)";
     assert_eq!((error.to_string().as_str(), error.is_passing()), (told, false));
     load.roll_back().unwrap();
@@ -233,7 +207,7 @@ fn postgres_rolls_back_when_its_program_fails() {
     let mut load = place.load(&loader(), 9000);
     std::fs::write(script.path(), "#!/bin/sh\nexit 3\n").unwrap();
     load.begin().unwrap();
-    let error = load.insert().unwrap_err();
+    let error = load.write().unwrap_err();
     assert_eq!((error.state(), error.is_passing()), (Some("38000"), true), "{error}");
     load.roll_back().unwrap();
 }

@@ -4,10 +4,15 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use bytes::Bytes;
+use gpkafka::block::{BlockIndex, Run};
+use gpkafka::gpfdist::{self, Scan, Server, Session};
 use gpkafka::greenplum::{
-    Chain, Claim, Commit, Connection, Definition, Error, ExternalTable, Holder, Insert, Instance, JobId, Kind, Ledger,
-    Load, Loader, Move, Partitions, Settings, Target,
+    Chain, Claim, Commit, Connection, Definition, Error, ExternalTable, Holder, Instance, JobId, Kind, Ledger, Load,
+    Loader, Move, Partitions, Settings, Target, Writes, Written,
 };
+use gpkafka::metrics::Metrics;
+use gpkafka::offset::Span;
 use gpkafka::table::{Ident, TableName};
 
 use crate::gpfdist_peer::take_out_rules;
@@ -60,19 +65,19 @@ impl<'d> Place<'d> {
         ))
     }
 
-    pub fn definition(&self, insert: &Insert, port: u16) -> Definition {
-        Definition::new(&self.job, &Partitions::All, &self.settings, insert.source(), "127.0.0.1", port)
+    pub fn definition(&self, writes: &Writes, port: u16) -> Definition {
+        Definition::new(&self.job, &Partitions::All, &self.settings, &writes.columns(), "127.0.0.1", port)
     }
 
     /// All that a load needs, with segments calling this port.
     pub fn load(&self, loader: &Loader, port: u16) -> Load {
         let mut connection = self.connect_as(loader);
         let ledger = Ledger::ensure(&mut connection, self.settings.metadata_schema()).unwrap();
-        let target = Target::describe(&mut connection, &self.settings).unwrap();
-        let insert = Insert::new(&target, &self.settings).unwrap();
-        let external = ExternalTable::ensure(&mut connection, &self.definition(&insert, port)).unwrap();
-        insert.explain(&mut connection, &external.name).unwrap();
-        Load::new(connection, self.job.clone(), loader.clone(), insert, external, ledger)
+        let targets = Target::describe(&mut connection, &self.settings).unwrap();
+        let writes = Writes::new(&targets, &self.settings).unwrap();
+        let external = ExternalTable::ensure(&mut connection, &self.definition(&writes, port)).unwrap();
+        writes.explain(&mut connection, &external.name).unwrap();
+        Load::new(connection, self.job.clone(), loader.clone(), writes, external, ledger)
     }
 }
 
@@ -90,6 +95,97 @@ pub fn batch(number: i64, spans: &[(i32, i64, i64)]) -> Commit {
 /// Commits spans on a session of its own.
 pub fn commit(place: &Place<'_>, loader: &Loader, chain: &mut Chain, commit: &Commit) -> Result<(), Error> {
     place.ledger().commit_alone(&mut place.connect(), &place.job, loader, chain, commit)
+}
+
+/// A server for segments on a port of its own.
+pub fn server() -> Server {
+    let settings = gpfdist::Settings { port: 0, bind: [127, 0, 0, 1].into(), ..gpfdist::Settings::default() };
+    Server::start(&settings, &Metrics::default()).unwrap()
+}
+
+/// Opens the scan of a load's transaction.
+pub fn begin(server: &Server, load: &mut Load) -> Session {
+    let xid = load.begin().unwrap();
+    let path = load.external().path.clone();
+    server.accept_path(&path);
+    server.open(Scan { path, xid: Some(xid), file_prefix: "orders".to_owned() })
+}
+
+pub fn push(session: &Session, partition: i32, first: i64, rows: &[&str]) {
+    let count = u32::try_from(rows.len()).unwrap();
+    let index = BlockIndex {
+        partition,
+        span: Span::new(first, first + i64::from(count)).unwrap(),
+        rows: count,
+        runs: vec![Run { row: 0, offset: first, record_rows: 1 }],
+    };
+    session.push(&index, Bytes::from(rows.iter().map(|row| format!("{row}\n")).collect::<String>()));
+}
+
+/// Batches one after the other through one load, fed by a server of its own on either database.
+pub struct Feed<'d> {
+    pub place: Place<'d>,
+    server: Server,
+    load: Load,
+    chain: Chain,
+    batches: i64,
+}
+
+impl<'d> Feed<'d> {
+    pub fn new(place: Place<'d>) -> Self {
+        let server = server();
+        let load = place.load(&loader(), server.port());
+        Self { place, server, load, chain: Chain::default(), batches: 0 }
+    }
+
+    /// Goes on with a session of its own, as after a lost one.
+    pub fn reconnect(&mut self) {
+        self.load = self.place.load(&loader(), self.server.port());
+        self.chain = self.place.ledger().read(&mut self.place.connect(), &self.place.job).unwrap();
+    }
+
+    /// Loads rows as the external table has them; what fails is rolled back.
+    pub fn try_batch(&mut self, rows: &[String]) -> Result<Written, Error> {
+        let written = self.write(rows)?;
+        self.commit()?;
+        Ok(written)
+    }
+
+    pub fn commit(&mut self) -> Result<(), Error> {
+        let commit = batch(self.batches, &[(0, self.batches, self.batches + 1)]);
+        self.load.commit(&mut self.chain, &commit)?;
+        self.batches += 1;
+        Ok(())
+    }
+
+    /// All of a batch but its commit.
+    pub fn write(&mut self, rows: &[String]) -> Result<Written, Error> {
+        let session = begin(&self.server, &mut self.load);
+        let rows: Vec<_> = rows.iter().map(String::as_str).collect();
+        if !rows.is_empty() {
+            push(&session, 0, self.batches, &rows);
+        }
+        session.seal();
+        let written = self.load.write();
+        session.finish();
+        if written.is_err() {
+            self.load.roll_back()?;
+        }
+        written
+    }
+
+    pub fn batch(&mut self, rows: &[String]) -> Written {
+        self.try_batch(rows).unwrap()
+    }
+
+    pub fn load(&mut self) -> &mut Load {
+        &mut self.load
+    }
+
+    /// The target's rows, sorted.
+    pub fn rows(&self) -> Vec<String> {
+        self.place.db.rows(&format!("SELECT * FROM {}.t ORDER BY 1, 2", self.place.schema))
+    }
 }
 
 pub fn expect_claimed(claim: Claim) -> Vec<String> {

@@ -1,10 +1,10 @@
 //! What a wrong world looks like from the database's side: each one clear line with what to do.
 
-use gpkafka::greenplum::{Chain, Connection, Error, ExternalTable, Insert, Mapping, Settings, Target};
+use gpkafka::greenplum::{Chain, Connection, Error, ExternalTable, Mapping, Settings, Target, Writes};
 use gpkafka::table::{Column, Ident};
 
 use crate::greenplum_place::{Place, Script, batch, commit, loader};
-use crate::harness::{free_port, on_each_database, unique};
+use crate::harness::{free_port, greenplum, on_each_database, unique};
 
 on_each_database! {
     fn a_server_that_cannot_be_reached_is_one_line(db) {
@@ -58,8 +58,8 @@ on_each_database! {
         db.execute(&format!("CREATE TABLE {schema}.orders (a int); CREATE TABLE {schema}.\"Customers\" (a int)"));
         let look = |schema: &str, table: &str| {
             let mut settings = place.settings.clone();
-            settings.target.schema = Ident::exact(schema);
-            settings.target.table = Ident::exact(table);
+            settings.outputs[0].target.schema = Ident::exact(schema);
+            settings.outputs[0].target.table = Ident::exact(table);
             told(Target::describe(&mut place.connect(), &settings))
         };
         let dbname = &db.dbname;
@@ -75,9 +75,9 @@ on_each_database! {
         let schema = &place.schema;
         db.execute(&format!("CREATE VIEW {schema}.v AS SELECT count(*) FROM {schema}.t"));
         db.execute(&format!("CREATE SEQUENCE {schema}.s"));
-        for (name, told_of) in [("v", "is a view that rows cannot be inserted into; name its table"), ("s", "is not a table")] {
+        for (name, told_of) in [("v", "is a view that rows cannot be written into; name its table"), ("s", "is not a table")] {
             let mut settings = place.settings.clone();
-            settings.target.table = Ident::exact(name);
+            settings.outputs[0].target.table = Ident::exact(name);
             assert_eq!(told(Target::describe(&mut place.connect(), &settings)), format!("\"{schema}\".\"{name}\" {told_of}"));
         }
     }
@@ -110,13 +110,13 @@ on_each_database! {
             let columns = [("cust_id", "int"), ("expenses", "numeric(9,2)")];
             settings.columns = Some(columns.map(|(name, sql_type)| Column { name: Ident::exact(name), sql_type: sql_type.to_owned() }).to_vec());
             let mapping = [("customer_id", "cust_id"), ("tax_due", expression)];
-            settings.mapping = mapping.map(|(column, expression)| Mapping { column: Ident::exact(column), expression: expression.to_owned() }).to_vec();
-            settings.filter = filter.map(str::to_owned);
+            settings.outputs[0].mapping = mapping.map(|(column, expression)| Mapping { column: Ident::exact(column), expression: expression.to_owned() }).to_vec();
+            settings.outputs[0].filter = filter.map(str::to_owned);
             settings.segment_program = Some(script.path());
             let mut connection = place.connect();
-            let insert = Insert::new(&Target::describe(&mut connection, &settings)?, &settings)?;
-            let external = ExternalTable::ensure(&mut connection, &place.definition(&insert, 9000))?;
-            insert.explain(&mut connection, &external.name)
+            let writes = Writes::new(&Target::describe(&mut connection, &settings)?, &settings)?;
+            let external = ExternalTable::ensure(&mut connection, &place.definition(&writes, 9000))?;
+            writes.explain(&mut connection, &external.name)
         };
         explain("expenses * .0725", Some("cust_id > 3;")).unwrap();
         let near = told(explain("expences * .0725", None));
@@ -129,6 +129,22 @@ on_each_database! {
         let two = told(explain("1; DROP TABLE t", None));
         assert!(two.contains("42601"), "{two}");
     }
+}
+
+#[test]
+fn a_distribution_key_is_read_in_its_own_order() {
+    let Some(db) = greenplum(2) else { return };
+    let mut place = Place::new(db, "a int");
+    let schema = place.schema.clone();
+    let mut key = |definition: &str| {
+        db.execute(&format!("CREATE TABLE {schema}.u (a int, \"B\" int, c int) {definition}"));
+        place.settings.outputs[0].target.table = Ident::exact("u");
+        let targets = Target::describe(&mut place.connect(), &place.settings).unwrap();
+        db.execute(&format!("DROP TABLE {schema}.u"));
+        targets[0].distribution.iter().map(|name| name.as_str().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(key("DISTRIBUTED BY (c, \"B\")"), ["c", "B"]);
+    assert!(key("DISTRIBUTED RANDOMLY").is_empty() && key("DISTRIBUTED REPLICATED").is_empty());
 }
 
 fn told<T>(result: Result<T, Error>) -> String {

@@ -113,7 +113,7 @@ on_each_database! {
             (br#"5||x"\"\\\x"y"#, Ok(&[(5, br#"x"\\xy"#)])),
             (br#"6||\"\\\."#, Ok(&[(6, br#""\\."#)])),
             (br#"7||"\.""#, Ok(&[(7, br"\.")])),
-            (br#"8||"""#, Err(UNTERMINATED)),
+            (b"8||\"\"\"", Err(UNTERMINATED)),
             (br#"9||"a\""#, Err(UNTERMINATED)),
             (br#"10||a\||b"#, Err(EXTRA)),
             (br"11||a\", Ok(&[(11, br"a\")])),

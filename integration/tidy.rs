@@ -9,9 +9,9 @@ use std::process::Command;
 const LAYERS: [(&str, &[&str]); 7] = [
     (
         "vocabulary",
-        &["offset", "record", "row", "schema", "block", "table", "budget", "line", "units", "metrics", "shutdown"],
+        &["offset", "record", "row", "block", "table", "budget", "line", "schema", "units", "metrics", "shutdown"],
     ),
-    ("stages", &["kafka", "decode", "encode", "gpfdist", "greenplum"]),
+    ("stages", &["kafka", "decode", "encode", "gpfdist", "greenplum", "registry"]),
     ("config", &["config"]),
     ("job", &["job"]),
     ("service", &["service"]),
@@ -20,11 +20,13 @@ const LAYERS: [(&str, &[&str]); 7] = [
 ];
 
 /// What a package's name may stand in, where that is not everywhere. A path that ends in `/` is a folder.
-const PACKAGES: [(&str, &[&str]); 4] = [
+const PACKAGES: [(&str, &[&str]); 6] = [
     ("rdkafka", &["kafka/"]),
     ("rdkafka_sys", &["kafka/"]),
     ("hyper", &["gpfdist/server.rs", "service/"]),
     ("postgres", &["greenplum/"]),
+    ("reqwest", &["registry/"]),
+    ("openssl", &["registry/tls.rs"]),
 ];
 
 /// What may never meet: `postgres::Client` panics on a thread of tokio's.

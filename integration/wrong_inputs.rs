@@ -46,7 +46,7 @@ const FILES: [(&str, &str, &str); 22] = [
     ("      BROKERS: 127.0.0.1:1\n", "", "`BROKERS` is missing under KAFKA.INPUT.SOURCE"),
     ("    TABLE: orders\n", "", "`TABLE` is missing under KAFKA.OUTPUT"),
     ("FORMAT: csv", "FORMAT: cvs", "(did you mean `csv`?)"),
-    ("FORMAT: csv", "FORMAT: json", "job.yaml:12:7: FORMAT json makes one column, of type json or jsonb, not 2"),
+    ("FORMAT: csv", "FORMAT: binary", "job.yaml:12:7: FORMAT binary makes one column, of type bytea, not 2"),
     ("FORMAT: csv", "FORMAT: avro", "FORMAT avro is not yet supported"),
     ("ERROR_LIMIT: 0", "ERROR_LIMIT: 0\n    ENCODING: LATIN1", "ENCODING is not yet supported"),
     ("ERROR_LIMIT: 0", "ERROR_LIMIT: many", "must be a number of records or a whole percentage up to `100%`"),

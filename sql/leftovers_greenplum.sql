@@ -18,7 +18,7 @@ SELECT DISTINCT a.application_name
    AND CASE a.application_name WHEN $3 THEN $6
             ELSE a.application_name NOT IN (SELECT application_name FROM holder) END
    AND l.locktype = 'relation'
-   AND l.mode = 'RowExclusiveLock'
+   AND l.mode IN ('RowExclusiveLock', 'ExclusiveLock')
    AND l.gp_segment_id = -1
    AND (n.nspname::pg_catalog.text, c.relname::pg_catalog.text)
        IN (SELECT * FROM ROWS FROM (pg_catalog.unnest($4::pg_catalog.text[]),

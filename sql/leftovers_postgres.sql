@@ -17,7 +17,7 @@ SELECT DISTINCT a.application_name
    AND CASE a.application_name WHEN $3 THEN $6
             ELSE a.application_name NOT IN (SELECT application_name FROM holder) END
    AND l.locktype = 'relation'
-   AND l.mode = 'RowExclusiveLock'
+   AND l.mode IN ('RowExclusiveLock', 'ExclusiveLock')
    AND (n.nspname::pg_catalog.text, c.relname::pg_catalog.text)
        IN (SELECT * FROM ROWS FROM (pg_catalog.unnest($4::pg_catalog.text[]),
                                      pg_catalog.unnest($5::pg_catalog.text[])))

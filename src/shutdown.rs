@@ -23,6 +23,7 @@ struct Shared {
     urgency: AtomicU8,
     has_work: AtomicBool,
     has_begun: AtomicBool,
+    is_waiting: AtomicBool,
 }
 
 impl Shutdown {
@@ -48,6 +49,16 @@ impl Shutdown {
     pub fn set_work(&self, has_work: bool) {
         self.0.has_work.store(has_work, Ordering::SeqCst);
         self.0.has_begun.fetch_or(has_work, Ordering::SeqCst);
+    }
+
+    /// Says whether the job waits for the time of its next start.
+    pub fn set_waiting(&self, is_waiting: bool) {
+        self.0.is_waiting.store(is_waiting, Ordering::SeqCst);
+    }
+
+    /// Whether it does.
+    pub fn is_waiting(&self) -> bool {
+        self.0.is_waiting.load(Ordering::SeqCst)
     }
 
     /// Whether there ever was.

@@ -10,6 +10,7 @@ use crossbeam_channel::bounded;
 use gpkafka::budget::Budget;
 use gpkafka::decode::{self, Column, CsvOptions, Format};
 use gpkafka::gpfdist::{self, Scan, Server};
+use gpkafka::job::schemas::Registries;
 use gpkafka::job::threads::Threads;
 use gpkafka::job::worker::{BlockLimits, Lane, Told, Worker};
 use gpkafka::kafka::{Consumer, Item, Settings, Start};
@@ -97,6 +98,7 @@ pub fn discard(brokers: &str, topic: &str) {
         let worker = Worker {
             queue,
             decoder: decode::decoder(&csv()),
+            registries: Registries::default(),
             lanes,
             limits: BlockLimits { bytes: BLOCK_BYTES, rows_max: 0 },
             generation: Generation(1),

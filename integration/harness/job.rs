@@ -19,6 +19,8 @@ pub struct Job {
     input: Vec<String>,
     output: Vec<String>,
     commit: Vec<String>,
+    task: Vec<String>,
+    around: Vec<(String, String)>,
 }
 
 impl Job {
@@ -43,6 +45,8 @@ impl Job {
             input: Vec::new(),
             output: Vec::new(),
             commit: Vec::new(),
+            task: Vec::new(),
+            around: Vec::new(),
         }
     }
 
@@ -92,6 +96,30 @@ impl Job {
         self
     }
 
+    /// A line under TASK, like `PREPARE_SQL: SELECT 1`.
+    pub fn task(mut self, line: &str) -> Self {
+        self.task.push(line.to_owned());
+        self
+    }
+
+    /// A line under SCHEDULE or ALERT, like `MAX_RETRIES: 3`.
+    pub fn around(mut self, block: &str, line: &str) -> Self {
+        self.around.push((block.to_owned(), line.to_owned()));
+        self
+    }
+
+    /// One of librdkafka's properties.
+    pub fn property(mut self, name: &str, value: &str) -> Self {
+        self.properties.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    fn top_block(&self, key: &str) -> String {
+        let lines = self.around.iter().filter(|(block, _)| block == key);
+        let text: String = lines.map(|(_, line)| format!("  {line}\n")).collect();
+        if text.is_empty() { text } else { format!("{key}:\n{text}") }
+    }
+
     /// The file.
     pub fn text(&self) -> String {
         let block = |key: &str, lines: &[String]| match lines {
@@ -105,7 +133,7 @@ impl Job {
         let mut output = vec![format!("SCHEMA: {}", self.schema), format!("TABLE: {}", self.table)];
         output.extend(self.output.iter().cloned());
         format!(
-            "{}VERSION: 2\nKAFKA:\n  INPUT:\n    SOURCE:\n      BROKERS: {}\n      TOPIC: {}\n{}    VALUE:\n      COLUMNS:\n{columns}      FORMAT: {}\n{}{}{}{}{}",
+            "{}VERSION: 2\nKAFKA:\n  INPUT:\n    SOURCE:\n      BROKERS: {}\n      TOPIC: {}\n{}    VALUE:\n      COLUMNS:\n{columns}      FORMAT: {}\n{}{}{}{}{}{}{}",
             self.connection,
             self.brokers,
             self.topic,
@@ -115,7 +143,9 @@ impl Job {
             self.input.iter().map(|line| format!("    {line}\n")).collect::<String>(),
             block("OUTPUT", &output),
             block("COMMIT", &self.commit),
+            block("TASK", &self.task),
             block("PROPERTIES", &properties),
+            ["SCHEDULE", "ALERT"].map(|key| self.top_block(key)).concat(),
         )
     }
 }

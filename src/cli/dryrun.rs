@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use super::{DryrunArgs, Exit, console, files, load};
 use crate::config::Job;
-use crate::greenplum::{Chain, Connection, Insert, Ledger, Settings, Target};
+use crate::greenplum::{Chain, Connection, Ledger, Settings, Target, Writes};
 use crate::job::failure::Error;
 use crate::job::positions::{self, Begun, Known};
 use crate::job::{resolve, run};
 use crate::kafka::{Consumer, Watermarks};
 use crate::offset::Checkpoint;
-use crate::table::Column;
 use crate::units;
 
 /// How long the brokers may take with `--connect`.
@@ -57,10 +56,10 @@ struct Dryrun<'a> {
 
 impl Dryrun<'_> {
     fn offline(&self) -> String {
-        let (insert, columns) = (Insert::unchecked(self.settings), &self.settings.columns);
+        let writes = Writes::unchecked(self.settings).filter(|_| self.settings.columns.is_some());
         let mut text = self.heading();
-        match insert.zip(columns.as_ref()) {
-            Some((insert, columns)) => text.push_str(&self.statements(&insert, columns, true)),
+        match writes {
+            Some(writes) => text.push_str(&self.statements(&writes, true)),
             None => line(&mut text, "\n-- COLUMNS are the target's own: --connect looks them up and shows the rest"),
         }
         text
@@ -75,18 +74,28 @@ impl Dryrun<'_> {
     }
 
     /// The statements of a load, in their order.
-    fn statements(&self, insert: &Insert, columns: &[Column], is_greenplum: bool) -> String {
+    fn statements(&self, writes: &Writes, is_greenplum: bool) -> String {
         let metadata = self.settings.metadata_schema();
-        let definition = resolve::definition(self.job, self.settings, columns, self.host, self.port).on(is_greenplum);
+        let definition = resolve::definition(self.job, self.settings, &writes.columns(), self.host, self.port);
+        let definition = definition.on(is_greenplum);
         let database = if is_greenplum { "Greenplum" } else { "PostgreSQL" };
         let mut text = String::new();
         line(&mut text, "\n-- once: the ledger of committed offsets");
         line(&mut text, &format!("{};", Ledger::create_sql(metadata, is_greenplum).trim_end()));
         line(&mut text, &format!("\n-- once per definition: the external table ({database})"));
         line(&mut text, &format!("{};", definition.sql(is_greenplum).trim_end()));
+        let tables = writes.tables(is_greenplum);
+        if !tables.is_empty() {
+            line(&mut text, "\n-- once per session: what rows pass on their way");
+        }
+        for table in tables {
+            line(&mut text, &format!("{table};"));
+        }
         line(&mut text, "\n-- each batch");
         line(&mut text, "BEGIN;");
-        line(&mut text, &format!("{};", insert.sql(&definition.table())));
+        for statement in writes.statements(&definition.table()) {
+            line(&mut text, &format!("{statement};"));
+        }
         line(&mut text, "-- rows sent = inserted + rejected, or the batch fails; then the offsets, a row a partition");
         let [append, before] = Ledger::append_sql(metadata);
         line(&mut text, &format!("{};", append.trim_end()));
@@ -99,16 +108,18 @@ impl Dryrun<'_> {
     /// All of it with the servers' own knowledge, and where a load would go on.
     fn connected(&self) -> Result<String, Error> {
         let mut connection = Connection::open(self.settings, "gpkafka dryrun")?;
-        let target = Target::describe(&mut connection, self.settings)?;
-        let insert = Insert::new(&target, self.settings)?;
-        resolve::decode_settings(self.job, insert.source())?;
-        let plan = insert.try_out(&mut connection)?;
+        let targets = Target::describe(&mut connection, self.settings)?;
+        let writes = Writes::new(&targets, self.settings)?;
+        resolve::decode_settings(self.job, &writes)?;
+        let plans = writes.try_out(&mut connection)?;
         let chain = self.history(&mut connection)?;
         let mut text = self.heading();
-        text.push_str(&self.statements(&insert, insert.source(), connection.dialect().is_greenplum()));
-        line(&mut text, "\n-- EXPLAIN of the INSERT at the database");
-        for row in plan {
-            line(&mut text, &format!("--   {row}"));
+        text.push_str(&self.statements(&writes, connection.dialect().is_greenplum()));
+        for (doing, plan) in plans {
+            line(&mut text, &format!("\n-- EXPLAIN at the database: {doing}"));
+            for row in plan {
+                line(&mut text, &format!("--   {row}"));
+            }
         }
         text.push_str(&self.positions(&chain)?);
         Ok(text)

@@ -3,17 +3,22 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-use super::{EXIT_USAGE, Exit, FileArgs};
+use super::{EXIT_USAGE, Exit, FileArgs, passwords};
 use crate::config::{self, Job, Problem, Refusal, ServerFile};
 
-/// Reads a job file; with its warnings, a line each.
+/// Reads a job file, and looks for a password where it has none; with its warnings, a line each.
 ///
 /// # Errors
 /// 64, with everything that is wrong with the file.
 pub fn job(args: &FileArgs) -> Result<(Job, Vec<String>), Exit> {
     let variables = args.properties.iter().cloned().collect();
-    let job = config::load(&args.file, &variables).map_err(|refusal| refused(&refusal))?;
-    let warnings = lines(&args.file, &job.warnings);
+    let mut job = config::load(&args.file, &variables).map_err(|refusal| refused(&refusal))?;
+    let mut warnings = lines(&args.file, &job.warnings);
+    if job.connection.password.is_none() {
+        let found = passwords::find(&job.connection);
+        warnings.extend(found.warning);
+        job.connection.password = found.password;
+    }
     Ok((job, warnings))
 }
 
@@ -32,7 +37,8 @@ fn lines(path: &Path, warnings: &[Problem]) -> Vec<String> {
     warnings.iter().map(|warning| warning.one_line(path)).collect()
 }
 
-fn refused(refusal: &Refusal) -> Exit {
+/// Everything that is wrong with a file, as it is printed.
+pub fn refused(refusal: &Refusal) -> Exit {
     let is_terminal = std::io::stderr().is_terminal();
     Exit { code: EXIT_USAGE, text: config::render(refusal, is_terminal, is_terminal) }
 }

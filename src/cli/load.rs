@@ -7,12 +7,15 @@ use crossbeam_channel::RecvTimeoutError;
 
 use super::console::Console;
 use super::{Exit, GpfdistArgs, LoadArgs, files};
-use crate::config::{Job, ServerFile};
+use crate::config::{Job, Mode, ServerFile};
 use crate::gpfdist;
+use crate::job::alert::Status;
 use crate::job::failure::Error;
 use crate::job::positions::Reset;
 use crate::job::report::{Level, Reporter, say};
 use crate::job::run::{self, Options, Summary};
+use crate::job::schedule::Ended;
+use crate::job::starts::{alert, starts};
 use crate::job::threads;
 use crate::job::totals::Totals;
 use crate::metrics::Metrics;
@@ -49,7 +52,7 @@ pub fn run(args: &LoadArgs) -> Result<(), Exit> {
     let metrics = Metrics::default();
     let _debug = debug_server(args.debug_port, &metrics, &console)?;
     let console = Arc::new(console);
-    let summary = summary(&job, options, &metrics, &console, &shutdown)?;
+    let summary = summary(&job, options.clone(), &metrics, &console, &shutdown)?;
     console.calm();
     if let Some(done) = &summary.totals.in_doubt {
         let batch = done.batch.number;
@@ -59,18 +62,14 @@ pub fn run(args: &LoadArgs) -> Result<(), Exit> {
             "COMMIT of batch {batch} got no reply; the next start learns from the ledger whether it holds"
         );
     }
-    match &summary.failure {
-        None => {
-            tell_summary(&job, &summary, &shutdown, &console, "JOB_STOPPED", "");
-            Ok(())
-        }
-        Some(error) => {
-            let text = error.to_string();
-            console.record(Level::Error, &text);
-            tell_summary(&job, &summary, &shutdown, &console, "JOB_ERROR", &text);
-            Err(Exit::failed(error))
-        }
+    let text = summary.failure.as_ref().map(ToString::to_string).unwrap_or_default();
+    let status = if summary.failure.is_none() { Status::Stopped } else { Status::Failed };
+    if summary.failure.is_some() {
+        console.record(Level::Error, &text);
     }
+    tell_summary(&job, &summary, &shutdown, &console, status.as_str(), &text);
+    alert(&job, &options, &summary, &*console, &shutdown);
+    summary.failure.map_or(Ok(()), |error| Err(Exit::failed(error)))
 }
 
 /// Runs the job on a thread of its own and waits for it: for as long as it takes while it runs or finishes, not much
@@ -84,7 +83,7 @@ fn summary(
 ) -> Result<Summary, Exit> {
     let result = {
         let (job, metrics, console, shutdown) = (job.clone(), metrics.clone(), Arc::clone(console), shutdown.clone());
-        threads::apart("job", move || run::run(&job, &options, &metrics, &*console, &shutdown))
+        threads::apart("job", move || starts(&job, &options, &metrics, &*console, &shutdown))
     };
     let result = result.map_err(|error| Exit::failed(format!("starting the job's thread failed: {error}")))?;
     let (begun, mut asked, mut is_told) = (Instant::now(), None, false);
@@ -96,7 +95,7 @@ fn summary(
             }
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if !is_told && begun.elapsed() > UNSTARTED_MAX && !shutdown.has_begun() {
+        if !is_told && begun.elapsed() > UNSTARTED_MAX && !shutdown.has_begun() && !shutdown.is_waiting() {
             is_told = true;
             say!(console, Warn, "{}", UNSTARTED);
         }
@@ -112,6 +111,8 @@ fn summary(
                 totals: Totals { sums: console.sums(), ..Totals::default() },
                 seconds: begun.elapsed().as_secs_f64(),
                 failure: (urgency == Urgency::Abort).then_some(Error::Aborted),
+                ended: Ended::ForGood,
+                reset_is_done: false,
             });
         }
     }
@@ -176,8 +177,15 @@ fn tell_summary(job: &Job, summary: &Summary, shutdown: &Shutdown, console: &Con
 fn tell_totals(job: &Job, summary: &Summary, console: &Console) {
     let sums = &summary.totals.sums;
     say!(console, Info, "Job finished: {}", run::identity(job).hash());
-    say!(console, Info, "Target table: {}", job.target());
-    say!(console, Info, "Inserted {} rows", sums.inserted);
+    for (at, output) in job.outputs.iter().enumerate() {
+        let changed = sums.outputs.get(at).copied().unwrap_or_default();
+        say!(console, Info, "Target table: {}", output.target);
+        say!(console, Info, "Inserted {} rows", changed.inserted);
+        if output.mode != Mode::Insert {
+            say!(console, Info, "Updated {} rows", changed.updated);
+            say!(console, Info, "Deleted {} rows", changed.deleted);
+        }
+    }
     say!(console, Info, "Rejected {} rows", sums.rejected);
     if job.has_filter() {
         say!(console, Info, "Filtered {} rows", sums.filtered);

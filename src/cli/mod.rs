@@ -8,11 +8,15 @@ use crate::line;
 
 pub mod check;
 pub mod console;
+pub mod convert;
 pub mod dryrun;
 mod files;
+mod help;
 pub mod load;
 pub mod migrate;
+mod passwords;
 pub mod segment;
+pub mod shadow;
 
 /// Exit code where the command line or a file is wrong: `EX_USAGE`.
 pub const EXIT_USAGE: u8 = 64;
@@ -42,7 +46,7 @@ impl Exit {
 
 /// Loads Kafka topics into Greenplum: in parallel, exactly once.
 #[derive(Debug, Parser)]
-#[command(name = "gpkafka", version, max_term_width = 110, propagate_version = false)]
+#[command(name = "gpkafka", version, max_term_width = 110, propagate_version = false, disable_help_subcommand = true)]
 #[command(after_help = "A job is described in a YAML file; files of the original gpkafka run unchanged.\n\
     Exit codes: 0 done, 1 failed while running or for want of a server, 64 wrong use or a wrong file.")]
 pub struct Cli {
@@ -60,16 +64,23 @@ pub enum Command {
     Dryrun(DryrunArgs),
     /// Go on where the original gpkafka stopped: show that from its history table, and begin there
     Migrate(MigrateArgs),
+    /// Rewrite a job file of version 1 or 2 as version 3
+    Convert(ConvertArgs),
+    /// Obfuscate a password for a job file: nobody reads it in passing, but anybody with this program can
+    #[command(long_about = SHADOW)]
+    Shadow,
     /// Read rows from a loader as one Greenplum segment would, and write them to stdout
     Segment(SegmentArgs),
     /// Print the version
     Version,
+    /// Print this message, the help of a subcommand, or with `config` all that a job file can say
+    Help(HelpArgs),
 }
 
 /// What names a job file and fills it in.
 #[derive(Debug, Args)]
 pub struct FileArgs {
-    /// The job file (YAML, version 1 or 2)
+    /// The job file (YAML, version 1, 2 or 3)
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// Value of a {{var}} of the file; may be repeated
@@ -178,6 +189,39 @@ pub struct DryrunArgs {
     pub gpfdist: GpfdistArgs,
 }
 
+/// What `shadow` is worth, in its own help.
+const SHADOW: &str = "Obfuscate a password for a job file\n\n\
+    Reads a password, without echo from a terminal or as one line from stdin, and prints `SHADOW:…` to be written after \
+    PASSWORD. This is obfuscation and no encryption: it keeps a password from being read in passing, but anybody who has \
+    this program can read it. Where that is not enough, use PASSWORD: ${VARIABLE}, PGPASSWORD or ~/.pgpass. `SHADOW:` \
+    passwords of the original gpkafka cannot be read: how it makes them is not public.";
+
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// The job file (YAML, version 1 or 2)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where to write the new file [default: stdout]
+    #[arg(short = 'o', long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    /// Value of a {{var}} of the file, to check it with; the variable stays in the new file
+    #[arg(short = 'p', long = "property", value_name = "VAR=VALUE", value_parser = variable)]
+    pub properties: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub struct HelpArgs {
+    /// A subcommand, or `config`: a complete job file of version 2, every key explained
+    #[arg(value_name = "TOPIC")]
+    pub topic: Option<String>,
+    /// With config: the file in version 3
+    #[arg(long)]
+    pub v3: bool,
+    /// With config: a table of all keys, and of each whether it works, differs or is refused
+    #[arg(long, conflicts_with = "v3")]
+    pub table: bool,
+}
+
 #[derive(Debug, Args)]
 pub struct MigrateArgs {
     #[command(flatten)]
@@ -266,7 +310,10 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Command::Check(args) => check::run(&args),
         Command::Dryrun(args) => dryrun::run(&args),
         Command::Migrate(args) => migrate::run(&args),
+        Command::Convert(args) => convert::run(&args),
+        Command::Shadow => shadow::run(),
         Command::Segment(args) => segment::run(&args),
+        Command::Help(args) => help::run(&args),
         Command::Version => console::print(&format!("gpkafka {}\n", env!("CARGO_PKG_VERSION"))),
     }
 }
@@ -302,9 +349,13 @@ mod tests {
                   dryrun   Validate a job file and show the SQL it would run, without loading
                   migrate  Go on where the original gpkafka stopped: show that from its history table, and begin
                            there
+                  convert  Rewrite a job file of version 1 or 2 as version 3
+                  shadow   Obfuscate a password for a job file: nobody reads it in passing, but anybody with this
+                           program can
                   segment  Read rows from a loader as one Greenplum segment would, and write them to stdout
                   version  Print the version
-                  help     Print this message or the help of the given subcommand(s)
+                  help     Print this message, the help of a subcommand, or with `config` all that a job file can
+                           say
 
                 Options:
                   -h, --help     Print help
@@ -322,7 +373,7 @@ mod tests {
             Usage: load [OPTIONS] <FILE>
 
             Arguments:
-              <FILE>  The job file (YAML, version 1 or 2)
+              <FILE>  The job file (YAML, version 1, 2 or 3)
 
             Options:
               -p, --property <VAR=VALUE>        Value of a {{var}} of the file; may be repeated
@@ -400,6 +451,9 @@ mod tests {
             &["gpkafka", "load", "a.yaml", "--gpfdist-host", " "],
             &["gpkafka", "load", "a.yaml", "-p", "novalue"],
             &["gpkafka", "segment"],
+            &["gpkafka", "convert"],
+            &["gpkafka", "help", "config", "--v3", "--table"],
+            &["gpkafka", "shadow", "secret"],
         ] {
             assert!(Cli::try_parse_from(words).is_err(), "{words:?}");
         }

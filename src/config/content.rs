@@ -4,6 +4,7 @@
 use crate::config::fields::{Field, Fields, Wrong, must_be};
 use crate::config::job::{Content as Part, Csv, Delimited, Format, MetaColumn, SourceColumn};
 use crate::config::scalars::{byte, bytes, ident, mistake, text, trimmed, truth, word};
+use crate::config::schemas;
 use crate::config::yaml::{Content, Node};
 use crate::decode::{self, MetaField};
 use crate::table::Ident;
@@ -39,12 +40,13 @@ const FORMATS: [(&str, Named); 8] = [
 ];
 
 /// The block of options that belongs to a format.
-const OPTIONS: [(&str, Named); 5] = [
+const OPTIONS: [(&str, Named); 6] = [
     ("AVRO_OPTION", Named::Avro),
     ("CSV_OPTION", Named::Csv),
     ("CUSTOM_OPTION", Named::Custom),
     ("DELIMITED_OPTION", Named::Delimited),
     ("JSONL_OPTION", Named::Jsonl),
+    ("PROTOBUF_OPTION", Named::Protobuf),
 ];
 
 /// Column names that are taken; those of KEY, VALUE and META live side by side.
@@ -52,6 +54,7 @@ const OPTIONS: [(&str, Named); 5] = [
 pub(super) struct Names(Vec<Ident>);
 
 /// The version of the file, as far as content goes: in version 2 only JSON may leave its columns to the target table.
+/// Versions 1 and 3 let every format do so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ColumnsAre {
     Optional,
@@ -70,7 +73,11 @@ pub(super) fn content(fields: &mut Fields<'_>, columns_are: ColumnsAre, names: &
         fields.miss("COLUMNS");
     }
     if let Some((field, columns)) = &columns {
-        complain_of_columns(fields, *field, columns, named);
+        let name = FORMATS.iter().find(|(_, format)| *format == named).map_or("", |(name, _)| name);
+        complain_of_columns(fields, *field, columns, name, if named == Named::Binary { &["bytea"] } else { &[] });
+        if !is_json && named != Named::Protobuf {
+            complain_of_paths(fields, *field, name);
+        }
     }
     let format = format(fields, named, options)?;
     Some(Part { format, columns: columns.map(|(_, columns)| columns) })
@@ -84,12 +91,37 @@ fn columns<'a>(fields: &mut Fields<'a>, names: &mut Names) -> Option<(Field<'a>,
     for mut block in blocks {
         let name = block.require("NAME", |node| column_name(node, names));
         let sql_type = block.require("TYPE", trimmed);
+        let path = block.read("PATH", path);
         block.finish();
         if let (Some(name), Some(sql_type)) = (name, sql_type) {
-            columns.push(SourceColumn { name, sql_type });
+            columns.push(SourceColumn { name, sql_type, path });
         }
     }
     (columns.len() == nodes.len()).then_some((field, columns))
+}
+
+/// `a.b.0`, or a list of the names, which may hold dots then.
+fn path(node: &Node) -> Result<Vec<String>, Wrong> {
+    let wrong = || must_be("a path like `customer.items.0.id`, or a list of its names", node);
+    let names: Vec<String> = match &node.content {
+        Content::List(names) => names.iter().map(text).collect::<Result<_, _>>().map_err(|_| wrong())?,
+        _ => text(node).map_err(|_| wrong())?.split('.').map(str::to_owned).collect(),
+    };
+    let is_blank = names.is_empty() || names.iter().any(String::is_empty);
+    if is_blank { Err(wrong()) } else { Ok(names) }
+}
+
+/// A column of csv, say, is known by its place alone.
+fn complain_of_paths(fields: &Fields<'_>, field: Field<'_>, format: &str) {
+    let Content::List(nodes) = &field.node.content else { return };
+    for node in nodes {
+        let Content::Map(entries) = &node.content else { continue };
+        for (key, _) in entries.iter().filter(|(key, _)| key.name == "PATH") {
+            let text = format!("PATH finds fields by name, and those of FORMAT {format} have none");
+            let hint = Some("it is for json, jsonl, avro and protobuf".to_owned());
+            fields.complaints.mistake(&key.span, text, hint);
+        }
+    }
 }
 
 fn column_name(node: &Node, names: &mut Names) -> Result<Option<Ident>, Wrong> {
@@ -104,20 +136,15 @@ fn column_name(node: &Node, names: &mut Names) -> Result<Option<Ident>, Wrong> {
     Ok(Some(name))
 }
 
-/// json, jsonl and binary are one value, so they are one column; of all others there is at least one.
-fn complain_of_columns(fields: &Fields<'_>, field: Field<'_>, columns: &[SourceColumn], named: Named) {
-    let (types, article): (&[&str], _) = match named {
-        Named::Json | Named::Jsonl => (&JSON_TYPES, "type json or jsonb"),
-        Named::Binary => (&["bytea"], "type bytea"),
-        _ => (&[], ""),
-    };
+/// A message that is one value is one column of a type for it; of all others there is at least one.
+fn complain_of_columns(fields: &Fields<'_>, field: Field<'_>, columns: &[SourceColumn], format: &str, one: &[&str]) {
+    let article = if one.contains(&"json") { "type json or jsonb" } else { "type bytea" };
     let Content::List(nodes) = &field.node.content else { return };
-    let format = FORMATS.iter().find(|(_, format)| *format == named).map_or("", |(name, _)| name);
     let text = match columns {
-        [column] if !types.is_empty() && !types.contains(&column.sql_type.to_lowercase().as_str()) => {
+        [column] if !one.is_empty() && !one.contains(&column.sql_type.to_lowercase().as_str()) => {
             format!("the column of FORMAT {format} has {article}, not `{}`", column.sql_type)
         }
-        [_, _, ..] if !types.is_empty() => {
+        [_, _, ..] if !one.is_empty() => {
             format!("FORMAT {format} makes one column, of {article}, not {}", columns.len())
         }
         _ if columns.iter().all(|column| column.name.is_none()) => "all COLUMNS are ignored".to_owned(),
@@ -132,6 +159,8 @@ struct Options {
     csv: Option<Csv>,
     delimited: Option<Delimited>,
     newline: Option<String>,
+    avro: Option<Format>,
+    protobuf: Option<Format>,
 }
 
 /// Every option block there is, read and finished.
@@ -143,13 +172,12 @@ fn options(fields: &mut Fields<'_>) -> Options {
         block.finish();
         newline
     });
-    if let Some(block) = fields.block("AVRO_OPTION") {
-        avro(block);
-    }
+    let avro = fields.block("AVRO_OPTION").and_then(schemas::avro);
+    let protobuf = fields.block("PROTOBUF_OPTION").and_then(schemas::protobuf);
     if let Some(block) = fields.block("CUSTOM_OPTION") {
         custom(block);
     }
-    Options { csv, delimited, newline }
+    Options { csv, delimited, newline, avro, protobuf }
 }
 
 fn csv(mut block: Fields<'_>) -> Csv {
@@ -160,7 +188,7 @@ fn csv(mut block: Fields<'_>) -> Csv {
     let null_string = null_string.and_then(|field| match text(field.node) {
         Ok(null_string) => Some(null_string),
         Err(_) => {
-            block.complaints.mistake(field.span(), "`NULL_STRING` must be a text", None);
+            block.complaints.mistake(field.span(), format!("`{}` must be a text", field.key.written), None);
             None
         }
     });
@@ -250,23 +278,6 @@ fn newline(node: &Node) -> Result<String, Wrong> {
     if newline.contains('\0') { Err(mistake("may not hold a NUL byte")) } else { Ok(newline) }
 }
 
-fn avro(mut block: Fields<'_>) {
-    block.read("SCHEMA_REGISTRY_ADDR", registry);
-    for key in ["SCHEMA_CA_ON_GPDB", "SCHEMA_CERT_ON_GPDB", "SCHEMA_KEY_ON_GPDB", "SCHEMA_PATH_ON_GPDB"] {
-        block.read(key, trimmed);
-    }
-    block.read("SCHEMA_MIN_TLS_VERSION", trimmed);
-    block.read("BYTES_TO_BASE64", truth);
-    block.finish();
-}
-
-fn registry(node: &Node) -> Result<(), Wrong> {
-    let wrong = || must_be("URLs like `http://registry:8081`, parted by commas", node);
-    let is_url = |url: &str| url.starts_with("http://") || url.starts_with("https://");
-    let text = text(node).map_err(|_| wrong())?;
-    if text.split(',').all(|url| is_url(url.trim())) { Ok(()) } else { Err(wrong()) }
-}
-
 fn custom(mut block: Fields<'_>) {
     block.require("NAME", trimmed);
     block.read("PARAMSTR", text);
@@ -294,8 +305,12 @@ fn format(fields: &mut Fields<'_>, named: Named, options: Options) -> Option<For
             return options.delimited.map(Format::Delimited);
         }
         Named::Delimited => fields.miss("DELIMITED_OPTION"),
+        Named::Avro if fields.has("AVRO_OPTION") => return options.avro,
+        Named::Avro => fields.miss("AVRO_OPTION"),
         Named::Custom if !fields.has("CUSTOM_OPTION") => fields.miss("CUSTOM_OPTION"),
-        Named::Avro | Named::Custom | Named::Protobuf => {
+        Named::Protobuf if fields.has("PROTOBUF_OPTION") => return options.protobuf,
+        Named::Protobuf => fields.miss("PROTOBUF_OPTION"),
+        Named::Custom => {
             let field = fields.entries().find(|field| field.key.name == "FORMAT")?;
             let name = text(field.node).ok()?.to_lowercase();
             fields.complaints.not_yet(field.span(), &format!("FORMAT {name}"));

@@ -7,20 +7,20 @@ use std::ops::Range;
 use strsim::damerau_levenshtein;
 
 use crate::config::problem::Complaints;
+use crate::config::v3;
 use crate::config::yaml::{Content, Key, Node};
 
 /// Why a value is refused; the cursor adds which and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Wrong {
+pub(super) struct Wrong {
     /// `must be …, not …`.
-    Mistake { text: String, hint: Option<String> },
-    /// Right, but to come.
-    NotYet(String),
+    pub text: String,
+    pub hint: Option<String>,
 }
 
 /// What a value is not: `must be {expected}, not {what it is}`.
 pub(super) fn must_be(expected: &str, node: &Node) -> Wrong {
-    Wrong::Mistake { text: format!("must be {expected}, not {}", described(node)), hint: None }
+    Wrong { text: format!("must be {expected}, not {}", described(node)), hint: None }
 }
 
 fn described(node: &Node) -> String {
@@ -92,7 +92,7 @@ impl<'a> Fields<'a> {
         for (at, (key, _)) in self.entries.iter().enumerate() {
             if let Some((first, _)) = self.entries[..at].iter().find(|(first, _)| first.name == key.name) {
                 let line = self.complaints.line(&first.span);
-                let text = format!("`{}` is given twice{}, first in line {line}", key.name, self.under());
+                let text = format!("`{}` is given twice{}, first in line {line}", key.written, self.under());
                 self.complaints.mistake(&key.span, text, None);
             }
         }
@@ -111,13 +111,16 @@ impl<'a> Fields<'a> {
         self.get(key).is_some()
     }
 
-    fn get(&self, key: &str) -> Option<Field<'a>> {
+    /// A key and its value, if there is one; doesn't count as asking for it.
+    pub fn get(&self, key: &str) -> Option<Field<'a>> {
         let (key, node) = self.entries.iter().find(|(have, _)| have.name == key)?;
         Some(Field { key, node })
     }
 
     /// A key and its value, if there is one.
     pub fn take(&mut self, key: &'static str) -> Option<Field<'a>> {
+        #[cfg(test)]
+        asked::note(&self.path, key);
         self.asked.push(key);
         self.get(key)
     }
@@ -141,7 +144,7 @@ impl<'a> Fields<'a> {
     pub fn require<T>(&mut self, key: &'static str, parse: impl FnOnce(&Node) -> Result<T, Wrong>) -> Option<T> {
         match self.take(key) {
             Some(field) if is_blank(field.node) => {
-                self.complaints.mistake(field.span(), format!("`{key}` has no value"), None);
+                self.complaints.mistake(field.span(), format!("`{}` has no value", field.key.written), None);
                 None
             }
             Some(field) => self.judge(field, parse).map(|(_, value)| value),
@@ -155,10 +158,9 @@ impl<'a> Fields<'a> {
     fn judge<T>(&self, field: Field<'a>, parse: impl FnOnce(&Node) -> Result<T, Wrong>) -> Option<(Field<'a>, T)> {
         match parse(field.node) {
             Ok(value) => return Some((field, value)),
-            Err(Wrong::Mistake { text, hint }) => {
-                self.complaints.mistake(field.span(), format!("`{}` {text}", field.key.name), hint);
+            Err(Wrong { text, hint }) => {
+                self.complaints.mistake(field.span(), format!("`{}` {text}", field.key.written), hint);
             }
-            Err(Wrong::NotYet(what)) => self.complaints.not_yet(field.span(), &what),
         }
         None
     }
@@ -166,7 +168,7 @@ impl<'a> Fields<'a> {
     /// An optional block.
     pub fn block(&mut self, key: &'static str) -> Option<Fields<'a>> {
         let field = self.take(key)?;
-        Self::new(self.complaints, self.path_of(key), &field.key.span, field.node)
+        Self::new(self.complaints, self.path_of(&field.key.written), &field.key.span, field.node)
     }
 
     /// A block without which the file is wrong.
@@ -180,12 +182,12 @@ impl<'a> Fields<'a> {
         let field = self.take(key).filter(|field| field.node.content != Content::Null)?;
         match &field.node.content {
             Content::List(nodes) if nodes.is_empty() => {
-                self.complaints.mistake(field.span(), format!("`{key}` is an empty list"), None);
+                self.complaints.mistake(field.span(), format!("`{}` is an empty list", field.key.written), None);
                 None
             }
             Content::List(nodes) => Some((field, nodes)),
             _ => {
-                let text = format!("`{key}` must be a list, not {}", described(field.node));
+                let text = format!("`{}` must be a list, not {}", field.key.written, described(field.node));
                 self.complaints.mistake(field.span(), text, None);
                 None
             }
@@ -195,7 +197,7 @@ impl<'a> Fields<'a> {
     /// An optional list of blocks.
     pub fn blocks(&mut self, key: &'static str) -> Option<(Field<'a>, Vec<Fields<'a>>)> {
         let (field, nodes) = self.list(key)?;
-        let path = self.path_of(key);
+        let path = self.path_of(&field.key.written);
         let block = |(at, node): (usize, &'a Node)| {
             Self::new(self.complaints, format!("entry {} of {path}", at + 1), &node.span, node)
         };
@@ -229,11 +231,15 @@ impl<'a> Fields<'a> {
         for key in unknown {
             let meant = self.nearest(&key.name);
             self.missing.retain(|missing| Some(*missing) != meant);
-            let hint = meant.map(|meant| format!("did you mean `{meant}`?")).or_else(|| belongs(&key.name));
+            let hint = meant.map(|meant| format!("did you mean `{}`?", self.complaints.spelled(meant)));
+            let hint = hint.or_else(|| {
+                if self.complaints.is_of_version_3() { v3::belongs(&key.written) } else { belongs(&key.name) }
+            });
             let place = if self.path.is_empty() { " at the top level".to_owned() } else { self.under() };
-            self.complaints.mistake(&key.span, format!("unknown key `{}`{place}", excerpt(&key.name)), hint);
+            self.complaints.mistake(&key.span, format!("unknown key `{}`{place}", excerpt(&key.written)), hint);
         }
         for key in &self.missing {
+            let key = self.complaints.spelled(key);
             self.complaints.mistake(&self.span, format!("`{key}` is missing{}", self.under()), None);
         }
     }
@@ -302,4 +308,24 @@ const HOMES: [(&str, &str); 34] = [
 fn belongs(name: &str) -> Option<String> {
     let (key, home) = HOMES.iter().find(|(key, _)| *key == name)?;
     Some(format!("`{key}` belongs {} {home}", if home.starts_with("the") { "at" } else { "under" }))
+}
+
+/// What was asked for in this thread: the list of all keys that there are, for a test.
+#[cfg(test)]
+pub(super) mod asked {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    thread_local! {
+        static ASKED: RefCell<BTreeSet<(String, &'static str)>> = const { RefCell::new(BTreeSet::new()) };
+    }
+
+    pub fn note(path: &str, key: &'static str) {
+        ASKED.with_borrow_mut(|asked| asked.insert((path.to_owned(), key)));
+    }
+
+    /// Each key with the path of its block.
+    pub fn take() -> BTreeSet<(String, &'static str)> {
+        ASKED.take()
+    }
 }

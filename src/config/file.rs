@@ -1,8 +1,9 @@
-//! A whole job file of version 1 or 2, block by block, into one [`Job`]. Every block is read to its end whatever is
-//! wrong with the others. Called by `mod.rs`.
+//! A whole job file, block by block, into one [`Job`]. Every block is read to its end whatever is
+//! wrong with the others. Version 3 comes here as `v3` has put it: its keys where version 2 has them. Called by `mod.rs`.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::time::Duration;
 
 use crate::config::around;
@@ -10,15 +11,18 @@ use crate::config::content::{ColumnsAre, Names, content, meta};
 use crate::config::fields::{Field, Fields, Wrong, nearest};
 use crate::config::job::{
     Callback, Commit, Connection, Consistency, Content as Part, ErrorLimit, FallbackOffset, Format, Idle, Job,
-    MetaColumn, Output, Partitions, Password, Source, Task,
+    MetaColumn, Output, Partitions, Source, Task,
 };
 use crate::config::output::output;
+use crate::config::password::password;
 use crate::config::problem::Complaints;
 use crate::config::scalars::{
     brokers, condition, count, error_limit, ident, idle, milliseconds, mistake, own_port, partitions, port, text,
     trimmed, truth, word,
 };
+use crate::config::v3;
 use crate::config::yaml::{Content, Node};
+use crate::decode::Charset;
 use crate::kafka;
 use crate::table::Ident;
 
@@ -30,18 +34,30 @@ const CONTENT_BLOCKS: [&str; 3] = ["VALUE", "KEY", "META"];
 
 /// The job, if the file names everything a job needs. Whether it can be used is for the complaints to say.
 pub(super) fn job(complaints: &Complaints<'_>, root: &Node) -> Option<Job> {
-    let mut fields = Fields::new(complaints, String::new(), &(0..0), root)?;
-    let version = version(&mut fields)?;
-    let connection = connection(&mut fields);
-    let kafka = fields.require_block("KAFKA").and_then(|block| kafka_block(block, version));
-    for key in ["SCHEDULE", "ALERT"] {
-        around::not_yet(&fields, key);
+    if v3::is_version_3(root) {
+        let root = v3::rewritten(complaints, root)?;
+        return whole(Fields::new(complaints, String::new(), &(0..0), &root)?, Version::Three);
     }
+    let mut fields = Fields::new(complaints, String::new(), &(0..0), root)?;
+    let version = version(&mut fields);
+    whole(fields, version)
+}
+
+fn whole(mut fields: Fields<'_>, version: Version) -> Option<Job> {
+    let connection = match version {
+        Version::Three => fields.require_block("GPDB").and_then(|mut block| {
+            let connection = connection(&mut block);
+            block.finish();
+            connection
+        }),
+        _ => connection(&mut fields),
+    };
+    let kafka = fields.require_block("KAFKA").and_then(|block| kafka_block(block, version));
     let schedule = fields.block("SCHEDULE").map(around::schedule).unwrap_or_default();
     let alert = fields.block("ALERT").and_then(around::alert);
     if let Some(file) = fields.entries().find(|field| field.key.name == "FILE") {
         fields.take("FILE");
-        complaints.mistake(&file.key.span, "FILE loads files; this program loads Kafka topics", None);
+        fields.complaints.mistake(&file.key.span, "FILE loads files; this program loads Kafka topics", None);
     }
     fields.finish();
     let kafka = kafka?;
@@ -51,6 +67,7 @@ pub(super) fn job(complaints: &Complaints<'_>, root: &Node) -> Option<Job> {
         value: kafka.input.contents.value,
         key: kafka.input.contents.key,
         meta: kafka.input.contents.meta,
+        encoding: kafka.input.encoding,
         filter: kafka.input.filter,
         outputs: kafka.outputs,
         error_limit: kafka.input.error_limit,
@@ -70,21 +87,16 @@ pub(super) fn job(complaints: &Complaints<'_>, root: &Node) -> Option<Job> {
 enum Version {
     One,
     Two,
+    Three,
     /// It is mistyped, so nothing is made of it.
     Unclear,
 }
 
-/// `None`: a file of another version, of which nothing more can be said.
-fn version(fields: &mut Fields<'_>) -> Option<Version> {
-    let of_v3 = fields.entries().find(|field| field.key.name == "version");
-    if let Some(field) = of_v3.filter(|field| text(field.node).is_ok_and(|text| text.eq_ignore_ascii_case("v3"))) {
-        fields.complaints.not_yet(field.span(), "`version: v3`");
-        return None;
-    }
+fn version(fields: &mut Fields<'_>) -> Version {
     let one_or_two = |node: &Node| match text(node).as_deref().map(str::trim) {
         Ok("1") => Ok(Version::One),
         Ok("2") => Ok(Version::Two),
-        Ok("3" | "v3" | "V3") => Err(Wrong::Mistake {
+        Ok("3" | "v3" | "V3") => Err(Wrong {
             text: "must be 1 or 2".to_owned(),
             hint: Some("a file of version 3 says `version: v3`".to_owned()),
         }),
@@ -92,7 +104,7 @@ fn version(fields: &mut Fields<'_>) -> Option<Version> {
     };
     let given = fields.read("VERSION", one_or_two);
     let is_unclear = fields.has("VERSION") || fields.entries().any(|field| is_mistyped(&field, "VERSION"));
-    Some(given.unwrap_or(if is_unclear { Version::Unclear } else { Version::One }))
+    given.unwrap_or(if is_unclear { Version::Unclear } else { Version::One })
 }
 
 fn is_mistyped(field: &Field<'_>, key: &str) -> bool {
@@ -102,27 +114,16 @@ fn is_mistyped(field: &Field<'_>, key: &str) -> bool {
 fn connection(fields: &mut Fields<'_>) -> Option<Connection> {
     let database = fields.require("DATABASE", trimmed);
     let user = fields.require("USER", trimmed);
-    let password = fields.read("PASSWORD", password);
+    let password = password(fields, "PASSWORD");
     let host = fields.require("HOST", host);
     let port = fields.require("PORT", port);
     Some(Connection { host: host?, port: port?, user: user?, password, database: database? })
 }
 
-fn password(node: &Node) -> Result<Password, Wrong> {
-    let text = text(node)?;
-    if text.starts_with("SHADOW:") {
-        return Err(Wrong::NotYet("a `SHADOW:` password".to_owned()));
-    }
-    if text.starts_with("${") && text.ends_with('}') {
-        return Err(Wrong::NotYet("a password from the environment".to_owned()));
-    }
-    Ok(Password(text))
-}
-
 pub(super) fn host(node: &Node) -> Result<String, Wrong> {
     let host = trimmed(node)?;
     match host.rsplit_once(':') {
-        Some((_, port)) if host.matches(':').count() == 1 && port.parse::<u16>().is_ok() => Err(Wrong::Mistake {
+        Some((_, port)) if host.matches(':').count() == 1 && port.parse::<u16>().is_ok() => Err(Wrong {
             text: format!("must be a host alone, not `{host}`"),
             hint: Some("write PORT for the port".to_owned()),
         }),
@@ -164,6 +165,7 @@ struct Kafka {
 
 struct Input {
     contents: Contents,
+    encoding: Option<Charset>,
     filter: Option<String>,
     error_limit: ErrorLimit,
     callback: Callback,
@@ -181,13 +183,14 @@ fn kafka_block(mut fields: Fields<'_>, version: Version) -> Option<Kafka> {
     let (source, input) = input.unwrap_or((None, None));
     let outputs = outputs(&mut fields);
     let metadata_schema = fields.block("METADATA").and_then(metadata);
-    let (commit, consistency) = fields.block("COMMIT").map_or((DEFAULT_COMMIT, Consistency::Strong), commit);
+    let (commit, consistency) = fields.block("COMMIT").map_or((DEFAULT_COMMIT, (None, Consistency::Strong)), commit);
     if let Some(block) = fields.block("POLL") {
         poll(block);
     }
-    around::not_yet(&fields, "TASK");
     let task = fields.block("TASK").map(around::task).unwrap_or_default();
-    let properties = fields.block("PROPERTIES").map(properties).unwrap_or_default();
+    let properties = fields.block("PROPERTIES").map(|block| properties(block, consistency.1)).unwrap_or_default();
+    complain_of_consistency(&fields, consistency.clone(), &properties);
+    let consistency = consistency.1;
     fields.finish();
     let source = Source { properties, ..source? };
     Some(Kafka { source, input: input?, outputs: outputs?, metadata_schema, commit, consistency, task })
@@ -201,7 +204,6 @@ fn outputs(fields: &mut Fields<'_>) -> Option<Vec<Output>> {
         if fields.has("OUTPUT") {
             fields.complaints.mistake(&field.key.span, "KAFKA has both OUTPUT and OUTPUTS", None);
         }
-        fields.complaints.not_yet(&field.key.span, "OUTPUTS");
         let outputs: Vec<_> = blocks.into_iter().map(output).collect();
         return outputs.into_iter().collect();
     }
@@ -216,13 +218,30 @@ fn input(mut fields: Fields<'_>, version: Version) -> (Option<Source>, Option<In
     let contents = contents(&mut fields, version);
     around::refuse(&mut fields, "TRANSFORMER", around::plugin);
     let filter = fields.read("FILTER", condition);
-    if let Some((field, _)) = fields.read_at("ENCODING", trimmed) {
-        fields.complaints.not_yet(&field.key.span, "ENCODING");
-    }
+    let encoding = encoding(&mut fields, contents.as_ref());
     let error_limit = fields.read("ERROR_LIMIT", error_limit).unwrap_or(ErrorLimit::Records(0));
     let callback = Callback { host: fields.read("LOCAL_HOSTNAME", host), port: fields.read("LOCAL_PORT", own_port) };
     fields.finish();
-    (source, contents.map(|contents| Input { contents, filter, error_limit, callback }))
+    (source, contents.map(|contents| Input { contents, encoding, filter, error_limit, callback }))
+}
+
+/// ENCODING, for formats that are text.
+fn encoding(fields: &mut Fields<'_>, contents: Option<&Contents>) -> Option<Charset> {
+    let (field, charset) = fields.read_at("ENCODING", charset)?;
+    let parts = contents.map(|contents| [&contents.value, &contents.key]);
+    let is_text = |part: &Part| !matches!(part.format, Format::Binary);
+    if parts.is_some_and(|parts| !parts.into_iter().flatten().any(is_text)) {
+        fields.complaints.warning(&field.key.span, "ENCODING has no effect on FORMAT binary", None);
+    }
+    Some(charset)
+}
+
+fn charset(node: &Node) -> Result<Charset, Wrong> {
+    let written = trimmed(node)?;
+    Charset::named(&written).ok_or_else(|| Wrong {
+        text: format!("must be a charset that can be read, not `{written}`"),
+        hint: Some(format!("one of {}", Charset::names().collect::<Vec<_>>().join(", "))),
+    })
 }
 
 /// What a message holds: in blocks of its own in version 2, right here in version 1.
@@ -245,7 +264,8 @@ fn contents(fields: &mut Fields<'_>, version: Version) -> Option<Contents> {
             fields.complaints.mistake(&field.key.span, format!("`{key}` belongs under VALUE in version 2"), hint);
         }
     }
-    blocks(fields, is_flat, &mut names)
+    let columns_are = if version == Version::Three { ColumnsAre::Optional } else { ColumnsAre::ForJsonOptional };
+    blocks(fields, is_flat, columns_are, &mut names)
 }
 
 fn flat(fields: &mut Fields<'_>, names: &mut Names) -> Option<Contents> {
@@ -254,9 +274,9 @@ fn flat(fields: &mut Fields<'_>, names: &mut Names) -> Option<Contents> {
     Some(Contents { value: Some(value), key: None, meta: Vec::new() })
 }
 
-fn blocks(fields: &mut Fields<'_>, is_flat: bool, names: &mut Names) -> Option<Contents> {
-    let value = part(fields, "VALUE", names);
-    let key = part(fields, "KEY", names);
+fn blocks(fields: &mut Fields<'_>, is_flat: bool, columns_are: ColumnsAre, names: &mut Names) -> Option<Contents> {
+    let value = part(fields, "VALUE", columns_are, names);
+    let key = part(fields, "KEY", columns_are, names);
     let has_meta = fields.has("META");
     let meta = fields.block("META").map(|block| meta(block, names)).unwrap_or_default();
     if !is_flat && !fields.has("VALUE") && !fields.has("KEY") {
@@ -276,9 +296,14 @@ fn blocks(fields: &mut Fields<'_>, is_flat: bool, names: &mut Names) -> Option<C
 }
 
 /// VALUE or KEY. `Some(None)`: it is there and wrong.
-fn part(fields: &mut Fields<'_>, key: &'static str, names: &mut Names) -> Option<Option<Part>> {
+fn part(
+    fields: &mut Fields<'_>,
+    key: &'static str,
+    columns_are: ColumnsAre,
+    names: &mut Names,
+) -> Option<Option<Part>> {
     fields.block(key).map(|mut block| {
-        let part = content(&mut block, ColumnsAre::ForJsonOptional, names);
+        let part = content(&mut block, columns_are, names);
         if let Some(part) = &part {
             complain_of_forced_columns(&block, part);
         }
@@ -333,12 +358,14 @@ fn metadata(mut fields: Fields<'_>) -> Option<Ident> {
 
 const DEFAULT_COMMIT: Commit = Commit { max_row: None, minimal_interval: Some(MINIMAL_INTERVAL), idle: Idle::Off };
 
-fn commit(mut fields: Fields<'_>) -> (Commit, Consistency) {
+fn commit(mut fields: Fields<'_>) -> (Commit, (Option<Range<usize>>, Consistency)) {
     let max_row = fields.read("MAX_ROW", count).and_then(NonZeroU64::new);
     let interval = fields.read_at("MINIMAL_INTERVAL", milliseconds);
     let minimal_interval = interval.map_or(MINIMAL_INTERVAL, |(_, interval)| interval);
     let idle = fields.read("IDLE_DURATION", idle).unwrap_or(Idle::Off);
-    let consistency = consistency(&mut fields);
+    let consistency = fields.read_at("CONSISTENCY", |node| word(node, &CONSISTENCIES));
+    let consistency = consistency
+        .map_or((None, Consistency::Strong), |(field, consistency)| (Some(field.span().clone()), consistency));
     for key in ["SAVE_FAILING_BATCH", "RECOVER_FAILING_BATCH"] {
         if let Some((field, true)) = fields.read_at(key, truth) {
             fields.complaints.not_yet(&field.key.span, key);
@@ -362,14 +389,17 @@ pub(super) const CONSISTENCIES: [(&str, Consistency); 4] = [
     ("none", Consistency::None),
 ];
 
-/// Where offsets are kept. In the database, with the rows, is the one way there is so far.
-fn consistency(fields: &mut Fields<'_>) -> Consistency {
-    let given = fields.read_at("CONSISTENCY", |node| word(node, &CONSISTENCIES));
-    if let Some((field, _)) = given.filter(|(_, consistency)| *consistency != Consistency::Strong) {
-        let name = text(field.node).unwrap_or_default();
-        fields.complaints.not_yet(field.span(), &format!("CONSISTENCY {}", name.trim().to_lowercase()));
-    }
-    given.map_or(Consistency::Strong, |(_, consistency)| consistency)
+/// Says where CONSISTENCY and PROPERTIES do not mean anything together.
+fn complain_of_consistency(
+    fields: &Fields<'_>,
+    (span, consistency): (Option<Range<usize>>, Consistency),
+    properties: &BTreeMap<String, String>,
+) {
+    let Some(span) = span.filter(|_| consistency != Consistency::Strong && !properties.contains_key("group.id")) else {
+        return;
+    };
+    let text = "CONSISTENCY has no effect without `group.id` under PROPERTIES: offsets are kept in the database, with the rows";
+    fields.complaints.warning(&span, text, None);
 }
 
 /// The old client's knobs.
@@ -381,14 +411,17 @@ fn poll(mut fields: Fields<'_>) {
 }
 
 /// librdkafka's properties, as written: a key without a value is the empty text.
-fn properties(fields: Fields<'_>) -> BTreeMap<String, String> {
+fn properties(fields: Fields<'_>, consistency: Consistency) -> BTreeMap<String, String> {
     let (mut properties, mut is_right) = (BTreeMap::new(), true);
     for field in fields.entries() {
         let name = &field.key.name;
         let value = if field.node.content == Content::Null { Ok(String::new()) } else { text(field.node) };
         match value {
             Ok(value) => {
-                is_right &= complain_of_property(&fields, field, &value);
+                // with it Kafka is told now and then, without being waited for
+                let is_ours =
+                    consistency == Consistency::None && name == "enable.auto.commit" && fields.has("group.id");
+                is_right &= is_ours && is_truth(&value) || complain_of_property(&fields, field, &value);
                 properties.insert(name.clone(), value);
             }
             Err(_) => {
@@ -401,6 +434,10 @@ fn properties(fields: Fields<'_>) -> BTreeMap<String, String> {
         fields.complaints.mistake(&fields.span, format!("PROPERTIES do not go together: {cause}"), None);
     }
     properties
+}
+
+fn is_truth(value: &str) -> bool {
+    matches!(value, "true" | "false")
 }
 
 /// What librdkafka says of a property, which needs no broker. `false`: it is a mistake.

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::problem::Problem;
-use crate::decode::MetaField;
+use crate::decode::{Charset, MetaField};
+use crate::registry::TlsVersion;
 use crate::table::{Ident, TableName};
 
 /// One Kafka topic into one table, or several.
@@ -21,6 +23,8 @@ pub struct Job {
     pub key: Option<Content>,
     /// What Kafka knows of a message, as columns.
     pub meta: Vec<MetaColumn>,
+    /// The charset of values and keys that are text; `None`: UTF-8.
+    pub encoding: Option<Charset>,
     /// A boolean over source columns; rows for which it is not true are left out. Without trailing semicolons.
     pub filter: Option<String>,
     /// Where rows go: one or more, all in the same transaction. The first gives the job its identity.
@@ -44,6 +48,17 @@ impl Job {
         &self.outputs[0].target
     }
 
+    /// Who knows where to go on: `Strong` wherever the ledger does. See [`Consistency`].
+    pub fn consistency(&self) -> Consistency {
+        if self.source.properties.contains_key("group.id") { self.consistency } else { Consistency::Strong }
+    }
+
+    /// Whether the consumer group hears of what is committed.
+    pub fn tells_group(&self) -> bool {
+        let is_off = self.source.properties.get("enable.auto.commit").is_some_and(|value| value == "false");
+        self.consistency() != Consistency::None || !is_off
+    }
+
     /// Whether rows may vanish on their way into a table, by the file's own wish.
     pub fn has_filter(&self) -> bool {
         self.filter.is_some() || self.outputs.iter().any(|output| output.filter.is_some())
@@ -65,6 +80,11 @@ pub struct Connection {
 pub struct Password(pub(super) String);
 
 impl Password {
+    /// A password from elsewhere than a job file.
+    pub fn new(clear: impl Into<String>) -> Self {
+        Self(clear.into())
+    }
+
     /// The clear text, for the server only.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -156,6 +176,8 @@ pub struct SourceColumn {
     pub name: Option<Ident>,
     /// As written: `numeric(9,2)`.
     pub sql_type: String,
+    /// Where a format with named fields finds it, from the outside in; `None`: under its name.
+    pub path: Option<Vec<String>>,
 }
 
 /// One column of META.
@@ -174,12 +196,45 @@ pub enum Format {
     Csv(Csv),
     /// Rows and fields parted by bytes of one's own.
     Delimited(Delimited),
-    /// A message is one document in one column.
+    /// A message is one document: in one column, or taken apart.
     Json,
-    /// A message is documents, each ended by `newline`, each a row of one column.
+    /// A message is documents, each ended by `newline`, each a row.
     Jsonl { newline: String },
     /// A message is the bytes of one column.
     Binary,
+    /// A message is one datum.
+    Avro {
+        schema: SchemaSource,
+        /// `bytes` and `fixed` as base64 in JSON, and not as Avro's own string of code points.
+        bytes_to_base64: bool,
+    },
+    /// A message is one protobuf message.
+    Protobuf {
+        schema: SchemaSource,
+        /// Its full name, where the schema is a file; a registry's messages bring theirs.
+        message: Option<String>,
+    },
+}
+
+/// Where the schemas of messages come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaSource {
+    /// Each message begins with the id of its schema.
+    Registry(RegistryAt),
+    /// Messages are bare, and all of one schema: an `.avsc` file, or a protobuf descriptor set.
+    File(PathBuf),
+}
+
+/// A schema registry, and how to speak to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RegistryAt {
+    pub urls: Vec<String>,
+    pub user: Option<String>,
+    pub password: Option<Password>,
+    pub ca_file: Option<PathBuf>,
+    pub certificate_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
+    pub min_tls_version: Option<TlsVersion>,
 }
 
 /// CSV as the server's own COPY reads it.
@@ -283,13 +338,18 @@ pub enum Idle {
     CommitAfter(Duration),
 }
 
-/// What Kafka is told of positions beside the database (CONSISTENCY).
+/// Which of two commits comes first and which decides where to go on (CONSISTENCY). All but `Strong` mean something only
+/// with a `group.id`. The ledger is written in every case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consistency {
     /// The ledger alone decides; Kafka hears of it afterwards, for tools that show lag.
     Strong,
+    /// Rows first, then the offset in Kafka, which decides at the next start.
     AtLeast,
+    /// The offset in Kafka first, which decides at the next start, then the rows.
     AtMost,
+    /// As `AtLeast`, but nobody waits for Kafka; with `enable.auto.commit: false` it is not told at all, and every start
+    /// begins anew.
     None,
 }
 
@@ -352,11 +412,14 @@ pub enum Times {
 /// What hears of a job's end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Alert {
-    pub command: String,
+    /// Run by `sh -c`; at least one of command and webhook is there.
+    pub command: Option<String>,
     /// `None`: where the loader was started.
     pub workdir: Option<String>,
     /// `None`: it may take as long as it likes.
     pub timeout: Option<Duration>,
+    /// Where it is posted.
+    pub webhook: Option<String>,
 }
 
 /// Where segments call back, if the file says so (LOCAL_HOSTNAME, LOCAL_PORT).

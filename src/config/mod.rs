@@ -1,33 +1,44 @@
-//! Job files: YAML of versions 1 and 2 as people have them, read whole and strictly, into one [`Job`].
+//! Job files: YAML of versions 1, 2 and 3 as people have them, read whole and strictly, into one [`Job`].
 //!
 //! Everything that is wrong with a file is found in one go, each with its place. What a later version will bring is
 //! checked as strictly and then refused by name; nothing is ignored in silence. Called by cli and service.
 //!
 //! text → `template` (variables) → `yaml` (what and where) → `fields` (a cursor that knows which keys were asked for)
-//! → `file`, `content`, `output`, `around` (what each block may say) → [`Job`], or a [`Refusal`] for `render` to draw.
+//! → `v3` (keys of version 3 to where version 2 has them) → `file`, `content`, `output`, `around` (what each block may
+//! say) → [`Job`], or a [`Refusal`] for `render` to draw.
 
 mod around;
 mod content;
+mod convert;
 mod fields;
 mod file;
 mod job;
+mod keys;
 mod output;
+mod password;
 mod places;
 mod problem;
 mod render;
 mod scalars;
+mod schemas;
 mod server;
+mod shadow;
 mod stages;
 mod template;
 #[cfg(test)]
 mod tests;
+mod v3;
 mod yaml;
 
+pub use convert::{Converted, convert};
 pub use file::callback_host;
 pub use job::*;
+pub use keys::{KEYS, KeyOf, REFERENCE, REFERENCE_V3, Standing, table};
 pub use problem::{Kind, Problem, Refusal};
 pub use render::render;
 pub use server::{ServerFile, load_server_file};
+pub use shadow::shadowed;
+pub use stages::SchemaFile;
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -48,13 +48,13 @@ fn mode(fields: &mut Fields<'_>) -> Option<Mode> {
     };
     match mode {
         _ if is_unclear => None,
-        Some((field, Named::Update)) => {
-            require_columns(fields, field, "UPDATE");
+        Some((_, Named::Update)) => {
+            require_columns(fields);
             warn(fields, &["DELETE_CONDITION"], "update");
             Some(Mode::Update(Match { delete_condition: None, ..matching }))
         }
-        Some((field, Named::Merge)) => {
-            require_columns(fields, field, "MERGE");
+        Some((_, Named::Merge)) => {
+            require_columns(fields);
             Some(Mode::Merge(matching))
         }
         _ => {
@@ -66,11 +66,10 @@ fn mode(fields: &mut Fields<'_>) -> Option<Mode> {
 }
 
 /// Columns without which a row can't find its place.
-fn require_columns(fields: &mut Fields<'_>, mode: Field<'_>, name: &str) {
+fn require_columns(fields: &mut Fields<'_>) {
     for key in ["MATCH_COLUMNS", "UPDATE_COLUMNS"] {
         fields.miss(key);
     }
-    fields.complaints.not_yet(mode.span(), &format!("MODE {}", name.to_lowercase()));
 }
 
 fn warn(fields: &Fields<'_>, keys: &[&str], mode: &str) {
@@ -114,7 +113,8 @@ fn mapping(fields: &mut Fields<'_>) -> Vec<Mapping> {
             }
         }
         _ => {
-            let text = "`MAPPING` must be a list of NAME and EXPRESSION, or a block of `column: expression`";
+            let name = &field.key.written;
+            let text = format!("`{name}` must be a list of NAME and EXPRESSION, or a block of `column: expression`");
             fields.complaints.mistake(field.span(), text, None);
         }
     }

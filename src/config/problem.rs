@@ -1,10 +1,11 @@
 //! What is wrong with a file, and where. Collected by everything that reads one; drawn by `render.rs`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::config::template::Filled;
+use crate::config::v3;
 
 /// What kind of complaint it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,7 +26,7 @@ pub struct Problem {
     pub line: usize,
     /// In characters, from 1; 0 when it is about the file as a whole.
     pub column: usize,
-    /// Bytes of the file's text.
+    /// Bytes of the file's text; beyond its end where the line is not to be shown.
     pub span: Range<usize>,
     /// What is wrong: lower case, without full stop.
     pub text: String,
@@ -58,11 +59,31 @@ impl Refusal {
 pub(super) struct Complaints<'a> {
     filled: &'a Filled,
     problems: RefCell<Vec<Problem>>,
+    /// Whether keys are called what version 3 calls them.
+    is_version_3: Cell<bool>,
+    leaves_secrets: Cell<bool>,
 }
+
+/// The span of what no picture may show: beyond the end of any text.
+const NOT_SHOWN: Range<usize> = usize::MAX..usize::MAX;
 
 impl<'a> Complaints<'a> {
     pub fn new(filled: &'a Filled) -> Self {
-        Self { filled, problems: RefCell::default() }
+        Self { filled, problems: RefCell::default(), is_version_3: Cell::new(false), leaves_secrets: Cell::new(false) }
+    }
+
+    /// From here on keys are told by the names of version 3.
+    pub fn speak_version_3(&self) {
+        self.is_version_3.set(true);
+    }
+
+    pub fn is_of_version_3(&self) -> bool {
+        self.is_version_3.get()
+    }
+
+    /// What the file's version calls a key.
+    pub fn spelled(&self, key: &str) -> String {
+        if self.is_of_version_3() { v3::spelled(key) } else { key.to_owned() }
     }
 
     /// The file is wrong here.
@@ -78,6 +99,23 @@ impl<'a> Complaints<'a> {
     /// This has no effect.
     pub fn warning(&self, span: &Range<usize>, text: impl Into<String>, hint: Option<String>) {
         self.push(Kind::Warning, span, text.into(), hint);
+    }
+
+    /// The file is wrong at a secret: its place is told, and its line not shown.
+    pub fn mistake_in_secret(&self, span: &Range<usize>, text: impl Into<String>, hint: Option<String>) {
+        self.push(Kind::Mistake, span, text.into(), hint);
+        if let Some(problem) = self.problems.borrow_mut().last_mut() {
+            problem.span = NOT_SHOWN;
+        }
+    }
+
+    /// From here on a password is what is written, not what it stands for.
+    pub fn leave_secrets(&self) {
+        self.leaves_secrets.set(true);
+    }
+
+    pub fn leaves_secrets(&self) -> bool {
+        self.leaves_secrets.get()
     }
 
     /// A variable without a value.
@@ -105,6 +143,7 @@ impl<'a> Complaints<'a> {
     }
 
     fn keep(&self, kind: Kind, span: &Range<usize>, text: String, hint: Option<String>) {
+        let text = if self.is_of_version_3() { v3::told(&text) } else { text };
         let span = self.filled.origin(span);
         let (line, column) = position(&self.filled.file, span.start);
         self.problems.borrow_mut().push(Problem { kind, line, column, span, text, hint });
@@ -113,7 +152,7 @@ impl<'a> Complaints<'a> {
     /// Warnings, if the file can be used; else why it can't.
     pub fn conclude(self) -> Result<Vec<Problem>, Vec<Problem>> {
         let mut problems = self.problems.into_inner();
-        problems.sort_by_key(|problem| problem.span.start);
+        problems.sort_by_key(|problem| (problem.line, problem.column));
         let worst = problems.iter().map(|problem| problem.kind).min().unwrap_or(Kind::Warning);
         problems.retain(|problem| problem.kind == worst);
         if worst == Kind::Warning { Ok(problems) } else { Err(problems) }

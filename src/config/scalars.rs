@@ -28,7 +28,7 @@ pub(super) fn trimmed(node: &Node) -> Result<String, Wrong> {
 }
 
 pub(super) fn mistake(text: impl Into<String>) -> Wrong {
-    Wrong::Mistake { text: text.into(), hint: None }
+    Wrong { text: text.into(), hint: None }
 }
 
 /// A name in SQL, in double quotes where it must not be folded to lower case.
@@ -51,7 +51,7 @@ pub(super) fn table(node: &Node) -> Result<Ident, Wrong> {
     let written = trimmed(node)?;
     if let Some((schema, table)) = written.split_once('.').filter(|_| !written.starts_with('"')) {
         let hint = Some(format!("write `SCHEMA: {schema}` and `TABLE: {table}`"));
-        return Err(Wrong::Mistake { text: format!("is one name, not `{written}`"), hint });
+        return Err(Wrong { text: format!("is one name, not `{written}`"), hint });
     }
     Ok(name)
 }
@@ -128,10 +128,7 @@ pub(super) fn word<T: Copy>(node: &Node, words: &[(&str, T)]) -> Result<T, Wrong
         return Ok(*value);
     }
     let hint = nearest(&text, names()).map(|meant| format!("did you mean `{meant}`?"));
-    match must_be(&expected(), node) {
-        Wrong::Mistake { text, .. } => Err(Wrong::Mistake { text, hint }),
-        not_yet => Err(not_yet),
-    }
+    Err(Wrong { hint, ..must_be(&expected(), node) })
 }
 
 /// `25` or `10%`.
@@ -144,6 +141,9 @@ pub(super) fn error_limit(node: &Node) -> Result<ErrorLimit, Wrong> {
     };
     limit.ok_or_else(wrong)
 }
+
+/// What PARTITIONS may name: more than any topic has, few enough to be listed.
+const PARTITIONS_MAX: i64 = 10_000;
 
 /// `(2, 5...7, 10)`.
 pub(super) fn partitions(node: &Node) -> Result<Partitions, Wrong> {
@@ -169,6 +169,10 @@ pub(super) fn partitions(node: &Node) -> Result<Partitions, Wrong> {
             _ => joined.push(range),
         }
     }
+    let count: i64 = joined.iter().map(|range| i64::from(*range.end()) - i64::from(*range.start()) + 1).sum();
+    if count > PARTITIONS_MAX {
+        return Err(mistake(format!("names {count} partitions: a job reads {PARTITIONS_MAX} at most")));
+    }
     Ok(Partitions(joined))
 }
 
@@ -183,11 +187,17 @@ pub(super) fn brokers(node: &Node) -> Result<String, Wrong> {
     Ok(brokers?.join(","))
 }
 
+/// What librdkafka takes before an address; it ignores a broker with any other.
+const SCHEMES: [&str; 4] = ["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"];
+
 fn broker_of(broker: &str) -> Result<String, Wrong> {
     const PORT: &str = "9092";
     let wrong = |why: &str| mistake(format!("has a broker `{broker}` {why}"));
     let (scheme, address) = match broker.split_once("://") {
-        Some((scheme, address)) => (format!("{scheme}://"), address),
+        Some((scheme, address)) if SCHEMES.iter().any(|known| known.eq_ignore_ascii_case(scheme)) => {
+            (format!("{scheme}://"), address)
+        }
+        Some(_) => return Err(wrong("that is no `host:port`, nor one after plaintext://, ssl:// or sasl_ssl://")),
         None => (String::new(), broker),
     };
     let bare = address.ends_with(']') || !address.contains(':');

@@ -1,8 +1,14 @@
 //! What each stage gets to know of a job: its own `Settings`, filled in from the file.
 
-use super::job::{Content, Csv, Delimited, Format, Job, MetaColumn, SourceColumn};
+use std::path::{Path, PathBuf};
+
+use super::job::{
+    Content, Csv, Delimited, Format, Job, Mapping, Match, MetaColumn, Mode, Output, RegistryAt, SchemaSource,
+    SourceColumn,
+};
+use crate::schema::{Schema, SchemaKind};
 use crate::table::Column;
-use crate::{decode, greenplum, kafka};
+use crate::{decode, greenplum, kafka, registry};
 
 impl Job {
     /// For the database stage. The address that segments call and the executable come from elsewhere.
@@ -14,13 +20,8 @@ impl Job {
         settings.password = connection.password.as_ref().map(|password| password.reveal().to_owned());
         settings.metadata_schema.clone_from(&self.metadata_schema);
         settings.columns = self.source_columns();
-        let output = &self.outputs[0];
-        settings.mapping = output
-            .mapping
-            .iter()
-            .map(|map| greenplum::Mapping { column: map.column.clone(), expression: map.expression.clone() })
-            .collect();
-        settings.filter = both(self.filter.as_deref(), output.filter.as_deref());
+        settings.outputs = self.outputs.iter().map(output).collect();
+        settings.input_filter.clone_from(&self.filter);
         settings
     }
 
@@ -52,40 +53,116 @@ impl Job {
         }
     }
 
+    /// For the registry stage: of keys, and of values.
+    pub fn registry_settings(&self) -> [Option<registry::Settings>; 2] {
+        [&self.key, &self.value].map(|part| match part.as_ref().map(|part| &part.format) {
+            Some(Format::Avro { schema: SchemaSource::Registry(at), .. }) => Some(registry_at(at)),
+            Some(Format::Protobuf { schema: SchemaSource::Registry(at), .. }) => Some(registry_at(at)),
+            _ => None,
+        })
+    }
+
     /// For the decode stage. `own` are the target's columns, for a part whose columns the file does not name.
-    pub fn decode_settings(&self, own: &[Column]) -> decode::Settings {
-        let part = |part: &Content| decode::Content { format: format(&part.format), columns: columns(part, own) };
-        decode::Settings {
-            value: self.value.as_ref().map(part),
-            key: self.key.as_ref().map(part),
+    ///
+    /// # Errors
+    /// A schema's file cannot be read, or is none.
+    pub fn decode_settings(&self, own: &[Column]) -> Result<decode::Settings, SchemaFile> {
+        let part = |part: &Content| Ok(decode::Content { format: format(&part.format)?, columns: columns(part, own) });
+        Ok(decode::Settings {
+            value: self.value.as_ref().map(part).transpose()?,
+            key: self.key.as_ref().map(part).transpose()?,
             meta: self.meta.iter().map(meta).collect(),
             topic: self.source.topic.clone(),
-        }
+            charset: self.encoding,
+        })
     }
 }
 
-fn format(format: &Format) -> decode::Format {
-    match format {
+/// What is wrong with a file that holds a schema.
+#[derive(Debug, thiserror::Error)]
+#[error("the schema in {} cannot be used: {text}", path.display())]
+pub struct SchemaFile {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+fn format(format: &Format) -> Result<decode::Format, SchemaFile> {
+    Ok(match format {
         Format::Csv(csv) => decode::Format::Csv(csv_options(csv)),
         Format::Delimited(delimited) => decode::Format::Delimited(delimited_options(delimited)),
         Format::Json => decode::Format::Json,
         Format::Jsonl { newline } => decode::Format::Jsonl { newline: newline.clone() },
         Format::Binary => decode::Format::Binary,
-    }
+        Format::Avro { schema, bytes_to_base64 } => {
+            let framing = match schema {
+                SchemaSource::Registry(_) => decode::AvroFraming::Confluent,
+                SchemaSource::File(path) => decode::AvroFraming::Fixed(avro_schema(path)?),
+            };
+            decode::Format::Avro(decode::AvroOptions { framing, bytes_to_base64: *bytes_to_base64 })
+        }
+        Format::Protobuf { schema, message } => {
+            let source = match schema {
+                SchemaSource::Registry(_) => decode::ProtobufSource::Confluent,
+                SchemaSource::File(path) => protobuf_schema(path, message.as_deref().unwrap_or_default())?,
+            };
+            decode::Format::Protobuf(decode::ProtobufOptions { source })
+        }
+    })
 }
 
+fn avro_schema(path: &Path) -> Result<Schema, SchemaFile> {
+    let wrong = |text: String| SchemaFile { path: path.to_owned(), text };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let schema = Schema::alone(SchemaKind::Avro, text);
+    decode::check_avro(&schema).map_err(wrong)?;
+    Ok(schema)
+}
+
+fn protobuf_schema(path: &Path, message: &str) -> Result<decode::ProtobufSource, SchemaFile> {
+    let wrong = |text: String| SchemaFile { path: path.to_owned(), text };
+    let descriptor_set = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    decode::check_protobuf(&descriptor_set, message).map_err(wrong)?;
+    Ok(decode::ProtobufSource::Fixed { descriptor_set, message: message.to_owned() })
+}
+
+/// The only column of a message that can be a document takes all of it, where its type can hold one and no path says
+/// otherwise; every other is found by its path, or by its name.
 fn columns(part: &Content, own: &[Column]) -> Vec<decode::Column> {
-    match &part.columns {
-        Some(columns) => columns.iter().map(column).collect(),
-        None => own.iter().map(|column| decode::Column::text(column.name.as_str())).collect(),
+    let (mut columns, is_text, has_path): (Vec<_>, _, _) = match &part.columns {
+        Some(columns) => (
+            columns.iter().map(column).collect(),
+            columns.iter().any(|column| is_text(&column.sql_type)),
+            columns.iter().any(|column| column.path.is_some()),
+        ),
+        None => (own.iter().map(own_column).collect(), own.iter().any(|column| is_text(&column.sql_type)), false),
+    };
+    let is_json = matches!(part.format, Format::Json | Format::Jsonl { .. });
+    let is_document = is_json || matches!(part.format, Format::Avro { .. } | Format::Protobuf { .. });
+    if let [column] = columns.as_mut_slice()
+        && !has_path
+        && ((is_document && column.kind == decode::ColumnKind::Json) || (is_json && is_text))
+    {
+        column.path.clear();
     }
+    columns
+}
+
+fn is_text(sql_type: &str) -> bool {
+    sql_type.trim().eq_ignore_ascii_case("text")
 }
 
 fn column(column: &SourceColumn) -> decode::Column {
+    let name = column.name.as_ref().map_or("", |name| name.as_str());
     decode::Column {
+        name: name.to_owned(),
         is_ignored: column.name.is_none(),
-        ..decode::Column::text(column.name.as_ref().map_or("", |name| name.as_str()))
+        path: column.path.clone().unwrap_or_else(|| vec![name.to_owned()]),
+        kind: decode::ColumnKind::of(&column.sql_type),
     }
+}
+
+fn own_column(column: &Column) -> decode::Column {
+    decode::Column { kind: decode::ColumnKind::of(&column.sql_type), ..decode::Column::text(column.name.as_str()) }
 }
 
 fn meta(column: &MetaColumn) -> decode::Meta {
@@ -96,11 +173,39 @@ fn meta(column: &MetaColumn) -> decode::Meta {
 /// Types that take a timestamp as a number.
 const NUMBERS: [&str; 6] = ["int", "bigint", "numeric", "decimal", "double", "float"];
 
-/// Rows must pass both filters. A line break ends a comment that a filter may end in.
-fn both(input: Option<&str>, output: Option<&str>) -> Option<String> {
-    match (input, output) {
-        (Some(input), Some(output)) => Some(format!("({input}\n) AND ({output}\n)")),
-        (input, output) => input.or(output).map(str::to_owned),
+fn output(output: &Output) -> greenplum::Output {
+    let mapping = |map: &Mapping| greenplum::Mapping { column: map.column.clone(), expression: map.expression.clone() };
+    greenplum::Output {
+        target: output.target.clone(),
+        mode: match &output.mode {
+            Mode::Insert => greenplum::Mode::Insert,
+            Mode::Update(matching) => greenplum::Mode::Update(matched(matching)),
+            Mode::Merge(matching) => greenplum::Mode::Merge(matched(matching)),
+        },
+        mapping: output.mapping.iter().map(mapping).collect(),
+        filter: output.filter.clone(),
+    }
+}
+
+fn matched(matching: &Match) -> greenplum::Match {
+    greenplum::Match {
+        match_columns: matching.match_columns.clone(),
+        update_columns: matching.update_columns.clone(),
+        order_columns: matching.order_columns.clone(),
+        update_condition: matching.update_condition.clone(),
+        delete_condition: matching.delete_condition.clone(),
+    }
+}
+
+fn registry_at(at: &RegistryAt) -> registry::Settings {
+    registry::Settings {
+        user: at.user.clone(),
+        password: at.password.as_ref().map(|password| registry::Password(password.reveal().to_owned())),
+        ca_file: at.ca_file.clone(),
+        certificate_file: at.certificate_file.clone(),
+        key_file: at.key_file.clone(),
+        min_tls_version: at.min_tls_version,
+        ..registry::Settings::new(at.urls.iter().cloned())
     }
 }
 
@@ -154,6 +259,6 @@ mod tests {
             quote: Some(2),
             escape: Some(b'\\'),
         };
-        assert_eq!(job.decode_settings(&[]).value.unwrap().format, decode::Format::Delimited(expected));
+        assert_eq!(job.decode_settings(&[]).unwrap().value.unwrap().format, decode::Format::Delimited(expected));
     }
 }

@@ -31,6 +31,11 @@ struct Hole {
 const STAND_IN: &str = "x";
 
 impl Filled {
+    /// Every variable of a text: as it is written, and its name.
+    pub fn names(text: &str) -> Vec<(&str, &str)> {
+        variables_of(text).map(|(at, name)| (&text[at], name)).collect()
+    }
+
     /// Fills in what is known. A name nobody gave a value is missing, unless it stands in a comment.
     pub fn new(file: String, variables: &Variables) -> Self {
         let mut text = String::with_capacity(file.len());

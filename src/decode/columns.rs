@@ -6,7 +6,7 @@ use super::{Cause, Column};
 use crate::row::Rows;
 
 /// What rejects call the field of a format that has one, where the job names no column.
-const UNNAMED: &str = "value";
+pub(in crate::decode) const UNNAMED: &str = "value";
 
 pub(super) struct Target {
     pub name: Arc<str>,
@@ -27,11 +27,6 @@ impl Columns {
 
     pub fn get(&self, column: usize) -> Option<&Target> {
         self.0.get(column)
-    }
-
-    /// For formats of one field.
-    pub fn first_name(&self) -> Arc<str> {
-        self.0.first().map_or(UNNAMED.into(), |column| Arc::clone(&column.name))
     }
 
     /// The column, or that there is none.

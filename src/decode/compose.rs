@@ -1,7 +1,7 @@
 //! One row of value, key and meta. The value makes rows, one or many; key and meta of their record follow on each.
 
 use super::meta::MetaFields;
-use super::{Cause, Column, Content, Decoder, Parse, Part, Reason, Settings, parser};
+use super::{Cause, Charset, Column, Content, Decoder, Parse, Part, Reason, Settings, parser};
 use crate::record::Record;
 use crate::row::{Room, Rows};
 use crate::schema::Schema;
@@ -23,9 +23,9 @@ struct Half {
 }
 
 impl Half {
-    fn new(content: &Content) -> Self {
+    fn new(content: &Content, charset: Option<Charset>) -> Self {
         let is_sent = |column: &&Column| !column.is_ignored;
-        Self { parser: parser(content), fields: content.columns.iter().filter(is_sent).count().max(1) }
+        Self { parser: parser(content, charset), fields: content.columns.iter().filter(is_sent).count().max(1) }
     }
 
     fn reason(&self, part: Part, cause: Cause) -> Reason {
@@ -40,8 +40,8 @@ impl Half {
 impl Composed {
     pub fn new(settings: &Settings) -> Self {
         Self {
-            value: settings.value.as_ref().map(Half::new),
-            key: settings.key.as_ref().map(Half::new),
+            value: settings.value.as_ref().map(|value| Half::new(value, settings.charset)),
+            key: settings.key.as_ref().map(|key| Half::new(key, settings.charset)),
             meta: MetaFields::new(&settings.topic, &settings.meta),
             tail: Rows::default(),
         }
@@ -161,7 +161,10 @@ mod tests {
 
     fn settings() -> Settings {
         Settings {
-            value: Some(Content { format: Format::Jsonl { newline: "\n".to_owned() }, columns: columns_of("j") }),
+            value: Some(Content {
+                format: Format::Jsonl { newline: "\n".to_owned() },
+                columns: vec![Column::document("j")],
+            }),
             key: Some(Content { format: Format::Csv(CsvOptions::default()), columns: columns_of("- a b") }),
             meta: vec![
                 Meta { field: MetaField::Partition, is_number: true },
@@ -169,6 +172,7 @@ mod tests {
                 Meta { field: MetaField::Row, is_number: true },
             ],
             topic: "t".to_owned(),
+            charset: None,
         }
     }
 
@@ -198,7 +202,8 @@ mod tests {
         assert_eq!(shown(&settings(), &record), r#"csv key  missing data for column "b""#);
         let record = Record { key: Some(b"x,1,2"), ..Record::new(3, 7, Some(b"{}\n\xff")) };
         assert_eq!(shown(&settings(), &record), r#"jsonl  column "j": invalid UTF-8 at byte 1"#);
-        let lines = Content { format: Format::Jsonl { newline: "\n".to_owned() }, columns: columns_of("k") };
+        let lines =
+            Content { format: Format::Jsonl { newline: "\n".to_owned() }, columns: vec![Column::document("k")] };
         let by_lines = Settings { key: Some(lines), ..settings() };
         let record = Record { key: Some(b"1\n2"), ..Record::new(3, 7, Some(b"{}")) };
         assert_eq!(shown(&by_lines, &record), "jsonl key  it makes 2 rows; a key makes one");

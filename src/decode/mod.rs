@@ -6,6 +6,7 @@
 //! settled here is what a segment could not refuse cleanly: fields that are too few or too many, NUL bytes, and bytes
 //! that are no UTF-8. Called by the job's workers; `encode` takes the rows on.
 
+pub mod avro;
 mod binary;
 mod columns;
 mod compose;
@@ -14,14 +15,19 @@ mod delimited;
 mod json;
 mod lines;
 mod meta;
+pub mod protobuf;
 mod reason;
+mod transcode;
 
 use crate::record::Record;
 use crate::row::{Room, Rows};
 use crate::schema::Schema;
 
+pub use avro::{AvroFraming, AvroOptions, check as check_avro};
 pub use meta::{Meta, MetaField, NAMED as META_FIELDS};
+pub use protobuf::{ProtobufOptions, ProtobufSource, check as check_protobuf};
 pub use reason::{Cause, Part, Reason};
+pub use transcode::Charset;
 
 /// How records are read. Fields come in this order: value, key, meta.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,6 +37,8 @@ pub struct Settings {
     pub meta: Vec<Meta>,
     /// What [`MetaField::Topic`] says.
     pub topic: String,
+    /// What values and keys of formats that are text are written in; `None` is UTF-8.
+    pub charset: Option<Charset>,
 }
 
 impl Settings {
@@ -60,8 +68,8 @@ pub struct Column {
     pub name: String,
     /// It is read past and never sent.
     pub is_ignored: bool,
-    /// Where formats with named fields find it, from the outside in: `["customer", "id"]`; never empty there. An element
-    /// of digits also counts the elements of an array, from 0.
+    /// Where formats with named fields find it, from the outside in: `["customer", "id"]`. An element of digits also
+    /// counts the elements of an array, from 0. Empty: the column is the whole message, and the only one.
     pub path: Vec<String>,
     /// What a format that has types of its own writes for it.
     pub kind: ColumnKind,
@@ -72,6 +80,11 @@ impl Column {
     pub fn text(name: impl Into<String>) -> Self {
         let name = name.into();
         Self { path: vec![name.clone()], name, is_ignored: false, kind: ColumnKind::Scalar }
+    }
+
+    /// The whole message, a JSON document.
+    pub fn document(name: impl Into<String>) -> Self {
+        Self { name: name.into(), is_ignored: false, path: Vec::new(), kind: ColumnKind::Json }
     }
 }
 
@@ -115,6 +128,10 @@ pub enum Format {
     Jsonl { newline: String },
     /// The whole payload is one `bytea`, sent as hex.
     Binary,
+    /// One datum: a document, or a row of columns.
+    Avro(AvroOptions),
+    /// The whole payload is one message, its fields found by the paths of the columns.
+    Protobuf(ProtobufOptions),
 }
 
 impl Format {
@@ -126,6 +143,16 @@ impl Format {
             Self::Json => json::NAME,
             Self::Jsonl { .. } => json::LINES_NAME,
             Self::Binary => binary::NAME,
+            Self::Avro(_) => avro::NAME,
+            Self::Protobuf(_) => protobuf::NAME,
+        }
+    }
+
+    /// Whether a payload is written in a charset.
+    pub fn is_text(&self) -> bool {
+        match self {
+            Self::Csv(_) | Self::Delimited { .. } | Self::Json | Self::Jsonl { .. } => true,
+            Self::Binary | Self::Avro(_) | Self::Protobuf(_) => false,
         }
     }
 }
@@ -200,14 +227,20 @@ pub fn decoder(settings: &Settings) -> Box<dyn Decoder> {
     Box::new(compose::Composed::new(settings))
 }
 
-fn parser(content: &Content) -> Box<dyn Parse> {
+fn parser(content: &Content, charset: Option<Charset>) -> Box<dyn Parse> {
     let columns = columns::Columns::new(&content.columns);
-    match &content.format {
+    let parser: Box<dyn Parse> = match &content.format {
         Format::Csv(options) => Box::new(csv::Csv::new(options, columns)),
         Format::Delimited(options) => Box::new(delimited::Delimited::new(options, columns)),
-        Format::Json => Box::new(json::Json::new(&columns)),
-        Format::Jsonl { newline } => Box::new(json::Jsonl::new(newline, &columns)),
+        Format::Json => Box::new(json::Json::new(&content.columns)),
+        Format::Jsonl { newline } => Box::new(json::Jsonl::new(newline, &content.columns)),
         Format::Binary => Box::new(binary::Binary),
+        Format::Avro(options) => Box::new(avro::Avro::new(options, &content.columns)),
+        Format::Protobuf(options) => Box::new(protobuf::Protobuf::new(options, &content.columns)),
+    };
+    match charset.filter(|charset| content.format.is_text() && !charset.is_utf8()) {
+        Some(charset) => Box::new(transcode::Transcoded::new(parser, charset)),
+        None => parser,
     }
 }
 
@@ -265,6 +298,11 @@ pub(crate) mod tests {
         columns.split_whitespace().map(column).collect()
     }
 
+    fn avro(schema: &str) -> Format {
+        let framing = AvroFraming::Fixed(Schema::alone(crate::schema::SchemaKind::Avro, schema));
+        Format::Avro(AvroOptions { framing, bytes_to_base64: false })
+    }
+
     #[test]
     fn a_record_without_a_value_is_rejected_in_every_format() {
         for format in [
@@ -273,6 +311,7 @@ pub(crate) mod tests {
             Format::Json,
             Format::Jsonl { newline: "\n".to_owned() },
             Format::Binary,
+            avro(r#""string""#),
         ] {
             let expected = format!("{}  no value to load (a tombstone)", format.name());
             assert_eq!(decoded(&settings(format, "a"), None), expected);
@@ -304,9 +343,14 @@ pub(crate) mod tests {
                 Just(Format::Jsonl { newline: "xx".to_owned() }),
                 Just(Format::Jsonl { newline: String::new() }),
                 Just(Format::Binary),
+                Just(avro(r#"["string","bytes"]"#)),
+                Just(avro(r#"{"type":"record","name":"r","fields":[
+                    {"name":"a","type":"string"},
+                    {"name":"c","type":{"type":"array","items":"int"}},
+                    {"name":"b","type":["null","string"]}]}"#)),
             ],
             columns in prop_oneof![Just("a"), Just("a b c"), Just("- b")],
-            payload in "[x,\"\n\r\u{0}ä]{0,40}",
+            payload in "[x,\"\n\r\u{0}\u{2}\u{4}ä]{0,40}",
         ) {
             let payload = Some(payload.as_bytes());
             let record = Record::new(0, 0, payload);

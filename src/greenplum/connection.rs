@@ -266,7 +266,7 @@ fn refused(settings: &Settings, error: &postgres::Error) -> Error {
         Some("3D000") => "check DATABASE of the job file",
         Some("53300" | "57P03") => "try again when the server accepts sessions",
         Some(_) => "ask the database's administrator",
-        None if cause.contains("password missing") => "give PASSWORD in the job file",
+        None if cause.contains("password missing") => "give PASSWORD in the job file, in PGPASSWORD or in ~/.pgpass",
         None if !resolves(settings) => "check HOST of the job file: this name resolves to no address here",
         None => "check that the server runs, and HOST and PORT of the job file",
     };

@@ -261,8 +261,7 @@ fn sweep(connection: &mut Connection, definition: &Definition, keep: &TableName)
     for row in listed {
         let table = Ident::exact(row.get::<_, String>("name"));
         let name = TableName { schema: definition.schema.clone(), table };
-        let theirs = partitions_of(row.get("location"), &definition.job);
-        if name == *keep || !theirs.is_some_and(|theirs| definition.partitions.covers(&theirs)) {
+        if name == *keep || !covers(definition, row.get("location")) {
             continue;
         }
         let what = if connection.dialect().is_greenplum() { "EXTERNAL TABLE" } else { "TABLE" };
@@ -276,10 +275,15 @@ fn sweep(connection: &mut Connection, definition: &Definition, keep: &TableName)
     Ok(dropped)
 }
 
-/// The partitions in a location of this job.
-fn partitions_of(location: &str, job: &JobId) -> Option<Partitions> {
-    let (_, rest) = location.split_once(&job_path(job))?;
-    Partitions::parse(rest.split('/').next()?)
+/// Whether a location is of this job, and all of its partitions are the definition's. A list that was too long to be
+/// written can only be told to be the same one.
+fn covers(definition: &Definition, location: &str) -> bool {
+    let path = job_path(&definition.job);
+    let Some(theirs) = location.split_once(&path).and_then(|(_, rest)| rest.split('/').next()) else { return false };
+    let ours = &definition.partitions;
+    *ours == Partitions::All
+        || theirs == ours.to_string()
+        || Partitions::parse(theirs).is_some_and(|theirs| ours.covers(&theirs))
 }
 
 #[cfg(test)]
@@ -355,11 +359,24 @@ pub(super) mod tests {
 
     #[test]
     fn a_location_tells_its_partitions() {
-        let definition = definition();
-        let location = format!("{}token", definition.url());
-        assert_eq!(partitions_of(&location, &definition.job), Some(definition.partitions.clone()));
-        let other = JobId::new("other", "sales", definition.job.target());
-        assert_eq!(partitions_of(&location, &other), None);
+        let of = |partitions: Partitions| Definition { partitions, ..definition() };
+        let only = |partitions: &[i32]| of(Partitions::Only(partitions.iter().copied().collect()));
+        let odd = |count: i32| of(Partitions::Only((0..count).map(|n| 2 * n + 1).collect()));
+        let location = |definition: &Definition| format!("{}token", definition.url());
+        let mut other = definition();
+        other.job = JobId::new("other", "sales", other.job.target());
+        for (ours, theirs, is_covered) in [
+            (definition(), definition(), true),
+            (definition(), only(&[7]), true),
+            (only(&[7]), definition(), false),
+            (definition(), other, false),
+            (odd(500), odd(500), true),
+            (odd(500), odd(501), false),
+            (of(Partitions::All), odd(500), true),
+            (odd(500), of(Partitions::All), false),
+        ] {
+            assert_eq!(covers(&ours, &location(&theirs)), is_covered, "{} {}", ours.partitions, theirs.partitions);
+        }
     }
 
     #[test]

@@ -58,6 +58,9 @@ pub enum Error {
         "the columns of {table} changed while loading: {change}; nothing of this batch was loaded, start again to load into the new shape"
     )]
     TargetChanged { table: String, change: String },
+    /// SQL of the user's that does not keep to its transaction.
+    #[error("{text}")]
+    Task { text: String },
     /// The external table cannot be made or read.
     #[error("external table {table}: {text}")]
     External { table: String, text: String },

@@ -32,8 +32,9 @@ pub struct Holder {
     job: JobId,
     name: String,
     held: BTreeSet<i32>,
-    /// Whose row locks tell that a dead loader's transaction is still there.
-    tables: [TableName; 2],
+    /// Whose row locks tell that a dead loader's transaction is still there: the ledger and all targets.
+    tables: Vec<TableName>,
+    ledger: Ledger,
 }
 
 /// What became of a claim.
@@ -89,8 +90,10 @@ impl Holder {
     pub fn open(settings: &Settings, job: &JobId, instance: &Instance) -> Result<Self, Error> {
         let name = job.application_name(instance);
         let connection = Connection::open(settings, &name)?;
-        let tables = [settings.target.clone(), Ledger::at(settings.metadata_schema()).table().clone()];
-        Ok(Self { connection, job: job.clone(), name, held: BTreeSet::new(), tables })
+        let ledger = Ledger::at(settings.metadata_schema());
+        let targets = settings.outputs.iter().map(|output| &output.target);
+        let tables = targets.chain([ledger.table()]).cloned().collect();
+        Ok(Self { connection, job: job.clone(), name, held: BTreeSet::new(), tables, ledger })
     }
 
     /// Ends the session that an earlier attempt of this loader loaded through: its connection broke, but the server may
@@ -179,8 +182,7 @@ impl Holder {
     /// # Errors
     /// As there.
     pub fn prune(&mut self) -> Result<u64, Error> {
-        let [_, ledger] = &self.tables;
-        Ledger::at(&ledger.schema).prune(&mut self.connection, &self.job, Chain::KEPT)
+        self.ledger.prune(&mut self.connection, &self.job, Chain::KEPT)
     }
 
     /// What is held.
@@ -264,8 +266,8 @@ impl Holder {
         };
         let key = self.job.lock_key();
         let pattern = format!("gpkafka:{}:%", self.job.hash());
-        let schemas = self.tables.each_ref().map(|table| table.schema.as_str()).to_vec();
-        let tables = self.tables.each_ref().map(|table| table.table.as_str()).to_vec();
+        let schemas: Vec<&str> = self.tables.iter().map(|table| table.schema.as_str()).collect();
+        let tables: Vec<&str> = self.tables.iter().map(|table| table.table.as_str()).collect();
         let is_first = self.held.is_empty();
         let params: [&(dyn postgres::types::ToSql + Sync); 6] =
             [&key, &pattern, &self.name, &schemas, &tables, &is_first];

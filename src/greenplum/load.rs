@@ -1,6 +1,6 @@
-//! One batch's transaction on its session: BEGIN, the INSERT that segments feed, rejects, ledger, COMMIT.
+//! One batch's transaction on its session: BEGIN, the statement that segments feed and those behind it, rejects, ledger, COMMIT.
 //!
-//! The order of calls is [`Load::begin`], [`Load::insert`], [`Load::rejects`] where there were any, [`Load::commit`];
+//! The order of calls is [`Load::begin`], [`Load::write`], [`Load::rejects`] where there were any, [`Load::commit`];
 //! [`Load::roll_back`] at any point. What is dropped is rolled back by the server.
 
 use fail::fail_point;
@@ -11,27 +11,23 @@ use super::dialect::Dialect;
 use super::external::ExternalTable;
 use super::failure::{Error, one_line};
 use super::identity::{JobId, Loader};
-use super::insert::Insert;
 use super::ledger::Ledger;
 use super::rejects::{self, SegmentRejects};
-
-/// What the INSERT did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Inserted {
-    /// Rows in the target.
-    pub rows: u64,
-    /// Rows that segments refused, from the notice.
-    pub rejected: u64,
-}
+use super::step::{Act, Step, Written};
+use super::writes::{Script, Writes};
+use crate::table::TableName;
 
 /// The session that loads, with all that its statements need. Belongs to one thread.
 pub struct Load {
     connection: Connection,
     job: JobId,
     loader: Loader,
-    insert: Insert,
+    writes: Writes,
+    script: Script,
     external: ExternalTable,
     ledger: Ledger,
+    /// The session has its temporary tables.
+    is_laid_out: bool,
     /// The table's error log may hold what is not of the next statement.
     is_log_stale: bool,
 }
@@ -42,11 +38,12 @@ impl Load {
         connection: Connection,
         job: JobId,
         loader: Loader,
-        insert: Insert,
+        writes: Writes,
         external: ExternalTable,
         ledger: Ledger,
     ) -> Self {
-        Self { connection, job, loader, insert, external, ledger, is_log_stale: true }
+        let script = writes.script(&external.name);
+        Self { connection, job, loader, writes, script, external, ledger, is_laid_out: false, is_log_stale: true }
     }
 
     /// The session, between batches.
@@ -54,7 +51,7 @@ impl Load {
         &mut self.connection
     }
 
-    /// Cancels the INSERT from another thread.
+    /// Cancels a statement from another thread.
     pub fn canceller(&self) -> Canceller {
         self.connection.canceller()
     }
@@ -64,9 +61,9 @@ impl Load {
         &self.external
     }
 
-    /// Whether the database may drop rows that it does not count.
+    /// Whether the database may drop rows that it does not count, see [`Writes::is_filtered`].
     pub fn is_filtered(&self) -> bool {
-        self.insert.is_filtered()
+        self.writes.is_filtered()
     }
 
     /// Opens the batch's transaction and says what every segment will send as `X-GP-XID`, before any of them does.
@@ -78,6 +75,10 @@ impl Load {
             rejects::forget(&mut self.connection, &self.external.name)?;
             self.is_log_stale = false;
         }
+        if !self.is_laid_out {
+            self.writes.lay_out(&mut self.connection)?;
+            self.is_laid_out = true;
+        }
         self.connection.batch("beginning a transaction", "BEGIN ISOLATION LEVEL READ COMMITTED")?;
         let xid = match self.connection.dialect() {
             Dialect::Greenplum { .. } => own_xid(&mut self.connection)?,
@@ -88,37 +89,46 @@ impl Load {
         Ok(xid)
     }
 
-    /// Runs the INSERT until segments have read everything.
+    /// Runs the statement that segments feed until they have read everything, then those that bring its rows into their
+    /// targets.
     ///
     /// # Errors
-    /// The statement failed; [`Error::TargetChanged`]. The transaction is then to be rolled back.
+    /// A statement failed; [`Error::TargetChanged`]. The transaction is then to be rolled back.
     ///
     /// # Blocks
     /// As long as the gpfdist session feeds it; [`Load::canceller`] ends it early.
-    pub fn insert(&mut self) -> Result<Inserted, Error> {
+    pub fn write(&mut self) -> Result<Written, Error> {
         self.connection.take_notices();
         self.is_log_stale = true;
         fail_point!("insert-sent");
-        let sql = self.insert.sql(&self.external.name);
-        let rows = self.connection.client().execute(&sql, &[]).map_err(|error| inserting(&error))?;
-        fail_point!("insert-replied");
-        let rejected = self.rejected()?;
-        self.is_log_stale = rejected > 0;
-        self.insert.check_unchanged(&mut self.connection)?;
-        Ok(Inserted { rows, rejected })
-    }
-
-    /// The notice counts, in the server's own words. Where a filter drops rows too, words that were not understood, or
-    /// never came, would make of rejected rows filtered ones; there the log is counted.
-    fn rejected(&mut self) -> Result<u64, Error> {
-        let told = rejects::count_in(&self.connection.take_notices());
-        match self.is_filtered() && self.connection.dialect().is_greenplum() {
-            true => rejects::count_logged(&mut self.connection, &self.external.name),
-            false => Ok(told),
+        let mut written = Written { outputs: self.writes.tally(), ..Written::default() };
+        for (at, (output, step)) in self.script.0.iter().enumerate() {
+            let is_settled = output.is_none_or(|output| !written.outputs[output].has_several_partitions);
+            if step.act == Act::Settle && is_settled {
+                continue;
+            }
+            let rows = run(&mut self.connection, step)?;
+            if at == 0 {
+                // this one, and no other, reads the external table
+                fail_point!("insert-replied");
+                written.read = rows;
+                let is_filtered = self.writes.is_filtered();
+                written.rejected = rejected(&mut self.connection, &self.external.name, is_filtered)?;
+            }
+            if let Some(output) = output {
+                written.outputs[*output].note(step.act, rows, written.read);
+            }
+            if written.read == 0 {
+                // all were refused or filtered: no target needs to be locked for nothing
+                break;
+            }
         }
+        self.is_log_stale = written.rejected > 0;
+        self.writes.check_unchanged(&mut self.connection)?;
+        Ok(written)
     }
 
-    /// The rows that segments refused in this batch's INSERT, `limit` of them by name.
+    /// The rows that segments refused in this batch, `limit` of them by name.
     ///
     /// # Errors
     /// The error log could not be read.
@@ -150,16 +160,24 @@ impl Load {
         self.connection.roll_back()
     }
 
-    /// Analyzes the target if it never was: autostats are off while loading, and a plan over a table of unknown size is
+    /// Analyzes each target that never was: autostats are off while loading, and a plan over a table of unknown size is
     /// a bad one. Call it after the first commit. A role that may not analyze leaves it be.
     ///
     /// # Errors
     /// The session is gone.
     ///
     /// # Blocks
-    /// For a sample of the table. Not for who is at it already: the next load will do.
+    /// For a sample of each table. Not for who is at it already: the next load will do.
     pub fn analyze_if_never(&mut self) -> Result<bool, Error> {
-        let target = self.insert.target().clone();
+        let targets: Vec<TableName> = self.writes.targets().cloned().collect();
+        let mut is_any = false;
+        for target in targets {
+            is_any |= self.analyze(&target)?;
+        }
+        Ok(is_any)
+    }
+
+    fn analyze(&mut self, target: &TableName) -> Result<bool, Error> {
         let sql = include_str!("../../sql/target_statistics.sql");
         let params: [&(dyn postgres::types::ToSql + Sync); 2] = [&target.schema.as_str(), &target.table.as_str()];
         let rows = self.connection.query("looking for statistics", sql, &params)?;
@@ -180,6 +198,25 @@ impl Load {
     }
 }
 
+/// One statement's count of rows.
+fn run(connection: &mut Connection, Step { act, statement }: &Step) -> Result<u64, Error> {
+    if *act == Act::LookForRivals {
+        let counted = connection.query_one(statement.doing(), statement.sql(), &[])?;
+        return Ok(counted.get::<_, i64>(0).unsigned_abs());
+    }
+    connection.client().execute(statement.sql(), &[]).map_err(|error| failed(statement.doing(), &error))
+}
+
+/// The notice counts, in the server's own words. Where a filter drops rows too, words that were not understood, or never
+/// came, would make of rejected rows filtered ones; there the log is counted.
+fn rejected(connection: &mut Connection, external: &TableName, is_filtered: bool) -> Result<u64, Error> {
+    let told = rejects::count_in(&connection.take_notices());
+    match is_filtered && connection.dialect().is_greenplum() {
+        true => rejects::count_logged(connection, external),
+        false => Ok(told),
+    }
+}
+
 /// Newer ones lack `distributed_id`: there the number alone is the identifier.
 fn own_xid(connection: &mut Connection) -> Result<String, Error> {
     let sql = match connection.dialect() {
@@ -190,12 +227,12 @@ fn own_xid(connection: &mut Connection) -> Result<String, Error> {
 }
 
 /// PostgreSQL refuses a row with `COPY gpkafkaloadext_<hash>_<segment>, line <n>` as the error's context.
-fn inserting(error: &postgres::Error) -> Error {
+fn failed(doing: &str, error: &postgres::Error) -> Error {
     let row = error.as_db_error().and_then(|db| {
         let (segment, line) = row_of(db.where_()?)?;
         Some(Error::Row { segment, line, text: one_line(db), state: db.code().code().to_owned() })
     });
-    row.unwrap_or_else(|| Error::from_client("inserting", error))
+    row.unwrap_or_else(|| Error::from_client(doing, error))
 }
 
 fn row_of(context: &str) -> Option<(u32, u64)> {

@@ -9,12 +9,13 @@
 //! |---|---|
 //! | open a session | [`Connection::open`] |
 //! | learn what the target is, and that the role may load it | [`Target::describe`] |
-//! | build and try the `INSERT` | [`Insert::new`], [`Insert::explain`] |
+//! | build and try a batch's statements | [`Writes::new`], [`Writes::explain`] |
 //! | make or reuse the external table | [`ExternalTable::ensure`] |
 //! | hold partitions against other loaders | [`Holder::claim`], [`Holder::beat`] |
 //! | read and move the committed positions | [`Ledger`], [`Chain`]; prune them: [`Ledger::prune`] |
 //! | go on from the original's history | [`original::tables`], [`original::ends`] |
-//! | run a batch | [`Load::begin`], [`Load::insert`], [`Load::commit`] |
+//! | run the user's own SQL | [`Connection::run_task`], [`Connection::check_task`], [`Load::run_inside`] |
+//! | run a batch | [`Load::begin`], [`Load::write`], [`Load::commit`] |
 
 mod chain;
 mod connection;
@@ -29,15 +30,26 @@ mod insert;
 mod knock;
 mod ledger;
 mod load;
+mod mapping;
+mod merge;
 pub mod original;
 mod partitions;
+pub mod passfile;
 mod reach;
 mod rejects;
+mod scratch;
 mod settings;
 mod sql;
+mod statement;
+mod statements;
+mod step;
 mod target;
+mod task;
 mod tryout;
 mod upkeep;
+mod watch;
+mod words;
+mod writes;
 
 pub use chain::{Chain, Commit, Entry, Kind, Move};
 pub use connection::{Canceller, Connection};
@@ -46,11 +58,13 @@ pub use external::{Definition, ExternalTable};
 pub use failure::Error;
 pub use holder::{Claim, Held, Holder};
 pub use identity::{Instance, JobId, Loader};
-pub use insert::Insert;
 pub use ledger::{HistoryRow, Ledger};
-pub use load::{Inserted, Load};
+pub use load::Load;
 pub use original::{EndMeans, HistoryColumns, OriginalEnd};
 pub use partitions::Partitions;
 pub use rejects::{SegmentReject, SegmentRejects};
-pub use settings::{Mapping, Settings};
+pub use settings::{Mapping, Match, Mode, Output, Settings};
+pub use statements::transaction_word;
+pub use step::{Written, WrittenTo};
 pub use target::{Target, TargetColumn};
+pub use writes::Writes;

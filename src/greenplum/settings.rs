@@ -15,6 +15,51 @@ pub struct Mapping {
     pub expression: String,
 }
 
+/// How rows of the source become rows of a target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mode {
+    /// Each row is a new row.
+    Insert,
+    /// Rows that are there already are updated; others are dropped.
+    Update(Match),
+    /// Rows that are there already are updated; others are inserted whole.
+    Merge(Match),
+}
+
+/// Which rows of the target a row of the source means, and what becomes of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Match {
+    /// Columns of the target that are equal; NULL equals nothing.
+    pub match_columns: Vec<Ident>,
+    /// Columns of the target that are set; those that match are what they are already.
+    pub update_columns: Vec<Ident>,
+    /// Of several rows of one key in one batch the one wins that is the largest by these columns, of the target or of
+    /// the source; among equals, and without any, the last one.
+    pub order_columns: Vec<Ident>,
+    /// An SQL condition over `into_table`, the target, and `ext`, the batch: only then is a row updated.
+    pub update_condition: Option<String>,
+    /// An SQL condition over `into_table` and `ext`: then a row of this key is deleted.
+    pub delete_condition: Option<String>,
+}
+
+/// One target and what goes into it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    pub target: TableName,
+    pub mode: Mode,
+    /// Empty is a match by name.
+    pub mapping: Vec<Mapping>,
+    /// An SQL condition over the source columns; rows for which it is not true are dropped.
+    pub filter: Option<String>,
+}
+
+impl Output {
+    /// Every row is inserted, columns matched by name.
+    pub fn insert(target: TableName) -> Self {
+        Self { target, mode: Mode::Insert, mapping: Vec::new(), filter: None }
+    }
+}
+
 /// Where and how to load.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -23,15 +68,15 @@ pub struct Settings {
     pub user: String,
     pub password: Option<String>,
     pub database: String,
-    pub target: TableName,
-    /// Where external table and ledger live; `None` is the target's schema.
+    /// One or more, all in one transaction. The first one's target names the job.
+    pub outputs: Vec<Output>,
+    /// Where external table and ledger live; `None` is the first target's schema.
     pub metadata_schema: Option<Ident>,
-    /// The source columns in the order of the encoded fields, ignored ones left out; `None` are the target's own.
+    /// The source columns in the order of the encoded fields, ignored ones left out; `None` are the first target's
+    /// own.
     pub columns: Option<Vec<Column>>,
-    /// Empty is a match by name.
-    pub mapping: Vec<Mapping>,
-    /// An SQL condition over the source columns; rows for which it is not true are dropped.
-    pub filter: Option<String>,
+    /// An SQL condition over the source columns; rows for which it is not true reach no output.
+    pub input_filter: Option<String>,
     /// PostgreSQL only: the executable that the server runs in place of a segment; `None` is this one.
     pub segment_program: Option<PathBuf>,
     /// PostgreSQL only: how many of them.
@@ -57,11 +102,10 @@ impl Settings {
             user: user.to_owned(),
             password: None,
             database: database.to_owned(),
-            target,
+            outputs: vec![Output::insert(target)],
             metadata_schema: None,
             columns: None,
-            mapping: Vec::new(),
-            filter: None,
+            input_filter: None,
             segment_program: None,
             segments: Self::SEGMENTS,
             connect_timeout: Self::CONNECT_TIMEOUT,
@@ -69,8 +113,22 @@ impl Settings {
         }
     }
 
+    /// The target that names the job.
+    ///
+    /// # Panics
+    /// Without an output.
+    pub fn target(&self) -> &TableName {
+        &self.outputs.first().expect("a job has an output").target
+    }
+
     /// The schema of external table and ledger.
     pub fn metadata_schema(&self) -> &Ident {
-        self.metadata_schema.as_ref().unwrap_or(&self.target.schema)
+        self.metadata_schema.as_ref().unwrap_or(&self.target().schema)
+    }
+
+    /// Whether rows go straight from the external table into the one target. Else they pass a temporary table, since an
+    /// external table can be read only once.
+    pub fn is_direct(&self) -> bool {
+        matches!(self.outputs.as_slice(), [Output { mode: Mode::Insert, .. }])
     }
 }

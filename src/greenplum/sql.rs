@@ -5,20 +5,40 @@ pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// Fills `{name}` marks in one pass, so that what is filled in is never taken for a mark itself.
-pub(super) fn fill(template: &str, values: &[(&str, &dyn std::fmt::Display)]) -> String {
-    let mut text = String::with_capacity(template.len() + 128);
+/// A template of `sql/` parted at its `{name}` marks.
+pub(super) enum Piece<'t> {
+    Own(&'t str),
+    Mark(&'t str),
+}
+
+/// The pieces of a template, in order.
+pub(super) fn pieces(template: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
     let mut rest = template;
     while let Some(open) = rest.find('{') {
         let close = open + rest[open..].find('}').expect("every mark in sql/ is closed");
-        let name = &rest[open + 1..close];
-        let (_, value) = values.iter().find(|(known, _)| *known == name).expect("every mark in sql/ is filled");
-        text.push_str(&rest[..open]);
-        text.push_str(&value.to_string());
+        pieces.extend([Piece::Own(&rest[..open]), Piece::Mark(&rest[open + 1..close])]);
         rest = &rest[close + 1..];
     }
-    text.push_str(rest);
+    pieces.push(Piece::Own(rest));
+    pieces
+}
+
+/// Fills `{name}` marks in one pass, so that what is filled in is never taken for a mark itself.
+pub(super) fn fill(template: &str, values: &[(&str, &dyn std::fmt::Display)]) -> String {
+    let mut text = String::with_capacity(template.len() + 128);
+    for piece in pieces(template) {
+        match piece {
+            Piece::Own(own) => text.push_str(own),
+            Piece::Mark(name) => text.push_str(&value_of(values, name).to_string()),
+        }
+    }
     text
+}
+
+/// What a mark is filled with.
+pub(super) fn value_of<T: Copy>(values: &[(&str, T)], name: &str) -> T {
+    values.iter().find(|(known, _)| *known == name).expect("every mark in sql/ is filled").1
 }
 
 /// The name nearest to `wanted`, where one is near enough to be meant.

@@ -2,7 +2,7 @@
 
 use super::connection::Connection;
 use super::failure::Error;
-use super::settings::Settings;
+use super::settings::{Mode, Settings};
 use super::sql::nearest;
 use crate::table::{Column, Ident, TableName};
 
@@ -24,31 +24,42 @@ pub struct Target {
     pub table: TableName,
     /// In the table's order.
     pub columns: Vec<TargetColumn>,
+    /// What Greenplum distributes it by; empty is something else.
+    pub distribution: Vec<Ident>,
 }
 
 impl Target {
-    /// Reads the target's columns, and whether this role may load it and keep its own tables in the metadata schema.
+    /// Reads the columns of every output's target, in their order, and whether this role may load them and keep its own
+    /// tables in the metadata schema.
     ///
     /// # Errors
-    /// [`Error::Target`] where it is missing or cannot be inserted into, with the nearest name; [`Error::Privilege`]
-    /// with every missing right and the statements that grant them.
-    pub fn describe(connection: &mut Connection, settings: &Settings) -> Result<Self, Error> {
-        let table = &settings.target;
-        let found = find(connection, settings)?;
-        let kind: String = found.get("kind");
-        if let Some(text) = refusal(&kind, found.get("is_external"), found.get("is_insertable")) {
-            return Err(Error::Target { text: format!("{table} {text}") });
+    /// [`Error::Target`] where one is missing or takes no rows, with the nearest name; [`Error::Privilege`] with every
+    /// missing right and the statements that grant them.
+    pub fn describe(connection: &mut Connection, settings: &Settings) -> Result<Vec<Self>, Error> {
+        let mut targets = Vec::new();
+        let mut lacks = Vec::new();
+        for output in &settings.outputs {
+            let table = &output.target;
+            let found = find(connection, settings, table)?;
+            let needs = Needs::of(&output.mode);
+            let takes = found.get::<_, i32>("takes") & needs.events() == needs.events();
+            if let Some(text) = refusal(found.get("kind"), found.get("is_external"), takes) {
+                return Err(Error::Target { text: format!("{table} {text}") });
+            }
+            lacks.extend(needs.lacking(&found).map(|right| (right, table)));
+            let distribution = distribution(connection, table)?;
+            targets.push(Self { table: table.clone(), columns: columns(connection, table)?, distribution });
         }
-        check_rights(connection, settings, found.get("may_insert"))?;
-        Ok(Self { table: table.clone(), columns: columns(connection, table)? })
+        check_rights(connection, settings, &lacks)?;
+        Ok(targets)
     }
 
-    /// Sees that the target is there, whatever it is and whoever may load it.
+    /// Sees that the first target is there, whatever it is and whoever may load it.
     ///
     /// # Errors
     /// [`Error::Target`] where it is missing, with the nearest name.
     pub fn require(connection: &mut Connection, settings: &Settings) -> Result<(), Error> {
-        find(connection, settings).map(drop)
+        find(connection, settings, settings.target()).map(drop)
     }
 
     /// The column of this name.
@@ -66,13 +77,63 @@ impl Target {
     }
 }
 
-fn find(connection: &mut Connection, settings: &Settings) -> Result<postgres::Row, Error> {
-    let table = &settings.target;
+/// What is done to a target.
+struct Needs {
+    reads: bool,
+    inserts: bool,
+    updates: bool,
+    deletes: bool,
+}
+
+impl Needs {
+    fn of(mode: &Mode) -> Self {
+        let (inserts, wanted) = match mode {
+            Mode::Insert => return Self { reads: false, inserts: true, updates: false, deletes: false },
+            Mode::Update(wanted) => (false, wanted),
+            Mode::Merge(wanted) => (true, wanted),
+        };
+        let updates = wanted.update_columns.iter().any(|name| !wanted.match_columns.contains(name));
+        Self { reads: true, inserts, updates, deletes: wanted.delete_condition.is_some() }
+    }
+
+    /// As `pg_relation_is_updatable` writes them: 1 << `CmdType`.
+    fn events(&self) -> i32 {
+        i32::from(self.updates) << 2 | i32::from(self.inserts) << 3 | i32::from(self.deletes) << 4
+    }
+
+    /// Rights that the role does not have.
+    fn lacking(&self, found: &postgres::Row) -> impl Iterator<Item = &'static str> {
+        let needed = [
+            (self.inserts, "INSERT", "may_insert"),
+            (self.updates, "UPDATE", "may_update"),
+            (self.deletes, "DELETE", "may_delete"),
+            (self.reads, "SELECT", "may_select"),
+        ];
+        let lacking = needed.map(|(is_needed, right, may)| (is_needed && !found.get::<_, bool>(may)).then_some(right));
+        lacking.into_iter().flatten()
+    }
+}
+
+fn distribution(connection: &mut Connection, table: &TableName) -> Result<Vec<Ident>, Error> {
+    if !connection.dialect().is_greenplum() {
+        return Ok(Vec::new());
+    }
+    let params: [&(dyn postgres::types::ToSql + Sync); 2] = [&table.schema.as_str(), &table.table.as_str()];
+    let sql = include_str!("../../sql/target_distribution.sql");
+    let mut rows = connection.query("reading the target's distribution", sql, &params)?;
+    rows.sort_by_key(|row| {
+        let (number, key): (i16, Vec<i16>) = (row.get("number"), row.get("key"));
+        key.iter().position(|of_key| *of_key == number)
+    });
+    Ok(rows.iter().map(|row| Ident::exact(row.get::<_, String>("name"))).collect())
+}
+
+fn find(connection: &mut Connection, settings: &Settings, table: &TableName) -> Result<postgres::Row, Error> {
     let params: [&(dyn postgres::types::ToSql + Sync); 2] = [&table.schema.as_str(), &table.table.as_str()];
     let found = connection.query("looking for the target", include_str!("../../sql/target_find.sql"), &params)?;
     match found.into_iter().next() {
         Some(found) => Ok(found),
-        None => Err(missing(connection, settings)?),
+        None => Err(missing(connection, settings, table)?),
     }
 }
 
@@ -95,13 +156,13 @@ pub(super) fn columns(connection: &mut Connection, table: &TableName) -> Result<
         .collect())
 }
 
-/// Why rows cannot be inserted into this kind of relation.
-fn refusal(kind: &str, is_external: bool, is_insertable: bool) -> Option<&'static str> {
+/// Why rows cannot be written into this kind of relation.
+fn refusal(kind: &str, is_external: bool, takes: bool) -> Option<&'static str> {
     match kind {
         _ if is_external => Some("is an external table; name an ordinary one"),
         "r" | "p" => None,
-        "v" if is_insertable => None,
-        "v" => Some("is a view that rows cannot be inserted into; name its table"),
+        "v" if takes => None,
+        "v" => Some("is a view that rows cannot be written into; name its table"),
         "m" => Some("is a materialized view; name an ordinary table"),
         "f" => Some("is a foreign or external table; name an ordinary one"),
         _ => Some("is not a table"),
@@ -109,8 +170,7 @@ fn refusal(kind: &str, is_external: bool, is_insertable: bool) -> Option<&'stati
 }
 
 /// A missing target, with what may have been meant.
-fn missing(connection: &mut Connection, settings: &Settings) -> Result<Error, Error> {
-    let table = &settings.target;
+fn missing(connection: &mut Connection, settings: &Settings, table: &TableName) -> Result<Error, Error> {
     let near = connection.query("looking for the target", include_str!("../../sql/target_near.sql"), &[])?;
     let near: Vec<(String, String)> = near.iter().map(|row| (row.get("schema"), row.get("name"))).collect();
     let of_schema = near.iter().filter(|(schema, _)| schema == table.schema.as_str()).map(|(_, name)| name.as_str());
@@ -137,7 +197,11 @@ fn schema_exists(connection: &mut Connection, schema: &Ident) -> Result<bool, Er
 }
 
 /// All that is missing in one go, with the statements that grant it.
-fn check_rights(connection: &mut Connection, settings: &Settings, may_insert: bool) -> Result<(), Error> {
+fn check_rights(
+    connection: &mut Connection,
+    settings: &Settings,
+    lacking: &[(&'static str, &TableName)],
+) -> Result<(), Error> {
     let metadata = settings.metadata_schema();
     let sql = include_str!("../../sql/schema_rights.sql");
     let rights = connection.query("reading schema rights", sql, &[&metadata.as_str()])?;
@@ -146,10 +210,14 @@ fn check_rights(connection: &mut Connection, settings: &Settings, may_insert: bo
         return Err(Error::Target { text });
     };
     let role = Ident::exact(connection.role());
-    let mut lacks: Vec<(String, String)> = Vec::new();
-    if !may_insert {
-        let table = &settings.target;
-        lacks.push((format!("INSERT on {table}"), format!("GRANT INSERT ON {table} TO {role}")));
+    let on_target = |(right, table): &(&str, &TableName)| {
+        (format!("{right} on {table}"), format!("GRANT {right} ON {table} TO {role}"))
+    };
+    let mut lacks: Vec<(String, String)> = lacking.iter().map(on_target).collect();
+    if !settings.is_direct() && !may_have_temporary(connection)? {
+        let database = Ident::exact(&settings.database);
+        let grant = format!("GRANT TEMPORARY ON DATABASE {database} TO {role}");
+        lacks.push((format!("TEMPORARY on database {database}"), grant));
     }
     if !rights.get::<_, bool>("may_use") || !rights.get::<_, bool>("may_create") {
         let on = format!("USAGE, CREATE ON SCHEMA {metadata}");
@@ -167,6 +235,11 @@ fn check_rights(connection: &mut Connection, settings: &Settings, may_insert: bo
             })
         }
     }
+}
+
+fn may_have_temporary(connection: &mut Connection) -> Result<bool, Error> {
+    let sql = "SELECT pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY')";
+    Ok(connection.query_one("reading the database's rights", sql, &[])?.get(0))
 }
 
 /// The right to make external tables, or on PostgreSQL to have the server run a program.
@@ -187,8 +260,21 @@ fn lacks_external(connection: &mut Connection, role: &Ident) -> Result<Option<(S
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A table `orders` with these columns.
+    pub(in super::super) fn target(columns: &[(&str, &str)]) -> Target {
+        let columns = columns.iter().map(|(name, sql_type)| TargetColumn {
+            name: Ident::exact(*name),
+            sql_type: (*sql_type).to_owned(),
+            is_not_null: false,
+            has_default: false,
+            is_generated: false,
+        });
+        let table = TableName { schema: Ident::exact("public"), table: Ident::exact("orders") };
+        Target { table, columns: columns.collect(), distribution: Vec::new() }
+    }
 
     #[test]
     fn only_what_takes_rows_is_a_target() {

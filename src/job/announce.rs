@@ -15,7 +15,7 @@ pub(super) fn missing_partitions(run: &Run<'_>, memory: &Memory, found: &[i32]) 
     let asked = run.job.source.partitions.as_ref().filter(|_| !memory.has_run);
     let Some(missing) = asked.and_then(|asked| asked.beyond(found)) else { return };
     let (topic, count) = (&run.job.source.topic, found.len());
-    let later = if run.options.quit_at_eof { "by the first load that finds them" } else { "when they appear" };
+    let later = if memory.quits_at_eof { "by the first load that finds them" } else { "when they appear" };
     say!(
         run.reporter,
         Warn,

@@ -1,9 +1,11 @@
 //! Why a job, or an attempt of it, ends; and whether trying again can help.
 
+use crate::config;
 use crate::gpfdist;
 use crate::greenplum;
 use crate::kafka;
 use crate::offset::Discontinuity;
+use crate::registry;
 
 use super::state::Broken;
 
@@ -16,6 +18,10 @@ pub enum Error {
     Database(#[from] greenplum::Error),
     #[error(transparent)]
     Server(#[from] gpfdist::Error),
+    #[error(transparent)]
+    SchemaFile(#[from] config::SchemaFile),
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
     #[error("a thread could not be started: {0}")]
     Thread(#[from] std::io::Error),
     /// The batch's own sums say no.
@@ -68,6 +74,9 @@ pub enum Error {
     /// The brokers refuse for good.
     #[error("kafka: {text}")]
     Brokers { text: String },
+    /// What runs after the last batch.
+    #[error("{text}; the rows of this load and their offsets are committed")]
+    AfterEnd { text: String },
     /// Our own arithmetic is wrong; better stopped than loaded.
     #[error("{0}; this is a mistake in gpkafka, please report it; nothing of the batch was loaded")]
     Internal(String),

@@ -13,6 +13,7 @@ use super::positions::Positions;
 use super::prepare::Prepared;
 use super::report::say;
 use super::run::{Memory, Run};
+use super::schedule::Hours;
 use super::state::{State, Wants};
 use super::steer::Steer;
 use super::threads::Threads;
@@ -61,7 +62,7 @@ impl Prepared {
         let (replies_in, replies) = bounded(2);
         let (seen_in, seen) = bounded(CHANNEL);
         let canceller = load.canceller();
-        let wants = wants(run, memory);
+        let wants = wants(run, memory, load.is_filtered());
         let assigned: BTreeSet<i32> = positions.starts.iter().map(|(partition, _)| partition).collect();
         let lanes = lanes(&positions, memory);
         let crew = Crew { run, generation: memory.generation, consumer: &consumer, chain: &chain, decoding: &decoding };
@@ -78,10 +79,12 @@ impl Prepared {
             orders: orders_out,
             replies: replies_in,
             stop: stop.clone(),
+            post_batch: run.job.task.post_batch.as_ref().map(|post_batch| post_batch.sql.clone()),
             has_analyzed: false,
         };
         threads.start("warehouse", move || warehouse.run())?;
-        let watch = kafka_watch(run, &consumer, (assigned, topic_id.clone()), seen_in.clone(), &threads);
+        let watch =
+            kafka_watch(run, memory.quits_at_eof, &consumer, (assigned, topic_id.clone()), seen_in.clone(), &threads);
         threads.start("kafka", move || watch.run())?;
         threads.start("holder", move || watch::hold(holder, &seen_in, &stop))?;
         say!(run.reporter, Info, "gpkafka job has started");
@@ -113,6 +116,9 @@ impl Prepared {
             troubles: Default::default(),
             again: None,
             is_finishing: false,
+            hours: Hours { eof_from: run.hours.eof_from.filter(|_| !memory.quits_at_eof), ..run.hours },
+            is_over: false,
+            job: run.job,
         })
     }
 }
@@ -150,6 +156,7 @@ impl Crew<'_> {
             let worker = Worker {
                 queue,
                 decoder: decode::decoder(self.decoding),
+                registries: self.run.registries.clone(),
                 lanes,
                 limits,
                 generation: self.generation,
@@ -176,13 +183,13 @@ fn dealt(lanes: BTreeMap<i32, Lane>) -> Vec<BTreeMap<i32, Lane>> {
 
 fn kafka_watch(
     run: &Run<'_>,
+    is_bounded: bool,
     consumer: &Arc<Consumer>,
     (assigned, topic_id): (BTreeSet<i32>, Option<String>),
     seen: crossbeam_channel::Sender<watch::Seen>,
     threads: &Threads,
 ) -> KafkaWatch {
     let asked = run.job.source.partitions.clone();
-    let is_bounded = run.options.quit_at_eof;
     KafkaWatch {
         consumer: Arc::clone(consumer),
         assigned,
@@ -201,7 +208,7 @@ fn lanes(positions: &Positions, memory: &Memory) -> BTreeMap<i32, Lane> {
     wanted.map(|(partition, next)| (partition, Lane { next, until: until(partition) })).collect()
 }
 
-fn wants(run: &Run<'_>, memory: &Memory) -> Wants {
+fn wants(run: &Run<'_>, memory: &Memory, is_filtered: bool) -> Wants {
     let commit = &run.job.commit;
     let ends = memory.ends.as_ref();
     Wants {
@@ -219,7 +226,7 @@ fn wants(run: &Run<'_>, memory: &Memory) -> Wants {
             ErrorLimit::Records(limit) => RejectLimit::Rows(limit),
             ErrorLimit::Percent(percent) => RejectLimit::Percent(percent),
         },
-        has_filter: run.job.has_filter(),
+        has_filter: is_filtered,
         until_end_of: ends.map(|ends| ends.keys().copied().collect()),
     }
 }

@@ -1,7 +1,8 @@
 //! One job: the brain and its hands. It alone joins the stages.
 //!
 //! ```text
-//!  run ── attempt after attempt, each from the ledger
+//!  starts ── start after start, as SCHEDULE has it (schedule: pure)
+//!  run ── attempt after attempt, each from the ledger; task: the user's SQL around them
 //!   └─ prepare   topic, claim, target, external table, ledger, positions; told by announce
 //!   └─ launch    threads, assignment
 //!   └─ steer     the loop: events of all threads → state → actions on all threads
@@ -11,10 +12,12 @@
 //!        watch   main Kafka queue, new partitions, control session
 //! ```
 
+pub mod alert;
 mod announce;
 pub mod batch;
 pub mod commit;
 pub mod failure;
+mod group;
 pub mod launch;
 mod lookout;
 pub mod positions;
@@ -23,10 +26,14 @@ pub mod rejects;
 pub mod report;
 pub mod resolve;
 pub mod run;
+pub mod schedule;
+pub mod schemas;
 #[cfg(test)]
 mod simulation;
+pub mod starts;
 pub mod state;
 pub mod steer;
+mod task;
 pub mod threads;
 pub mod totals;
 pub mod warehouse;

@@ -86,6 +86,32 @@ pub fn resume(known: &Known<'_>) -> Result<Positions, Error> {
     Ok(positions)
 }
 
+/// Goes on where somebody else says; where they say nothing, where the ledger ends. The ledger is reset to what differs.
+///
+/// # Errors
+/// As [`resume`].
+pub fn follow(known: &Known<'_>, told: &BTreeMap<i32, i64>) -> Result<Positions, Error> {
+    let mut positions = resume(&Known { watermarks: &without(known.watermarks, told), ..*known })?;
+    for (&partition, &next) in told {
+        let Some(marks) = known.watermarks.get(&partition) else { continue };
+        let entry = known.chain.get(partition);
+        known.same_topic(entry.and_then(|entry| entry.topic_id.as_deref()))?;
+        if next > marks.high {
+            return Err(Error::Truncated { topic: known.topic.to_owned(), partition, wanted: next, high: marks.high });
+        }
+        let start = if next < marks.low { known.after_expiry(partition, next, *marks)? } else { next };
+        if let Some(entry) = entry.filter(|entry| entry.next != start) {
+            positions.jumps.push(Move::bare(partition, Kind::Reset, entry.next, start));
+        }
+        positions.starts.set(partition, start);
+    }
+    Ok(positions)
+}
+
+fn without(all: &BTreeMap<i32, Watermarks>, told: &BTreeMap<i32, i64>) -> BTreeMap<i32, Watermarks> {
+    all.iter().filter(|(partition, _)| !told.contains_key(partition)).map(|(&one, &marks)| (one, marks)).collect()
+}
+
 /// Goes on at `to`, whatever the ledger says.
 pub fn reset(known: &Known<'_>, to: &BTreeMap<i32, i64>) -> Positions {
     let mut positions = Positions::default();

@@ -10,16 +10,16 @@ use super::launch::workers_max;
 use super::positions::{self, Begun, Known, Positions, Reset};
 use super::report::say;
 use super::run::{Memory, QUEUE_SHARE, Run};
-use super::{announce, resolve};
+use super::{announce, group, resolve, task};
 use crate::decode;
 use crate::greenplum::{
-    self, Chain, Claim, Commit, Connection, Entry, ExternalTable, Holder, Insert, Ledger, Load, Loader, Settings,
-    Target,
+    self, Chain, Claim, Commit, Connection, Entry, ExternalTable, Holder, Ledger, Load, Loader, Settings, Target,
+    Writes,
 };
 use crate::kafka::{self, Consumer, Watermarks};
 
 /// How long the brokers may take to answer at the start.
-const KAFKA_WAIT: Duration = Duration::from_secs(20);
+pub(super) const KAFKA_WAIT: Duration = Duration::from_secs(20);
 
 /// Everything that an attempt needs, with nothing running yet.
 pub struct Prepared {
@@ -42,19 +42,22 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let settings = settings(run);
     let name = run.id.application_name(&run.instance);
     let mut connection = Connection::open(&settings, &name)?;
-    let target = Target::describe(&mut connection, &settings)?;
-    let insert = Insert::new(&target, &settings)?;
-    let decoding = resolve::decode_settings(run.job, insert.source())?;
-    let (consumer, topic) = topic(run, memory)?;
-    let partitions = resolve::wanted(run.job, &topic.partitions)?;
-    announce::missing_partitions(run, memory, &topic.partitions);
-    let holder = claim(run, memory, &settings, &partitions)?;
+    // PREPARE_SQL may make the target, and must not run beside another loader
+    let held = if memory.is_prepared { None } else { prepared_by_task(run, memory, &settings)? };
+    let targets = Target::describe(&mut connection, &settings)?;
+    let writes = Writes::new(&targets, &settings)?;
+    let decoding = resolve::decode_settings(run.job, &writes)?;
+    let Owned { consumer, topic, partitions, holder } = match held {
+        Some(held) => held,
+        None => hold(run, memory, &settings)?,
+    };
     memory.session = Some(connection.pid());
-    let external = external(run, memory, &mut connection, &insert, &settings)?;
+    let external = external(run, memory, &mut connection, &writes, &settings)?;
     announce::start(run, memory);
     announce::error_limit(run, memory, &connection);
     if !run.options.skip_explain && !memory.has_run {
-        insert.explain(&mut connection, &external.name)?;
+        writes.explain(&mut connection, &external.name)?;
+        task::check(run.job, &mut connection)?;
     }
     let ledger = Ledger::ensure(&mut connection, settings.metadata_schema())?;
     let mut chain = ledger.read(&mut connection, &run.id)?;
@@ -93,11 +96,38 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     for (partition, next) in positions.starts.iter().filter(|(_, next)| *next > 0) {
         memory.totals.sums.checkpoint.set(partition, next);
     }
-    remember_ends(run, memory, &marks);
+    remember_ends(memory, &marks);
     let path = external.path.clone();
     let segments = connection.segments() as usize;
-    let load = Load::new(connection, run.id.clone(), loader(run), insert, external, ledger);
+    let load = Load::new(connection, run.id.clone(), loader(run), writes, external, ledger);
     Ok(Prepared { consumer, holder, load, chain, path, decoding, topic_id, positions, segments })
+}
+
+/// The job's partitions, claimed.
+struct Owned {
+    consumer: Consumer,
+    topic: kafka::Topic,
+    partitions: Vec<i32>,
+    holder: Holder,
+}
+
+fn hold(run: &Run<'_>, memory: &Memory, settings: &Settings) -> Result<Owned, Error> {
+    let (consumer, topic) = topic(run, memory)?;
+    let partitions = resolve::wanted(run.job, &topic.partitions)?;
+    announce::missing_partitions(run, memory, &topic.partitions);
+    let holder = claim(run, memory, settings, &partitions)?;
+    Ok(Owned { consumer, topic, partitions, holder })
+}
+
+/// `None`: there is no PREPARE_SQL.
+fn prepared_by_task(run: &Run<'_>, memory: &mut Memory, settings: &Settings) -> Result<Option<Owned>, Error> {
+    if run.job.task.prepare.is_none() {
+        return Ok(None);
+    }
+    let mut held = hold(run, memory, settings)?;
+    task::prepare(run, &mut held.holder)?;
+    memory.is_prepared = true;
+    Ok(Some(held))
 }
 
 fn settings(run: &Run<'_>) -> Settings {
@@ -151,10 +181,10 @@ fn external(
     run: &Run<'_>,
     memory: &Memory,
     connection: &mut Connection,
-    insert: &Insert,
+    writes: &Writes,
     settings: &Settings,
 ) -> Result<ExternalTable, Error> {
-    let mut definition = resolve::definition(run.job, settings, insert.source(), &run.host, run.server.port());
+    let mut definition = resolve::definition(run.job, settings, &writes.columns(), &run.host, run.server.port());
     definition.may_reuse = run.options.reuse_tables || memory.has_run;
     let external = ExternalTable::ensure(connection, &definition)?;
     if external.is_reused {
@@ -199,7 +229,9 @@ fn check_succession(run: &Run<'_>, memory: &Memory, chain: &Chain) -> Result<(),
 }
 
 fn decide(run: &Run<'_>, memory: &Memory, known: &Known<'_>, consumer: &Consumer) -> Result<Positions, Error> {
-    let Some(reset) = due_reset(run, memory) else { return positions::resume(known) };
+    let Some(reset) = due_reset(run, memory) else {
+        return if memory.has_run { positions::resume(known) } else { group::positions(run, known, consumer) };
+    };
     let to = match reset {
         Reset::Earliest => known.watermarks.iter().map(|(&partition, marks)| (partition, marks.low)).collect(),
         Reset::Latest => known.watermarks.iter().map(|(&partition, marks)| (partition, marks.high)).collect(),
@@ -214,8 +246,8 @@ fn decide(run: &Run<'_>, memory: &Memory, known: &Known<'_>, consumer: &Consumer
     Ok(positions::reset(known, &to))
 }
 
-fn remember_ends(run: &Run<'_>, memory: &mut Memory, marks: &BTreeMap<i32, Watermarks>) {
-    if run.options.quit_at_eof && memory.ends.is_none() {
+fn remember_ends(memory: &mut Memory, marks: &BTreeMap<i32, Watermarks>) {
+    if memory.quits_at_eof && memory.ends.is_none() {
         memory.ends = Some(marks.iter().map(|(&partition, marks)| (partition, marks.high)).collect());
     }
 }

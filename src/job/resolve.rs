@@ -3,8 +3,8 @@
 use super::failure::Error;
 use super::run::identity;
 use crate::config::{Content, Format, Job};
-use crate::decode;
-use crate::greenplum::{Definition, Partitions, Settings};
+use crate::decode::{self, Meta, MetaField};
+use crate::greenplum::{Definition, Partitions, Settings, Writes};
 use crate::table::Column;
 
 /// A range in a file may name millions of partitions that no topic has.
@@ -33,17 +33,66 @@ pub fn definition(job: &Job, settings: &Settings, columns: &[Column], host: &str
     Definition::new(&identity(job), &partitions, settings, columns, host, port)
 }
 
-/// How records are read, for these columns of the external table.
+/// How records are read, for what a batch writes.
 ///
 /// # Errors
-/// The format fills one column, and the target, whose columns they are, has more.
-pub fn decode_settings(job: &Job, source: &[Column]) -> Result<decode::Settings, Error> {
+/// The format fills one column, and the target, whose columns they are, has more; a schema's file cannot be used.
+pub fn decode_settings(job: &Job, writes: &Writes) -> Result<decode::Settings, Error> {
     let is_own = |part: &&Content| part.columns.is_none();
-    if let Some(part) = [&job.value, &job.key].into_iter().flatten().find(is_own) {
-        let takes_one = matches!(part.format, Format::Json | Format::Jsonl { .. } | Format::Binary);
-        if takes_one && source.len() != 1 {
-            return Err(Error::OneColumn { target: job.target().to_string(), count: source.len() });
+    if let Some(part) = [&job.value, &job.key].into_iter().flatten().find(is_own)
+        && part.format == Format::Binary
+        && writes.source().len() != 1
+    {
+        return Err(Error::OneColumn { target: job.target().to_string(), count: writes.source().len() });
+    }
+    let mut settings = job.decode_settings(writes.source())?;
+    if writes.has_bookkeeping() {
+        settings.meta.extend(BOOKKEEPING);
+    }
+    Ok(settings)
+}
+
+/// What an UPDATE or MERGE chooses by, as [`Writes::columns`] has it.
+const BOOKKEEPING: [Meta; 4] = [
+    Meta { field: MetaField::Partition, is_number: true },
+    Meta { field: MetaField::Offset, is_number: true },
+    Meta { field: MetaField::Timestamp, is_number: true },
+    Meta { field: MetaField::Row, is_number: true },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Variables, parse};
+
+    /// Where each column is found, and as what: `name=path:kind`.
+    fn resolved(format: &str, columns: &str) -> Result<String, Error> {
+        let text = include_str!("../config/reference.yaml");
+        let (head, rest) = text.split_once("      COLUMNS:").unwrap();
+        let (_, tail) = rest.split_once("    FILTER: amount").unwrap();
+        let text = format!("{head}      COLUMNS: [{columns}]\n      FORMAT: {format}\n    FILTER: amount{tail}");
+        let job = parse(Path::new("job.yaml"), text.into_bytes(), &Variables::new()).unwrap();
+        let writes = Writes::unchecked(&job.greenplum_settings()).unwrap();
+        let shown = |column: &decode::Column| format!("{}={}:{:?}", column.name, column.path.join("/"), column.kind);
+        let columns = decode_settings(&job, &writes)?.value.unwrap().columns;
+        Ok(columns.iter().map(shown).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn columns_are_fields_by_name_unless_one_is_the_whole_document() {
+        for (format, columns, expected) in [
+            ("json", "{NAME: a, TYPE: json}", "a=:Json"),
+            ("jsonl", "{NAME: a, TYPE: TEXT}", "a=:Scalar"),
+            ("json", "{NAME: a, TYPE: int}", "a=a:Scalar"),
+            ("json", "{NAME: a, TYPE: json, PATH: b.0}", "a=b/0:Json"),
+            ("json", "{NAME: a, TYPE: text, PATH: a}", "a=a:Scalar"),
+            ("json", "{NAME: a, TYPE: jsonb}, {NAME: '\"B\"', TYPE: 'text[]'}", "a=a:Json B=B:Array"),
+            ("jsonl", "{NAME: a, TYPE: bytea}, {NAME: __IGNORED__, TYPE: text}", "a=a:Bytes =:Scalar"),
+            ("binary", "{NAME: a, TYPE: bytea}", "a=a:Bytes"),
+        ] {
+            assert_eq!(resolved(format, columns).unwrap(), expected, "{format} {columns}");
         }
     }
-    Ok(job.decode_settings(source))
 }

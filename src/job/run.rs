@@ -4,25 +4,31 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use super::failure::Error;
 use super::positions::{Begun, Reset};
 use super::prepare;
 use super::report::{Reporter, say};
+use super::schedule::{self, Hours};
+use super::schemas::Registries;
 use super::steer::{self, Ended};
-use super::totals::Totals;
+use super::task;
+use super::totals::{Sums, Totals};
 use crate::budget::Budget;
 use crate::config::Job;
 use crate::gpfdist::{self, Server};
 use crate::greenplum::{self, Chain, Instance, JobId};
 use crate::metrics::Metrics;
 use crate::offset::Generation;
+use crate::registry;
 use crate::shutdown::{Shutdown, Urgency};
 
 /// Pauses before a failed attempt is tried again; when they are used up, the failure is final. A commit starts anew.
 const PAUSES: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
 
 /// A wait is cut into pieces of this length, so that a stop is seen.
-const LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK: Duration = Duration::from_millis(50);
 
 /// What the command line says about a run.
 #[derive(Debug, Clone)]
@@ -42,15 +48,25 @@ pub struct Options {
     pub memory_bytes: usize,
 }
 
+/// What one start of a job has to go by, beside its options.
+#[derive(Debug, Default)]
+pub struct Start {
+    pub hours: Hours,
+    /// What earlier starts have committed.
+    pub sums: Sums,
+}
+
 /// What every attempt of a run shares.
 pub struct Run<'a> {
     pub job: &'a Job,
     pub options: &'a Options,
+    pub hours: Hours,
     pub id: JobId,
     pub instance: Instance,
     pub server: Arc<Server>,
     pub host: String,
     pub budget: Budget,
+    pub registries: Registries,
     pub metrics: Metrics,
     pub reporter: &'a dyn Reporter,
     pub shutdown: &'a Shutdown,
@@ -61,7 +77,13 @@ pub struct Run<'a> {
 pub struct Memory {
     pub generation: Generation,
     pub batches_made: u64,
-    /// Ends of the partitions when the run began, where it is to stop there.
+    /// The ends of the topic end the run: it was asked for, or QUIT_AT_EOF_AFTER has come.
+    pub quits_at_eof: bool,
+    /// RUNNING_DURATION is over.
+    pub is_over: bool,
+    /// PREPARE_SQL has run.
+    pub is_prepared: bool,
+    /// Ends of the partitions when that began, where it is to stop there.
     pub ends: Option<BTreeMap<i32, i64>>,
     /// An attempt has got as far as reading: from now on what passes is waited for.
     pub has_run: bool,
@@ -83,25 +105,48 @@ pub struct Summary {
     pub seconds: f64,
     /// Why it ended, where that was not its own or the user's wish.
     pub failure: Option<Error>,
+    pub ended: schedule::Ended,
+    /// The reset of the options is in the ledger.
+    pub reset_is_done: bool,
 }
 
 /// Loads until the end of the topic, a stop, or a failure that does not pass.
 ///
 /// # Blocks
 /// For as long as the job runs; never call it on a tokio thread.
-pub fn run(job: &Job, options: &Options, metrics: &Metrics, reporter: &dyn Reporter, shutdown: &Shutdown) -> Summary {
+pub fn run(
+    job: &Job,
+    options: &Options,
+    start: Start,
+    metrics: &Metrics,
+    reporter: &dyn Reporter,
+    shutdown: &Shutdown,
+) -> Summary {
     let begun = Instant::now();
-    let mut memory = Memory::default();
-    let outcome = Run::new(job, options, metrics, reporter, shutdown).and_then(|run| {
+    let totals = Totals { sums: start.sums, ..Totals::default() };
+    let mut memory = Memory { totals, ..Memory::default() };
+    let outcome = Run::new(job, options, start.hours, metrics, reporter, shutdown).and_then(|run| {
         run.announce();
         run.attempts(&mut memory)?;
-        let is_at_end = shutdown.urgency() == Urgency::None;
+        task::at_end(&run, &memory)?;
+        let is_at_end = shutdown.urgency() == Urgency::None && !memory.is_over;
         if memory.ends.is_some() && is_at_end {
             reporter.batch(&steer::empty_report(memory.batches_made + 1));
         }
         Ok(())
     });
-    Summary { totals: memory.totals, seconds: begun.elapsed().as_secs_f64(), failure: outcome.err() }
+    let is_by_itself = memory.is_over || (memory.quits_at_eof && !options.quit_at_eof);
+    Summary {
+        totals: memory.totals,
+        seconds: begun.elapsed().as_secs_f64(),
+        ended: match &outcome {
+            Err(_) => schedule::Ended::Failed,
+            Ok(()) if is_by_itself => schedule::Ended::ByItself,
+            Ok(()) => schedule::Ended::ForGood,
+        },
+        failure: outcome.err(),
+        reset_is_done: memory.reset_is_done,
+    }
 }
 
 /// The identity of the job that a file describes.
@@ -113,6 +158,7 @@ impl<'a> Run<'a> {
     fn new(
         job: &'a Job,
         options: &'a Options,
+        hours: Hours,
         metrics: &Metrics,
         reporter: &'a dyn Reporter,
         shutdown: &'a Shutdown,
@@ -122,11 +168,13 @@ impl<'a> Run<'a> {
         Ok(Self {
             job,
             options,
+            hours,
             id: identity(job),
             instance: Instance::random()?,
             server,
             host,
             budget: Budget::new(options.memory_bytes / BLOCKS_SHARE.1 * BLOCKS_SHARE.0),
+            registries: registries(job)?,
             metrics: metrics.clone(),
             reporter,
             shutdown,
@@ -153,7 +201,8 @@ impl<'a> Run<'a> {
                 }
                 Err(error) => self.pause_or_fail(memory, error)?,
             }
-            if self.shutdown.urgency() != Urgency::None {
+            memory.is_over |= self.hours.is_over(Instant::now());
+            if self.shutdown.urgency() != Urgency::None || memory.is_over {
                 return Ok(());
             }
         }
@@ -161,13 +210,15 @@ impl<'a> Run<'a> {
 
     fn attempt(&self, memory: &mut Memory) -> Result<Ended, Error> {
         self.shutdown.set_work(false);
+        memory.quits_at_eof |= self.options.quit_at_eof || self.hours.is_eof_due(Timestamp::now());
         let prepared = prepare::prepare(self, memory)?;
         memory.has_run = true;
         let mut steer = prepared.start(self, memory)?;
         let ended = steer.run();
-        let made = steer.state.batches_made();
+        let (made, is_over) = (steer.state.batches_made(), steer.is_over);
         drop(steer);
         memory.batches_made = made;
+        memory.is_over |= is_over;
         ended
     }
 
@@ -175,7 +226,8 @@ impl<'a> Run<'a> {
     /// start finds nobody at an address, or the job was told to end and what was in hand is not committed.
     fn pause_or_fail(&self, memory: &mut Memory, error: Error) -> Result<(), Error> {
         let is_worth_it = error.is_passing() && (memory.has_run || error.is_answer());
-        if !is_worth_it || self.shutdown.urgency() != Urgency::None {
+        let is_told_to_end = self.shutdown.urgency() != Urgency::None || self.hours.is_over(Instant::now());
+        if !is_worth_it || is_told_to_end {
             return Err(error);
         }
         self.metrics.batches_failed.inc();
@@ -198,13 +250,25 @@ impl<'a> Run<'a> {
             if self.shutdown.urgency() == Urgency::Abort {
                 return Err(Error::Aborted);
             }
-            if self.shutdown.urgency() == Urgency::Finish {
+            if self.shutdown.urgency() == Urgency::Finish || self.hours.is_over(Instant::now()) {
                 return Ok(());
             }
             std::thread::park_timeout(LOOK);
         }
         Ok(())
     }
+}
+
+/// Clients of the registries that the job names; nobody is asked yet.
+fn registries(job: &Job) -> Result<Registries, Error> {
+    let client = |settings: Option<&registry::Settings>| {
+        settings.map(|settings| registry::Registry::new(settings).map(Arc::new)).transpose()
+    };
+    let [key, value] = job.registry_settings();
+    // one that both use is asked once for what both need
+    let value_client = client(value.as_ref())?;
+    let key_client = if key == value { value_client.clone() } else { client(key.as_ref())? };
+    Ok(Registries::new(key_client, value_client))
 }
 
 /// Encoded blocks may take so much of the memory; librdkafka's queues take [`QUEUE_SHARE`], and what lies between

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use super::batch::{Batch, Counts, Limits, RejectLimit};
 use crate::block::RowBlock;
+use crate::greenplum::WrittenTo;
 use crate::offset::{Checkpoint, Discontinuity, Generation};
 
 /// Sealed batches that may wait for their turn. Each takes some 2 KB beside its rows, which no permit stands for: with
@@ -32,8 +33,9 @@ pub enum Event {
     End { partition: i32, generation: Generation },
     /// The transaction of a batch is open and segments can be served.
     Opened { batch: u64 },
-    /// The INSERT of a batch returned.
-    Inserted { batch: u64, inserted: u64, rejected: u64 },
+    /// The statements of a batch returned: so many rows came through, so many were refused by segments, and this is what
+    /// became of them in each target.
+    Inserted { batch: u64, inserted: u64, rejected: u64, outputs: Vec<WrittenTo> },
     /// The transaction of a batch is committed.
     Committed { batch: u64 },
     /// Time passed.
@@ -66,11 +68,14 @@ pub enum Action {
 pub struct Done {
     pub batch: Batch,
     pub outcome: Outcome,
+    /// What became of the rows in each target; empty where there were none.
+    pub outputs: Vec<WrittenTo>,
 }
 
 /// What became of a batch's rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outcome {
+    /// Rows that came through to the targets.
     pub inserted: u64,
     /// By the decoder and by segments.
     pub rejected: u64,
@@ -124,6 +129,7 @@ pub struct State {
     /// Of the front batch.
     phase: Phase,
     outcome: Outcome,
+    outputs: Vec<WrittenTo>,
     /// Blocks without record: holes that were read past. They open no batch of their own until the end.
     passed: Vec<RowBlock>,
     ended: BTreeSet<i32>,
@@ -142,6 +148,7 @@ impl State {
             batches: VecDeque::new(),
             phase: Phase::Waiting,
             outcome: Outcome::default(),
+            outputs: Vec::new(),
             passed: Vec::new(),
             ended: BTreeSet::new(),
             batches_made,
@@ -173,7 +180,7 @@ impl State {
     /// The front batch with its outcome, where only the ledger knows whether it was committed.
     pub fn take_front(&mut self) -> Option<Box<Done>> {
         let batch = self.batches.pop_front()?;
-        Some(Box::new(Done { batch, outcome: self.outcome }))
+        Some(Box::new(Done { batch, outcome: self.outcome, outputs: std::mem::take(&mut self.outputs) }))
     }
 
     /// Whether so many batches wait that blocks should be left where they are. Nothing in front waits for them.
@@ -196,8 +203,9 @@ impl State {
             Event::Block(block) => self.take(block, now, &mut actions)?,
             Event::End { partition, generation } => self.end_of(partition, generation),
             Event::Opened { batch } => self.opened(batch),
-            Event::Inserted { batch, inserted, rejected } => {
+            Event::Inserted { batch, inserted, rejected, outputs } => {
                 self.inserted(batch, inserted, rejected)?;
+                self.outputs = outputs;
                 actions.push(Action::Commit { batch, has_rows: true });
             }
             Event::Committed { batch } => actions.push(self.committed(batch)?),
@@ -292,7 +300,8 @@ impl State {
         self.checkpoint.advance(&batch.delta)?;
         self.phase = Phase::Waiting;
         let outcome = std::mem::take(&mut self.outcome);
-        Ok(Action::Report(Box::new(Done { batch, outcome })))
+        let outputs = std::mem::take(&mut self.outputs);
+        Ok(Action::Report(Box::new(Done { batch, outcome, outputs })))
     }
 
     fn seal_what_is_full(&mut self, now: Instant, actions: &mut Vec<Action>) -> Result<(), Broken> {

@@ -10,16 +10,18 @@ use jiff::Timestamp;
 use super::batch::Batch;
 use super::failure::Error;
 use super::report::{BatchReport, Level, Reporter, Troubles, say};
+use super::schedule::Hours;
 use super::state::{Action, Broken, Done, Event, Outcome, State};
 use super::threads::Threads;
 use super::totals::Totals;
 use super::warehouse::{Order, Reply, fail_opened};
 use super::watch::Seen;
 use super::worker::Told;
-use super::{commit, rejects};
+use super::{commit, rejects, task};
 use crate::budget::Budget;
+use crate::config::Job;
 use crate::gpfdist::{Cause, Session, Status};
-use crate::greenplum::{self, Canceller, SegmentRejects};
+use crate::greenplum::{self, Canceller, SegmentRejects, Written, WrittenTo};
 use crate::kafka::{Consumer, Event as KafkaEvent};
 use crate::metrics::Metrics;
 use crate::offset::Generation;
@@ -77,6 +79,11 @@ pub struct Steer<'a> {
     pub troubles: Troubles,
     pub again: Option<String>,
     pub is_finishing: bool,
+    /// When to stop by itself; without a time for the ends where those end it already.
+    pub hours: Hours,
+    /// That has come.
+    pub is_over: bool,
+    pub job: &'a Job,
 }
 
 impl Steer<'_> {
@@ -136,6 +143,9 @@ impl Steer<'_> {
             }
             _ => {}
         }
+        if let Some(event) = self.hour_has_come() {
+            return Ok(event);
+        }
         let nobody = crossbeam_channel::never();
         let told = if self.state.is_behind() { &nobody } else { &self.told };
         select! {
@@ -147,6 +157,26 @@ impl Steer<'_> {
             recv(told) -> told => self.was_told(told.ok()),
             default(wait) => Ok(Event::Tick),
         }
+    }
+
+    /// What SCHEDULE wants of a running job. For the ends of the topic it is assigned anew, which asks for them.
+    fn hour_has_come(&mut self) -> Option<Event> {
+        if self.is_finishing {
+            return None;
+        }
+        if self.hours.is_over(Instant::now()) {
+            say!(self.reporter, Info, "RUNNING_DURATION is over: committing what is in hand and stopping");
+            (self.is_over, self.is_finishing) = (true, true);
+            self.threads.stop_reading();
+            return Some(Event::Finish);
+        }
+        if !self.hours.is_eof_due(Timestamp::now()) {
+            return None;
+        }
+        self.hours.eof_from = None;
+        Some(
+            self.begin_anew("QUIT_AT_EOF_AFTER has come: stopping at the ends of the topic as they are now".to_owned()),
+        )
     }
 
     fn was_told(&mut self, told: Option<Told>) -> Result<Event, Error> {
@@ -165,9 +195,9 @@ impl Steer<'_> {
             Some(Told::CutOff { partition, offset, reason }) => {
                 Err(Error::CutOff { topic: self.topic.clone(), partition, wanted: offset, reason })
             }
-            Some(Told::Trouble { partition, text }) => {
+            Some(Told::Trouble { partition, of, text }) => {
                 if self.troubles.are_news(partition, &text, Instant::now()) {
-                    say!(self.reporter, Warn, "kafka: {}[{partition}]: {text}; going on when it passes", self.topic);
+                    say!(self.reporter, Warn, "{of}: {}[{partition}]: {text}; going on when it passes", self.topic);
                 }
                 Ok(Event::Tick)
             }
@@ -222,12 +252,13 @@ impl Steer<'_> {
                 (self.session, self.opened) = (Some(session), Instant::now());
                 Ok(Event::Opened { batch })
             }
-            Reply::Inserted { batch, inserted, rejected, rejects } => {
+            Reply::Inserted { batch, written, rejects } => {
                 self.rejects = rejects;
                 if let Some(session) = self.session.take() {
                     self.served(batch, session.status())?;
                 }
-                Ok(Event::Inserted { batch, inserted, rejected })
+                let Written { read, rejected, outputs } = written;
+                Ok(Event::Inserted { batch, inserted: read, rejected, outputs })
             }
             Reply::Committed { batch } => {
                 self.is_committing = false;
@@ -297,9 +328,11 @@ impl Steer<'_> {
             }
             Action::Commit { batch, has_rows } => {
                 self.require_same_topic()?;
+                self.tell_group_before()?;
                 let Some(front) = self.state.front() else { return Ok(false) };
                 let commit = commit::of(front, self.state.outcome(), &self.rejects.counts, self.topic_id.as_deref());
-                self.order(Order::Commit { batch, has_rows, commit })?;
+                let runs_task = has_rows && task::is_due(self.job, self.totals.with_rows);
+                self.order(Order::Commit { batch, has_rows, runs_task, commit })?;
                 self.is_committing = true;
             }
             Action::Report(done) => self.report(&done),
@@ -329,10 +362,30 @@ impl Steer<'_> {
     fn report(&mut self, done: &Done) {
         self.name_rejects(&done.batch);
         self.rejects = SegmentRejects::default();
+        for output in &done.outputs {
+            self.tell_output(done.batch.number, output);
+        }
         self.totals.add(done, &self.metrics);
         self.reporter.sums(&self.totals.sums);
-        self.consumer.publish(self.state.checkpoint());
+        self.tell_group_after();
         self.reporter.batch(&batch_report(done));
+    }
+
+    /// Where rows have changed others; and once that a key came from several partitions, whose order Kafka does not know.
+    fn tell_output(&mut self, batch: u64, output: &WrittenTo) {
+        let WrittenTo { target, filtered, passed_over, inserted, updated, deleted, .. } = output;
+        say!(
+            self.reporter,
+            Debug,
+            "batch {batch} into {target}: inserted {inserted}, updated {updated}, deleted {deleted}, gave way to later rows {passed_over}, filtered {filtered}"
+        );
+        if output.has_several_partitions && !std::mem::replace(&mut self.totals.has_told_of_partitions, true) {
+            say!(
+                self.reporter,
+                Warn,
+                "a key of {target} came from several partitions in batch {batch}: the row with the latest timestamp counts as its last; write all records of a key to one partition, or name ORDER_COLUMNS"
+            );
+        }
     }
 
     fn broken(&mut self, cause: Broken) -> Error {

@@ -11,8 +11,18 @@ pub struct Sums {
     pub rejected: u64,
     pub filtered: u64,
     pub batches: u64,
+    /// What became of rows in each target, in the order of the file; none where nothing was loaded.
+    pub outputs: Vec<Changed>,
     /// Where each partition stands.
     pub checkpoint: Checkpoint,
+}
+
+/// Rows of one target.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changed {
+    pub inserted: u64,
+    pub updated: u64,
+    pub deleted: u64,
 }
 
 /// See the module.
@@ -21,8 +31,12 @@ pub struct Totals {
     pub sums: Sums,
     /// A batch whose COMMIT got no reply: the next look at the ledger tells whether it counts.
     pub in_doubt: Option<Box<Done>>,
+    /// Batches of this start that had rows for the database.
+    pub with_rows: u64,
     /// Attempts that failed since the last commit.
     pub failures_in_a_row: u32,
+    /// The warning that a key came from several partitions is out.
+    pub has_told_of_partitions: bool,
 }
 
 impl Totals {
@@ -33,6 +47,14 @@ impl Totals {
         self.sums.rejected += rejected;
         self.sums.filtered += filtered;
         self.sums.batches += 1;
+        let count = self.sums.outputs.len().max(done.outputs.len());
+        self.sums.outputs.resize(count, Changed::default());
+        for (sum, output) in self.sums.outputs.iter_mut().zip(&done.outputs) {
+            sum.inserted += output.inserted;
+            sum.updated += output.updated;
+            sum.deleted += output.deleted;
+        }
+        self.with_rows += u64::from(done.batch.counts.rows > 0);
         self.failures_in_a_row = 0;
         for (partition, span) in done.batch.delta.iter() {
             self.sums.checkpoint.set(partition, span.next());

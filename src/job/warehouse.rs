@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::task;
 use super::threads::Stop;
 use crate::gpfdist::{Scan, Server, Session};
-use crate::greenplum::{Chain, Commit, Error, Load, SegmentRejects};
+use crate::greenplum::{Chain, Commit, Error, Load, SegmentRejects, Written};
 
 /// How often a warehouse without orders looks at the wish to end.
 const WAIT: Duration = Duration::from_millis(50);
@@ -18,8 +19,8 @@ const WAIT: Duration = Duration::from_millis(50);
 pub enum Order {
     /// BEGIN, then the INSERT.
     Insert { batch: u64 },
-    /// Ledger and COMMIT. Without rows the transaction is begun for it.
-    Commit { batch: u64, has_rows: bool, commit: Commit },
+    /// POST_BATCH_SQL where it is its turn, ledger and COMMIT. Without rows the transaction is begun for it.
+    Commit { batch: u64, has_rows: bool, runs_task: bool, commit: Commit },
 }
 
 /// What became of it.
@@ -32,8 +33,7 @@ pub enum Reply {
     },
     Inserted {
         batch: u64,
-        inserted: u64,
-        rejected: u64,
+        written: Written,
         rejects: SegmentRejects,
     },
     Committed {
@@ -58,6 +58,7 @@ pub struct Warehouse {
     pub orders: Receiver<Order>,
     pub replies: Sender<Reply>,
     pub stop: Stop,
+    pub post_batch: Option<String>,
     /// The target's statistics have been looked at.
     pub has_analyzed: bool,
 }
@@ -71,7 +72,9 @@ impl Warehouse {
         while !self.stop.is_asked() {
             let (batch, done) = match self.orders.recv_timeout(WAIT) {
                 Ok(Order::Insert { batch }) => (batch, self.insert(batch)),
-                Ok(Order::Commit { batch, has_rows, commit }) => (batch, self.commit(batch, has_rows, &commit)),
+                Ok(Order::Commit { batch, has_rows, runs_task, commit }) => {
+                    (batch, self.commit(batch, (has_rows, runs_task), &commit))
+                }
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
@@ -100,19 +103,22 @@ impl Warehouse {
         let scan = Scan { path: self.path.clone(), xid: Some(xid), file_prefix: self.topic.clone() };
         let session = self.server.open(scan);
         hand_over(&self.replies, &self.stop, batch, &session);
-        let inserted = self.load.insert();
+        let written = self.load.write();
         session.finish();
-        let inserted = inserted?;
-        let rejects = match inserted.rejected {
+        let written = written?;
+        let rejects = match written.rejected {
             0 => SegmentRejects { named: Vec::new(), counts: BTreeMap::new() },
             _ => self.load.rejects(super::batch::REJECTS_NAMED_MAX)?,
         };
-        Ok(Reply::Inserted { batch, inserted: inserted.rows, rejected: inserted.rejected, rejects })
+        Ok(Reply::Inserted { batch, written, rejects })
     }
 
-    fn commit(&mut self, batch: u64, has_rows: bool, commit: &Commit) -> Result<Reply, Error> {
+    fn commit(&mut self, batch: u64, (has_rows, runs_task): (bool, bool), commit: &Commit) -> Result<Reply, Error> {
         if !has_rows {
             self.load.begin()?;
+        }
+        if let Some(sql) = self.post_batch.as_ref().filter(|_| runs_task) {
+            self.load.run_inside(task::POST_BATCH, sql)?;
         }
         self.load.commit(&mut self.chain, commit)?;
         Ok(Reply::Committed { batch })

@@ -18,7 +18,7 @@ const LOOK_FOR_PARTITIONS: Duration = Duration::from_secs(10);
 const LOOK_WAIT: Duration = Duration::from_secs(15);
 
 /// How often the control session acts. Seven beats fit into the silence after which a successor takes over.
-const BEAT: Duration = Duration::from_secs(2);
+pub(super) const BEAT: Duration = Duration::from_secs(2);
 
 /// The longest these threads go without looking at the wish to end.
 const WAIT: Duration = Duration::from_millis(100);

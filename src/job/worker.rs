@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
+use super::schemas::{ASK_AGAIN, Answer, Registries};
 use super::threads::Stop;
 use crate::block::RowBlock;
 use crate::budget::{Budget, Permit};
-use crate::decode::{Decoder, Reason};
+use crate::decode::{Decoder, Part, Reason};
 use crate::encode::{BlockBuilder, text};
 use crate::kafka::{Item, RecordQueue};
 use crate::metrics::Metrics;
@@ -49,9 +50,11 @@ pub enum Told {
         offset: i64,
         reason: String,
     },
-    /// A partition stands still; librdkafka goes on trying.
+    /// A partition stands still; whoever is in trouble, or waits for it, goes on trying.
     Trouble {
         partition: i32,
+        /// Who is, for the head of a line.
+        of: &'static str,
         text: String,
     },
     /// Reading of a partition failed for good.
@@ -83,6 +86,7 @@ pub struct BlockLimits {
 pub struct Worker {
     pub queue: RecordQueue,
     pub decoder: Box<dyn Decoder>,
+    pub registries: Registries,
     pub lanes: BTreeMap<i32, Lane>,
     pub limits: BlockLimits,
     pub generation: Generation,
@@ -98,10 +102,11 @@ impl Worker {
     /// # Blocks
     /// For as long as the attempt lasts.
     pub fn run(self) {
-        let Self { mut queue, decoder, lanes, limits, generation, budget, metrics, out, stop } = self;
+        let Self { mut queue, decoder, registries, lanes, limits, generation, budget, metrics, out, stop } = self;
         let lanes = lanes.into_iter().map(|(partition, lane)| (partition, Filling::new(lane))).collect();
+        let rows = Rows::default();
         let mut hand =
-            Hand { decoder, rows: Rows::default(), lanes, limits, generation, budget, metrics, out, stop, gone: false };
+            Hand { decoder, registries, rows, lanes, limits, generation, budget, metrics, out, stop, gone: false };
         while !hand.is_over() {
             let wait = if hand.has_open_blocks() { QUIET } else { WAIT };
             let taken = queue.poll(wait, RECORDS_PER_POLL, &mut |item| hand.take(item));
@@ -127,6 +132,7 @@ impl Filling {
 
 struct Hand {
     decoder: Box<dyn Decoder>,
+    registries: Registries,
     rows: Rows,
     lanes: BTreeMap<i32, Filling>,
     limits: BlockLimits,
@@ -168,7 +174,7 @@ impl Hand {
                 self.tell(Told::Failed { partition, reason: text.to_owned() });
             }
             Item::Error { partition, text, is_passing: true } => {
-                self.tell(Told::Trouble { partition, text: text.to_owned() });
+                self.tell(Told::Trouble { partition, of: "kafka", text: text.to_owned() });
             }
             // an attempt assigns once, and its lanes know where they begin
             Item::Assigned { .. } | Item::Added { .. } => {}
@@ -187,32 +193,88 @@ impl Hand {
         if record.bytes() > self.limits.bytes {
             return self.giant(record, next);
         }
-        if self.make_room(record.partition, next) {
-            self.decode(record);
-            self.flush_if_full(record.partition);
+        while self.make_room(record.partition, next) {
+            match self.decode(record) {
+                None => return self.flush_if_full(record.partition),
+                Some((part, id)) if self.learn(record.partition, part, id) => {}
+                Some(_) => return,
+            }
         }
     }
 
     /// A record larger than a block has one of its own. Its rows lie in memory twice, decoded and encoded, so that both
-    /// stand under the permit; what names millions of short rows may be many times the payload.
+    /// stand under the permit; what names millions of short rows may be many times the payload. How much that is may
+    /// only be known with its schema: until then it adds nothing.
     fn giant(&mut self, record: &Record<'_>, next: i64) {
-        self.flush(record.partition);
-        let room = self.decoder.room(record);
-        let decoded = room.bytes_held().saturating_sub(ROWS_BYTES_MAX);
-        let Some(mut permit) = self.permit(decoded + text::bytes_wanted(room)) else { return };
-        let decoded = permit.split_off(decoded);
-        self.rows.reserve(room);
-        self.open(record.partition, next, permit);
-        self.decode(record);
-        drop(decoded);
-        self.flush(record.partition);
+        loop {
+            self.flush(record.partition);
+            let room = self.decoder.room(record);
+            let decoded = room.bytes_held().saturating_sub(ROWS_BYTES_MAX);
+            let Some(mut permit) = self.permit(decoded + text::bytes_wanted(room)) else { return };
+            let decoded = permit.split_off(decoded);
+            self.rows.reserve(room);
+            self.open(record.partition, next, permit);
+            let wanted = self.decode(record);
+            drop(decoded);
+            self.flush(record.partition);
+            let Some((part, id)) = wanted else { return };
+            if !self.learn(record.partition, part, id) {
+                return;
+            }
+        }
     }
 
-    fn decode(&mut self, record: &Record<'_>) {
+    /// Adds the record to the open block, or names the schema that this takes.
+    fn decode(&mut self, record: &Record<'_>) -> Option<(Part, u32)> {
         let decoded = self.decoder.decode(record, &mut self.rows);
-        self.add(record, decoded);
+        let wanted = decoded.as_ref().err().and_then(Reason::wanted_schema);
+        if wanted.is_none() {
+            self.add(record, decoded);
+        }
         self.rows.clear();
         self.rows.shrink_to(ROWS_BYTES_MAX);
+        wanted
+    }
+
+    /// Brings the decoder a schema, or the word that there is none. A registry in trouble stops the partition for as
+    /// long as that lasts, and costs no record. `false`: the attempt is over.
+    fn learn(&mut self, partition: i32, part: Part, id: u32) -> bool {
+        loop {
+            match self.ask(part, id) {
+                None => return false,
+                Some(Answer::Schema(schema)) => {
+                    self.decoder.learn(part, id, Ok(&schema));
+                    return true;
+                }
+                Some(Answer::Never(why)) => {
+                    self.decoder.learn(part, id, Err(&why));
+                    return true;
+                }
+                Some(Answer::Later(why)) => {
+                    let text = format!("schema {id} of the {part} is wanted: {why}");
+                    self.tell(Told::Trouble { partition, of: "registry", text });
+                }
+            }
+            let again = Instant::now() + ASK_AGAIN;
+            while !self.is_over() && Instant::now() < again {
+                std::thread::park_timeout(WAIT);
+            }
+        }
+    }
+
+    /// What a registry says; `None` when the attempt is over. Blocks that are open are sent if it takes its time.
+    fn ask(&mut self, part: Part, id: u32) -> Option<Answer> {
+        let asked = self.registries.ask(part, id);
+        while !self.is_over() {
+            let answer = asked.wait(WAIT);
+            if !matches!(answer, Some(Answer::Schema(_) | Answer::Never(_))) {
+                self.flush_all();
+            }
+            if answer.is_some() {
+                return answer;
+            }
+        }
+        None
     }
 
     fn add(&mut self, record: &Record<'_>, decoded: Result<(), Reason>) {
@@ -337,14 +399,16 @@ mod tests {
 
     use super::*;
     use crate::decode;
+    use crate::registry;
     use crate::row::Room;
     use crate::schema::Schema;
 
     fn hand() -> (Hand, Receiver<Told>) {
         let (out, told) = bounded(8);
-        let columns = vec![decode::Column::text("j")];
+        let columns = vec![decode::Column::document("j")];
         let hand = Hand {
             decoder: decode::decoder(&decode::Settings::of_value(decode::Format::Json, columns)),
+            registries: Registries::default(),
             rows: Rows::default(),
             lanes: [(0, Filling::new(Lane { next: 5, until: None }))].into(),
             limits: BlockLimits { bytes: 4096, rows_max: 0 },
@@ -367,7 +431,10 @@ mod tests {
         let told: Vec<_> = told.iter().map(|told| format!("{told:?}")).collect();
         assert_eq!(
             told,
-            [r#"Trouble { partition: 0, text: "no leader" }"#, r#"Failed { partition: 0, reason: "no right" }"#]
+            [
+                r#"Trouble { partition: 0, of: "kafka", text: "no leader" }"#,
+                r#"Failed { partition: 0, reason: "no right" }"#
+            ]
         );
     }
 
@@ -430,5 +497,139 @@ mod tests {
         });
         assert_eq!(spans.collect::<Vec<_>>(), [(5, 0), (6, 1)]);
         assert!(hand.budget.used() < 10_000);
+    }
+
+    /// Takes records whose first byte is the schema that they want, and makes them a row `id:payload` of it.
+    #[derive(Default)]
+    struct ByFirstByte(BTreeMap<u32, Result<String, String>>);
+
+    impl Decoder for ByFirstByte {
+        fn decode(&mut self, record: &Record<'_>, rows: &mut Rows) -> Result<(), Reason> {
+            let payload = record.payload.unwrap_or_default();
+            let id = u32::from(payload[0]);
+            let reason = |cause| Reason { part: Part::Value, format: "fake", cause };
+            match self.0.get(&id) {
+                None => Err(reason(decode::Cause::SchemaWanted { id })),
+                Some(Err(text)) => Err(reason(decode::Cause::Schema { id, text: text.as_str().into() })),
+                Some(Ok(schema)) => {
+                    rows.extend(schema.as_bytes());
+                    rows.end_field();
+                    rows.end_row();
+                    Ok(())
+                }
+            }
+        }
+
+        fn room(&self, record: &Record<'_>) -> Room {
+            let is_known = self.0.contains_key(&u32::from(record.payload.unwrap_or_default()[0]));
+            if is_known { Room { bytes: 100, fields: 1, rows: 1 } } else { Room::default() }
+        }
+
+        fn learn(&mut self, part: Part, id: u32, schema: Result<&Schema, &str>) {
+            assert_eq!(part, Part::Value);
+            self.0.insert(id, schema.map(|schema| schema.text.clone()).map_err(str::to_owned));
+        }
+    }
+
+    fn schema(text: &str) -> Result<Arc<Schema>, registry::Error> {
+        Ok(Arc::new(Schema::alone(crate::schema::SchemaKind::Avro, text)))
+    }
+
+    /// What came out: rows of blocks, reasons of rejects, troubles.
+    fn shown(told: &Receiver<Told>) -> Vec<String> {
+        let show = |told| match told {
+            Told::Block(block) => {
+                let rejects: Vec<_> = block.rejects.iter().map(|reject| reject.reason.clone()).collect();
+                format!("{} {:?} {rejects:?}", block.index.span, String::from_utf8_lossy(&block.bytes))
+            }
+            Told::Trouble { of, text, .. } => format!("{of}: {text}"),
+            told => panic!("{told:?}"),
+        };
+        told.try_iter().map(show).collect()
+    }
+
+    #[test]
+    fn a_schema_that_a_record_wants_is_asked_for() {
+        let (mut hand, told) = hand();
+        hand.decoder = Box::new(ByFirstByte::default());
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&asked);
+        hand.registries = Registries::of_values(move |id| {
+            count.fetch_add(1, Ordering::Relaxed);
+            match id {
+                1 => schema("one"),
+                2 => Err(registry::Error::NotFound { url: "http://r".to_owned(), what: "schema 2".to_owned() }),
+                _ => schema("large"),
+            }
+        });
+        let large = [[3].as_slice(), &[0; 5000]].concat();
+        let payloads: [&[u8]; 6] = [&[1], &[2], &[1], &large, &[2], &[1]];
+        for (offset, payload) in (5..).zip(payloads) {
+            hand.take(record(offset, payload));
+        }
+        hand.flush_all();
+        let gone = "fake  schema 2: schema registry http://r has no schema 2";
+        assert_eq!(
+            shown(&told),
+            [
+                format!(r#"[5, 8) "one\none\n" ["{gone}"]"#),
+                r#"[8, 9) "large\n" []"#.to_owned(),
+                format!(r#"[9, 11) "one\n" ["{gone}"]"#),
+            ]
+        );
+        assert_eq!(asked.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn without_a_registry_a_record_that_wants_one_is_rejected() {
+        let (mut hand, told) = hand();
+        hand.decoder = Box::new(ByFirstByte::default());
+        hand.take(record(5, &[1]));
+        hand.flush_all();
+        assert_eq!(shown(&told), [r#"[5, 6) "" ["fake  schema 1: no schema registry is configured for the value"]"#]);
+    }
+
+    /// What was read before goes out meanwhile, and nothing is lost.
+    #[test]
+    fn a_registry_in_trouble_stops_the_partition_until_it_has_passed() {
+        let (mut hand, told) = hand();
+        hand.decoder = Box::new(ByFirstByte::default());
+        let tries = AtomicUsize::new(0);
+        hand.registries = Registries::of_values(move |id| match (id, tries.fetch_add(1, Ordering::Relaxed)) {
+            (2, 1) => Err(registry::Error::Unreachable { cause: "down".to_owned() }),
+            _ => schema("s"),
+        });
+        hand.take(record(5, &[1]));
+        hand.take(record(6, &[2]));
+        hand.flush_all();
+        assert_eq!(
+            shown(&told),
+            [r#"[5, 6) "s\n" []"#, "registry: schema 2 of the value is wanted: down", r#"[6, 7) "s\n" []"#]
+        );
+    }
+
+    /// However long the registry takes: for the answer, or for getting well.
+    #[test]
+    fn the_end_of_the_attempt_is_not_kept_waiting_by_a_registry() {
+        let (mut hand, told) = hand();
+        hand.decoder = Box::new(ByFirstByte::default());
+        let stop = hand.stop.clone();
+        let (_kept, never) = bounded::<()>(0);
+        hand.registries = Registries::of_values(move |_| {
+            stop.ask();
+            never.recv().unwrap();
+            schema("s")
+        });
+        hand.take(record(5, &[1]));
+        assert!(hand.is_over());
+        let (mut hand, stop) = (hand, Stop::default());
+        hand.stop = stop.clone();
+        hand.registries = Registries::of_values(move |_| {
+            stop.ask();
+            Err(registry::Error::Unreachable { cause: "down".to_owned() })
+        });
+        hand.take(record(5, &[1]));
+        hand.flush_all();
+        assert_eq!(shown(&told), [""; 0]);
     }
 }

@@ -7,11 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{CommitMode, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
-use rdkafka::{Offset, TopicPartitionList};
-
-use crate::offset::Checkpoint;
 
 use super::assignment::Assignment;
 use super::events::Events;
@@ -32,7 +29,8 @@ pub struct Consumer {
     pub(super) was_there: AtomicBool,
     /// Nobody needs answers any more.
     given_up: AtomicBool,
-    names_group: bool,
+    /// The consumer group that the user named.
+    pub(super) group: Option<String>,
     ignored: Vec<Ignored>,
     pub(super) assignment: Mutex<Assignment>,
     // declared last: all else points into it
@@ -46,8 +44,8 @@ impl Consumer {
     /// A property is unknown, has a bad value, or may not be set; or they contradict each other.
     pub fn connect(settings: &Settings) -> Result<Self, Error> {
         let (config, ignored) = settings.configuration()?;
-        let names_group = settings.names_group();
-        let client: Client = create(&config, Events::new(names_group)).map_err(property_error)?;
+        let group = settings.group();
+        let client: Client = create(&config, Events::new(group.is_some())).map_err(property_error)?;
         Ok(Self {
             topic: settings.topic.clone(),
             topic_c: ffi::c_name(&settings.topic),
@@ -55,7 +53,7 @@ impl Consumer {
             lists_first: settings.may_create_topics(),
             was_there: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
-            names_group,
+            group,
             ignored,
             assignment: Mutex::default(),
             client: Arc::new(client),
@@ -88,22 +86,6 @@ impl Consumer {
             Some(Err(KafkaError::MessageConsumptionFatal(code))) => Some(Event::Final { text: code.to_string() }),
             // the callbacks have kept it, with its text
             Some(Err(_)) | None => events.next(),
-        }
-    }
-
-    /// Tells the consumer group that the user named how far we are: for lag tools only, nobody ever reads it here.
-    /// Does nothing without a group. What goes wrong comes as a note.
-    pub fn publish(&self, positions: &Checkpoint) {
-        if !self.names_group || positions.is_empty() {
-            return;
-        }
-        let mut list = TopicPartitionList::new();
-        let listed = positions
-            .iter()
-            .try_for_each(|(partition, next)| list.add_partition_offset(&self.topic, partition, Offset::Offset(next)));
-        if let Err(error) = listed.and_then(|()| self.client.commit(&list, CommitMode::Async)) {
-            let text = format!("publishing positions to the consumer group: {error}");
-            self.client.context().push(Event::Note { text });
         }
     }
 
@@ -143,6 +125,7 @@ fn stray_text(stray: &rdkafka::message::BorrowedMessage<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use rdkafka::types::RDKafkaApiKey;
+    use rdkafka::{Offset, TopicPartitionList};
     use rdkafka_sys::rd_kafka_resp_err_t as Raw;
 
     use super::super::mock::{Cluster, DEADLINE, Seen, read_until, starts, wait_for};

@@ -38,6 +38,10 @@ pub enum Error {
     #[error("reading offsets of topic \"{topic}\": {cause}")]
     Offsets { topic: String, cause: String },
 
+    /// The consumer group's positions could not be read or set.
+    #[error("{doing} of consumer group \"{group}\": {cause}")]
+    Group { group: String, doing: &'static str, cause: String, passes: bool },
+
     /// The assignment could not be set; nothing is assigned now.
     #[error("assigning partitions of topic \"{topic}\": {cause}")]
     Assign { topic: String, cause: String },
@@ -46,7 +50,7 @@ pub enum Error {
 impl Error {
     /// Whether the same call may succeed later without anybody doing anything.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Offsets { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Offsets { .. } | Self::Group { passes: true, .. })
     }
 }
 

@@ -15,6 +15,7 @@ mod consumer;
 mod error;
 mod events;
 mod ffi;
+mod group;
 mod offsets;
 mod queue;
 mod settings;

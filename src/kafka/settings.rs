@@ -88,9 +88,9 @@ impl Settings {
         Ok((config, ignored))
     }
 
-    /// Whether the user named a consumer group, to which positions are then published for lag tools.
-    pub(super) fn names_group(&self) -> bool {
-        self.properties.contains_key("group.id")
+    /// The consumer group that the user named.
+    pub(super) fn group(&self) -> Option<String> {
+        self.properties.get("group.id").cloned()
     }
 
     /// Whether the brokers are told to be too old for requests that leave a missing topic missing.

@@ -1,10 +1,13 @@
 //! Whole files, right and wrong: what each means, and what is said about it.
 
+mod convert;
+mod keys;
 mod later;
 mod right;
 mod server;
 mod shapes;
 mod typos;
+mod v3;
 mod values;
 
 use std::path::Path;

@@ -3,30 +3,74 @@
 use expect_test::expect_file;
 
 use super::*;
+use crate::config::Callback;
+use crate::config::convert::convert_bytes;
 
-/// A sample and what it means.
+/// What a file means or why it is refused, as it is kept beside it.
+fn meaning(name: &str, text: &str) -> Result<Job, String> {
+    let given = [("port", "5432"), ("region", "emea")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let given = given.into_iter().filter(|(name, _)| text.contains(&format!("{{{{{name}}}}}"))).collect();
+    parse(Path::new(name), text.as_bytes().to_vec(), &given).map_err(|refusal| render(&refusal, false, false))
+}
+
+/// A sample and what it means; in version 3 it means the same, and `convert` makes that of it.
 macro_rules! samples {
     ($($name:ident: $file:literal),* $(,)?) => {$(
         #[test]
         fn $name() {
-            let meant = parsed(include_str!(concat!("../samples/", $file, ".yaml"))).map_err(|refusal| {
+            let text = include_str!(concat!("../samples/", $file, ".yaml"));
+            let meant = meaning(concat!($file, ".yaml"), text);
+            expect_file![concat!("../samples/", $file, ".txt")].assert_debug_eq(&meant);
+            let path = Path::new(concat!($file, ".yaml"));
+            let converted = convert_bytes(path, text.as_bytes().to_vec(), &Variables::new()).map_err(|refusal| {
                 render(&refusal, false, false)
             });
-            expect_file![concat!("../samples/", $file, ".txt")].assert_debug_eq(&meant);
+            let converted = converted.unwrap();
+            expect_file![concat!("../samples/", $file, "_v3.yaml")].assert_eq(&converted.text);
+            let left_out = Refusal { path: path.to_owned(), text: text.to_owned(), problems: converted.left_out };
+            match (meant, meaning("v3.yaml", &converted.text)) {
+                (Ok(meant), Ok(in_v3)) => {
+                    let callback = Callback::default();
+                    assert_eq!(in_v3, Job { warnings: Vec::new(), callback, ..meant });
+                }
+                (Err(_), Err(refused)) => {
+                    expect_file![concat!("../samples/", $file, "_v3.txt")].assert_eq(&refused);
+                }
+                (meant, in_v3) => panic!("{meant:?}\n{in_v3:?}"),
+            }
+            if !left_out.problems.is_empty() {
+                let left_out = render(&left_out, false, false);
+                expect_file![concat!("../samples/", $file, "_left_out.txt")].assert_eq(&left_out);
+            }
         }
     )*};
 }
 
 samples! {
+    avro_with_every_option: "avro_options",
+    changes_merged: "cdc_merge",
     csv_with_an_ignored_and_a_computed_column: "t1_csv",
+    custom_formatter: "custom",
+    every_key_of_version_1: "v1_synopsis",
+    every_key_of_version_2: "v2_synopsis",
     whole_json_message_without_columns: "t3_whole_json",
     whole_json_message_under_another_name: "t4_json_column",
     json_fields_by_expression: "t5_json_fields",
     json_fields_renamed_in_the_short_form: "t6_json_renamed",
+    key_value_and_meta: "t7_key_value_meta",
     binary_message: "t8_binary",
     json_lines_of_some_partitions: "t9_json_lines",
+    avro_key_and_value: "t17_avro",
     filter_with_a_semicolon: "t18_filter",
-    everything_that_is_supported: "../reference",
+    several_tables: "several_tables",
+    transformer_in_sql: "transformer_sql",
+    transformer_of_messages: "transformer_plugin",
+}
+
+#[test]
+fn everything_that_is_supported() {
+    let meant = meaning("orders.yaml", include_str!("../reference.yaml"));
+    expect_file!["../reference.txt"].assert_debug_eq(&meant);
 }
 
 #[test]

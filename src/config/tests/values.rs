@@ -30,17 +30,23 @@ fn ports() {
 
 #[test]
 fn columns_of_formats() {
-    let two = "        - NAME: other\n          TYPE: json\n      FORMAT: json";
+    let two = |format| format!("        - NAME: other\n          TYPE: bytea\n      FORMAT: {format}");
     check(
-        &[("      FORMAT: csv", two)],
+        &[("      FORMAT: csv", &two("json"))],
         expect![[r#"
-        orders.yaml:12:7: FORMAT json makes one column, of type json or jsonb, not 2
+        fine
+    "#]],
+    );
+    check(
+        &[("      FORMAT: csv", &two("binary"))],
+        expect![[r#"
+        orders.yaml:12:7: FORMAT binary makes one column, of type bytea, not 2
     "#]],
     );
     check(
         &[("csv", "json")],
         expect![[r#"
-        orders.yaml:13:11: the column of FORMAT json has type json or jsonb, not `int`
+        fine
     "#]],
     );
     check(
@@ -73,6 +79,37 @@ fn columns_of_formats() {
         orders.yaml:15:15: `FORMAT` must be avro, binary, csv, custom, delimited, json, jsonl or protobuf, not `jsn` (did you mean `json`?)
     "#]],
     );
+}
+
+#[test]
+fn paths_of_columns() {
+    let path = |path: &str, format: &str| {
+        let path = format!("TYPE: int\n          PATH: {path}");
+        complaints(&file(&[("TYPE: int", &path), ("FORMAT: csv", &format!("FORMAT: {format}"))]))
+    };
+    for (written, expected) in [
+        ("a.b.0.c", &["a", "b", "0", "c"][..]),
+        ("id", &["id"]),
+        ("0.5", &["0", "5"]),
+        ("[a, \"b.c\", 0, true]", &["a", "b.c", "0", "true"]),
+        ("' a . b '", &[" a ", " b "]),
+    ] {
+        let text =
+            file(&[("TYPE: int", &format!("TYPE: int\n          PATH: {written}")), ("FORMAT: csv", "FORMAT: jsonl")]);
+        let columns = parsed(&text).unwrap().value.unwrap().columns.unwrap();
+        assert_eq!(columns[0].path.as_deref().unwrap(), expected, "{written}");
+    }
+    for written in ["a..b", "'.'", "[]", "[a, '']", "{a: b}", "[[a]]"] {
+        let said = path(written, "json");
+        assert!(said.contains("`PATH` must be a path like `customer.items.0.id`, or a list of its names"), "{said}");
+    }
+    expect![[r#"
+        orders.yaml:15:11: PATH finds fields by name, and those of FORMAT csv have none (it is for json, jsonl, avro and protobuf)
+    "#]].assert_eq(&path("a.b", "csv"));
+    expect![[r#"
+        orders.yaml:13:11: the column of FORMAT binary has type bytea, not `int`
+        orders.yaml:15:11: PATH finds fields by name, and those of FORMAT binary have none (it is for json, jsonl, avro and protobuf)
+    "#]].assert_eq(&path("id", "binary"));
 }
 
 /// A file with the options of a format.
@@ -310,4 +347,88 @@ fn tables_and_mappings() {
         orders.yaml:18:14: `MAPPING` must be a list of NAME and EXPRESSION, or a block of `column: expression`
     "#]],
     );
+}
+
+#[test]
+fn partitions_and_brokers_that_nobody_has() {
+    check(
+        &[("TOPIC: orders", "TOPIC: orders\n      PARTITIONS: (0...2000000000)")],
+        expect![[r#"
+        orders.yaml:11:19: `PARTITIONS` names 2000000001 partitions: a job reads 10000 at most
+    "#]],
+    );
+    check(
+        &[("TOPIC: orders", "TOPIC: orders\n      PARTITIONS: (0...4999, 5001...10000)")],
+        expect![[r#"
+        fine
+    "#]],
+    );
+    check(
+        &[("TOPIC: orders", "TOPIC: orders\n      PARTITIONS: (0...5000, 5001...10000)")],
+        expect![[r#"
+        orders.yaml:11:19: `PARTITIONS` names 10001 partitions: a job reads 10000 at most
+    "#]],
+    );
+    check(
+        &[("localhost:9092", "ssl://a, SASL_SSL://b:1, kafka://host:9092")],
+        expect![[r#"
+        orders.yaml:9:16: `BROKERS` has a broker `kafka://host:9092` that is no `host:port`, nor one after plaintext://, ssl:// or sasl_ssl://
+    "#]],
+    );
+}
+
+#[test]
+fn passwords() {
+    let password = |written: &str| file(&[("HOST", &format!("PASSWORD: {written}\nHOST"))]);
+    let reveal = |written: &str| parsed(&password(written)).unwrap().connection.password.map(|p| p.reveal().to_owned());
+    let shadowed = crate::config::shadowed("s3cret").unwrap();
+    for (written, clear) in [("s3cret", Some("s3cret")), ("'$x{}'", Some("$x{}")), ("", None), ("1234", Some("1234"))] {
+        assert_eq!(reveal(written).as_deref(), clear, "{written}");
+    }
+    assert_eq!(reveal(&shadowed).as_deref(), Some("s3cret"));
+    // the one variable that every test process has
+    assert_eq!(reveal("${PATH}"), std::env::var("PATH").ok());
+    for (written, expected) in [
+        (
+            "SHADOW:D4PTBOBVSYQS4W",
+            expect![[r#"
+            orders.yaml:3:11: `PASSWORD` is a `SHADOW:` of another program, whose method is not public (run `gpkafka shadow` and put what it prints here)
+        "#]],
+        ),
+        (
+            &shadowed[..shadowed.len() - 2],
+            expect![[r#"
+            orders.yaml:3:11: `PASSWORD` is a `SHADOW:` of which something is missing or mistyped (run `gpkafka shadow` and put what it prints here)
+        "#]],
+        ),
+        (
+            "${GPKAFKA_NO_SUCH_VARIABLE}",
+            expect![[r#"
+            orders.yaml:3:11: `PASSWORD` is ${GPKAFKA_NO_SUCH_VARIABLE}, which the environment does not have (export GPKAFKA_NO_SUCH_VARIABLE=…)
+        "#]],
+        ),
+        (
+            "${not a name}",
+            expect![[r#"
+            orders.yaml:3:11: `PASSWORD` must be the name of a variable in `${…}`: letters, digits and _
+        "#]],
+        ),
+        (
+            "[s3cret]",
+            expect![[r#"
+            orders.yaml:3:11: `PASSWORD` must be a text, not a list
+        "#]],
+        ),
+        (
+            "\"s3cret\\0\"",
+            expect![[r#"
+            orders.yaml:3:11: `PASSWORD` holds a NUL byte, which neither SQL nor Kafka's client can take
+        "#]],
+        ),
+    ] {
+        let refusal = parsed(&password(written)).unwrap_err();
+        let said = render(&refusal, false, false);
+        assert_eq!(render(&refusal, true, false), said, "no picture shows a password");
+        expected.assert_eq(&said);
+    }
 }

@@ -40,7 +40,7 @@ pub(super) struct Delimited {
     columns: Columns,
     lines: Lines,
     /// `None`: nothing is special but delimiters and row ends.
-    marks: Option<Marks>,
+    marks: Option<Box<Marks>>,
     /// No character of a text is cut in two by what is looked for.
     parts_by_text: bool,
 }
@@ -62,38 +62,37 @@ impl Delimited {
             },
             columns,
             lines: Lines::new(&[eol_prefix, &b"\n"[..]].concat()),
-            marks: marks.iter().any(Option::is_some).then(|| Marks::new(options)),
+            marks: marks.iter().any(Option::is_some).then(|| Box::new(Marks::new(options))),
             parts_by_text: is_text(delimiter) && is_text(eol_prefix) && marks.iter().flatten().all(u8::is_ascii),
         }
     }
 
-    /// Rows without any marks. `find` is where the next delimiter stands.
-    fn plain(
+    /// A row without any marks. `find` is where the next delimiter, of so many bytes, stands.
+    #[inline]
+    fn line(
         &self,
-        payload: &[u8],
+        line: &[u8],
+        is_clean: bool,
         rows: &mut Rows,
         length: usize,
         find: impl Fn(&[u8]) -> Option<usize>,
     ) -> Result<(), Cause> {
-        let is_clean = self.parts_by_text && is_text(payload);
-        for line in self.lines.of(payload) {
-            let mut rest = Some(line);
-            let mut column = 0;
-            while let Some(line) = rest {
-                let target = self.columns.expect(column)?;
-                let end = find(line);
-                rest = end.map(|end| &line[end + length..]);
-                rows.extend(&line[..end.unwrap_or(line.len())]);
-                target.end(rows, is_clean)?;
-                column += 1;
-            }
-            end_row(&self.columns, column, rows)?;
+        let mut rest = Some(line);
+        let mut column = 0;
+        while let Some(line) = rest {
+            let target = self.columns.expect(column)?;
+            let end = find(line);
+            rest = end.map(|end| &line[end + length..]);
+            rows.extend(&line[..end.unwrap_or(line.len())]);
+            target.end(rows, is_clean)?;
+            column += 1;
         }
-        Ok(())
+        end_row(&self.columns, column, rows)
     }
 }
 
 /// Closes a row of so many fields, if that is all of them.
+#[inline]
 fn end_row(columns: &Columns, fields: usize, rows: &mut Rows) -> Result<(), Cause> {
     if let Some(missing) = columns.get(fields) {
         return Err(Cause::MissingData { column: Arc::clone(&missing.name) });
@@ -108,11 +107,18 @@ impl Parse for Delimited {
     }
 
     fn parse(&mut self, payload: &[u8], rows: &mut Rows) -> Result<(), Cause> {
-        match (&self.marks, &self.delimiter) {
-            (Some(marks), _) => marks.parse(payload, &self.columns, self.parts_by_text && is_text(payload), rows),
-            (None, Delimiter::Byte(byte)) => self.plain(payload, rows, 1, |line| memchr::memchr(*byte, line)),
-            (None, Delimiter::Bytes(finder)) => {
-                self.plain(payload, rows, finder.needle().len(), |line| finder.find(line))
+        let is_clean = self.parts_by_text && is_text(payload);
+        if let Some(marks) = &self.marks {
+            return marks.parse(payload, &self.columns, is_clean, rows);
+        }
+        let mut lines = self.lines.of(payload);
+        match &self.delimiter {
+            &Delimiter::Byte(byte) => {
+                lines.try_for_each(|line| self.line(line, is_clean, rows, 1, |line| memchr::memchr(byte, line)))
+            }
+            Delimiter::Bytes(finder) => {
+                let length = finder.needle().len();
+                lines.try_for_each(|line| self.line(line, is_clean, rows, length, |line| finder.find(line)))
             }
         }
     }

@@ -1,0 +1,3 @@
+DELETE FROM {target} AS into_table
+ USING {chosen} AS ext
+ WHERE {match}{and}

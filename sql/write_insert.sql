@@ -1,0 +1,3 @@
+INSERT INTO {target} ({columns})
+SELECT {fields}
+  FROM {source} AS ext{filter}

@@ -1,0 +1,4 @@
+UPDATE {target} AS into_table
+   SET {set}
+  FROM {chosen} AS ext
+ WHERE {match}{and}
