@@ -45,7 +45,9 @@ on_each_database! {
 
 #[test]
 fn its_flags_exist() {
-    let help = ["load", "check", "dryrun", "segment"].map(|name| Loader::command(["help", name]).run().stdout).concat();
+    let help = ["load", "check", "dryrun", "segment", "migrate", "help"]
+        .map(|name| Loader::command(["help", name]).run().stdout)
+        .concat();
     let is_flag = |word: &&str| word.starts_with("--") && word[2..].starts_with(|char: char| char.is_ascii_lowercase());
     let flags = README.split(|char: char| char.is_whitespace() || char == '`').filter(is_flag);
     let foreign = ["--locked", "--path", "--bench", "--full"];
@@ -58,17 +60,32 @@ fn its_flags_exist() {
     }
 }
 
+#[test]
+fn its_other_blocks_fit_into_the_first_file() {
+    let [first, fields, merge] = blocks("yaml")[..] else { panic!("the README has other blocks of YAML") };
+    let part = |from: &str, to: &str| {
+        let rest = &first[first.find(from).unwrap()..];
+        rest[..rest.find(to).unwrap()].to_owned()
+    };
+    let with_fields = first.replace(&part("    VALUE:", "    ERROR_LIMIT"), &format!("{fields}\n"));
+    let with_merge = first.replace(&part("  OUTPUT:", "  COMMIT:"), &format!("{merge}\n"));
+    let columns =
+        "{NAME: name, TYPE: text}, {NAME: city, TYPE: text}, {NAME: lsn, TYPE: bigint}, {NAME: op, TYPE: text}";
+    let with_merge = with_merge.replace(
+        &part("      COLUMNS:", "      FORMAT:"),
+        &format!("      COLUMNS: [{{NAME: id, TYPE: int}}, {columns}]\n"),
+    );
+    let outcome = Loader::with_job("dryrun", &with_fields.replace(&part("    MAPPING:", "  COMMIT:"), "")).run();
+    outcome.expect_code(0).expect_text("\"first_item\" jsonb");
+    Loader::with_job("dryrun", &with_merge).run().expect_code(0).expect_text("DELETE FROM \"public\".\"customers\"");
+}
+
 /// A file for what the table says, in the right place of an otherwise right file; the part of the table it is from.
-const NOT_YET: [(&str, &str, &str); 5] = [
+const NOT_YET: [(&str, &str, &str); 4] = [
     ("SOURCE:\n", "SOURCE:\n", ""),
-    ("VERSION: 2", "VERSION: 2\nPASSWORD: 'SHADOW:ABCD'", "`SHADOW:` passwords"),
     ("FORMAT: csv", "FORMAT: custom\n      CUSTOM_OPTION: {NAME: f}", "custom"),
-    (
-        "    TABLE: orders",
-        "    TABLE: orders\n    MODE: update\n    MATCH_COLUMNS: [id]\n    UPDATE_COLUMNS: [amount]",
-        "MODE update",
-    ),
     ("  COMMIT:", "  COMMIT:\n    SAVE_FAILING_BATCH: true", "SAVE_FAILING_BATCH"),
+    ("    VALUE:", "    TRANSFORMER: {PATH: a.so, TRANSFORM: f}\n    VALUE:", "TRANSFORMER"),
 ];
 
 #[test]
