@@ -2,6 +2,7 @@
 
 use std::io::Write;
 
+use super::hex;
 use crate::record::{Header, Record};
 use crate::row::{Room, Rows};
 
@@ -207,7 +208,7 @@ fn string(bytes: &[u8], rows: &mut Rows) {
         bytes.iter().for_each(|&byte| escaped(byte, rows));
     } else {
         rows.extend(br"\\x");
-        bytes.iter().for_each(|&byte| rows.extend(&hex(byte)));
+        hex::write(bytes, |digits| rows.extend(digits));
     }
     rows.extend(b"\"");
 }
@@ -218,15 +219,10 @@ fn escaped(byte: u8, rows: &mut Rows) {
         b'\\' => rows.extend(br"\\"),
         0..0x20 => {
             rows.extend(br"\u00");
-            rows.extend(&hex(byte));
+            rows.extend(&hex::of(byte));
         }
         byte => rows.extend(&[byte]),
     }
-}
-
-fn hex(byte: u8) -> [u8; 2] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod columns;
 mod compose;
 mod csv;
 mod delimited;
+mod hex;
 mod json;
 mod lines;
 mod meta;

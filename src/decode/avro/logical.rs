@@ -1,5 +1,6 @@
 //! Times, decimals, uuids and durations as text that PostgreSQL and RFC 3339 read alike. Pure.
 
+use super::super::hex;
 use super::fault::{Fault, Result};
 use super::plan::Unit;
 use super::sink::Sink;
@@ -156,8 +157,7 @@ pub(super) fn uuid<S: Sink>(bytes: &[u8], out: &mut S) {
         if matches!(at, 4 | 6 | 8 | 10) {
             text.byte(b'-');
         }
-        text.byte(DIGITS[usize::from(byte >> 4)]);
-        text.byte(DIGITS[usize::from(byte & 15)]);
+        hex::of(*byte).into_iter().for_each(|digit| text.byte(digit));
     }
     text.put(out);
 }

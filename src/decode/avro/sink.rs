@@ -1,6 +1,7 @@
 //! Where text goes: into rows, or nowhere but into a count, the one as long as the other; and on the way through
 //! quotes.
 
+use super::super::hex;
 use crate::row::Rows;
 
 /// Takes text.
@@ -70,15 +71,7 @@ pub(super) struct AsHex<'a, S>(pub &'a mut S);
 
 impl<S: Sink> Sink for AsHex<'_, S> {
     fn put(&mut self, bytes: &[u8]) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let mut text = [0; 64];
-        for chunk in bytes.chunks(text.len() / 2) {
-            for (pair, byte) in text.chunks_exact_mut(2).zip(chunk) {
-                pair[0] = DIGITS[usize::from(byte >> 4)];
-                pair[1] = DIGITS[usize::from(byte & 15)];
-            }
-            self.0.put(&text[..2 * chunk.len()]);
-        }
+        hex::write(bytes, |digits| self.0.put(digits));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Values of a document as the database reads them. The document was checked before.
 
-use super::super::ColumnKind;
+use super::super::{ColumnKind, hex};
 use super::scan::Problem;
 use super::walk::{Kind, Value};
 use crate::row::Rows;
@@ -14,11 +14,11 @@ pub(super) fn value(document: &[u8], value: Value, kind: ColumnKind, rows: &mut 
         }
         (ColumnKind::Bytes, Kind::Text) => {
             rows.extend(br"\x");
-            unescape(inside(raw), value.start + 1, true, |bytes| hex(bytes, rows))?;
+            unescape(inside(raw), value.start + 1, true, |bytes| hex::write(bytes, |digits| rows.extend(digits)))?;
         }
         (ColumnKind::Bytes, _) => {
             rows.extend(br"\x");
-            hex(raw, rows);
+            hex::write(raw, |digits| rows.extend(digits));
         }
         (ColumnKind::Array, Kind::Array) => array(raw, value.start, rows)?,
         (ColumnKind::Array, Kind::Object) => {
@@ -34,13 +34,6 @@ pub(super) fn value(document: &[u8], value: Value, kind: ColumnKind, rows: &mut 
 /// A string without its quotes.
 fn inside(string: &[u8]) -> &[u8] {
     &string[1..string.len() - 1]
-}
-
-fn hex(bytes: &[u8], rows: &mut Rows) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for byte in bytes {
-        rows.extend(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-    }
 }
 
 /// A JSON array as an array literal. Strings are always in quotes, documents are text in quotes.

@@ -7,7 +7,7 @@ use base64::display::Base64Display;
 use base64::prelude::BASE64_STANDARD;
 use prost_reflect::{Kind, Value};
 
-use super::super::ColumnKind;
+use super::super::{ColumnKind, hex};
 use super::json;
 use super::known::{Known, Time};
 use crate::row::Rows;
@@ -66,10 +66,7 @@ struct Hex<'a, O>(&'a mut O);
 
 impl<O: Out> Out for Hex<'_, O> {
     fn put(&mut self, bytes: &[u8]) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        for byte in bytes {
-            self.0.put(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-        }
+        hex::write(bytes, |digits| self.0.put(digits));
     }
 }
 
