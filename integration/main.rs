@@ -26,6 +26,7 @@ mod job_files;
 mod json_differential;
 
 mod alert;
+mod avro;
 mod case;
 mod cases;
 mod consistency;
@@ -42,6 +43,7 @@ mod keys;
 mod memory;
 mod migrate;
 mod old_kafka;
+mod protobuf;
 mod readme;
 mod registry;
 mod rejects;
