@@ -29,6 +29,7 @@ mod alert;
 mod avro;
 mod case;
 mod cases;
+mod cdc;
 mod consistency;
 mod crash;
 mod crash_scene;
