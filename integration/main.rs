@@ -26,8 +26,10 @@ mod job_files;
 mod json_differential;
 
 mod alert;
+mod avro;
 mod case;
 mod cases;
+mod cdc;
 mod consistency;
 mod crash;
 mod crash_scene;
@@ -42,6 +44,7 @@ mod keys;
 mod memory;
 mod migrate;
 mod old_kafka;
+mod protobuf;
 mod readme;
 mod registry;
 mod rejects;

@@ -10,6 +10,7 @@ mod loader;
 mod place;
 mod postgres;
 mod process;
+mod python;
 mod registry;
 mod topic;
 mod wait;

@@ -76,7 +76,12 @@ struct Registered {
 impl Registry {
     /// Speaks HTTP.
     pub fn start() -> Self {
-        Self::listening(None)
+        Self::start_at(0)
+    }
+
+    /// The same on a port of one's choice, where none was before.
+    pub fn start_at(port: u16) -> Self {
+        Self::listening(port, None)
     }
 
     /// Speaks HTTPS as `localhost`, with a certificate of this authority.
@@ -90,12 +95,12 @@ impl Registry {
             acceptor.cert_store_mut().add_cert(clients.certificate.clone()).unwrap();
             acceptor.set_verify(SslVerifyMode::PEER | SslVerifyMode::FAIL_IF_NO_PEER_CERT);
         }
-        Self::listening(Some(acceptor.build()))
+        Self::listening(0, Some(acceptor.build()))
     }
 
-    fn listening(acceptor: Option<SslAcceptor>) -> Self {
-        // the system finds a port that is free; nobody has to know it beforehand
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a port");
+    /// At port 0 the system finds one that is free.
+    fn listening(port: u16, acceptor: Option<SslAcceptor>) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("there is a port");
         let port = listener.local_addr().expect("it listens").port();
         let is_secure = acceptor.is_some();
         let shared =

@@ -59,8 +59,10 @@ impl Registries {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     Schema(Arc<Schema>),
-    /// There is none, or none to be had until somebody changes something.
+    /// There is none, or none that can be used: the records that name it are at fault.
     Never(String),
+    /// The registry would answer like this whatever it is asked, until somebody changes something.
+    Refused(String),
     /// The registry is in trouble; the same question may be answered later.
     Later(String),
 }
@@ -85,7 +87,8 @@ impl Asked {
         match answer {
             Ok(Ok(schema)) => Some(Answer::Schema(schema)),
             Ok(Err(error)) if error.is_passing() => Some(Answer::Later(error.to_string())),
-            Ok(Err(error)) => Some(Answer::Never(error.to_string())),
+            Ok(Err(error)) if error.is_of_schema() => Some(Answer::Never(error.to_string())),
+            Ok(Err(error)) => Some(Answer::Refused(error.to_string())),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => {
                 Some(Answer::Later("asking the schema registry ended without an answer".to_owned()))
@@ -116,14 +119,16 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn errors_that_pass_are_asked_again_and_others_are_not() {
+    fn errors_that_pass_and_those_of_one_schema_are_told_apart() {
         let registries = Registries::of_values(|id| match id {
             1 => Err(Error::Unreachable { cause: "down".to_owned() }),
+            3 => Err(Error::Setting { cause: "no".to_owned() }),
             id => Err(Error::NotFound { url: "http://r".to_owned(), what: format!("schema {id}") }),
         });
         let answer = |id| registries.ask(Part::Value, id).wait(SOON);
         assert_eq!(answer(1), Some(Answer::Later("down".to_owned())));
         assert_eq!(answer(2), Some(Answer::Never("schema registry http://r has no schema 2".to_owned())));
+        assert_eq!(answer(3), Some(Answer::Refused("schema registry: no".to_owned())));
     }
 
     #[test]

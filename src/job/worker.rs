@@ -237,7 +237,8 @@ impl Hand {
     }
 
     /// Brings the decoder a schema, or the word that there is none. A registry in trouble stops the partition for as
-    /// long as that lasts, and costs no record. `false`: the attempt is over.
+    /// long as that lasts, and costs no record; one that refuses us costs none either, and ends the load. `false`: the
+    /// attempt is over.
     fn learn(&mut self, partition: i32, part: Part, id: u32) -> bool {
         loop {
             match self.ask(part, id) {
@@ -249,6 +250,13 @@ impl Hand {
                 Some(Answer::Never(why)) => {
                     self.decoder.learn(part, id, Err(&why));
                     return true;
+                }
+                Some(Answer::Refused(why)) => {
+                    self.flush_all();
+                    let reason = format!("schema {id} of the {part} is wanted: {why}");
+                    self.tell(Told::Failed { partition, reason });
+                    self.gone = true;
+                    return false;
                 }
                 Some(Answer::Later(why)) => {
                     let text = format!("schema {id} of the {part} is wanted: {why}");
@@ -606,6 +614,26 @@ mod tests {
             shown(&told),
             [r#"[5, 6) "s\n" []"#, "registry: schema 2 of the value is wanted: down", r#"[6, 7) "s\n" []"#]
         );
+    }
+
+    /// It would refuse us for every record; none of them is at fault.
+    #[test]
+    fn a_registry_that_refuses_us_ends_the_load() {
+        let (mut hand, told) = hand();
+        hand.decoder = Box::new(ByFirstByte::default());
+        hand.registries = Registries::of_values(move |id| match id {
+            1 => schema("s"),
+            _ => Err(registry::Error::Setting { cause: "no".to_owned() }),
+        });
+        for offset in 5..8 {
+            hand.take(record(offset, if offset == 6 { &[2] } else { &[1] }));
+        }
+        let block = told.try_recv().unwrap();
+        assert!(matches!(&block, Told::Block(block) if block.index.span.next() == 6 && block.rejects.is_empty()));
+        let failed = told.try_recv().unwrap();
+        let reason = "schema 2 of the value is wanted: schema registry: no";
+        assert!(matches!(&failed, Told::Failed { partition: 0, reason: said } if said == reason), "{failed:?}");
+        assert!(hand.is_over() && told.try_recv().is_err());
     }
 
     /// However long the registry takes: for the answer, or for getting well.

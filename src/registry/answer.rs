@@ -66,6 +66,16 @@ pub(super) fn error_words(body: &[u8]) -> Option<String> {
     serde_json::from_slice(body).map(|words: Words| words.message).ok()
 }
 
+/// Whether it is a registry that has no such thing: of a path that it does not know it says the bare 404, and other
+/// servers say nothing that is a number.
+pub(super) fn is_of_registry(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Code {
+        error_code: u32,
+    }
+    serde_json::from_slice(body).is_ok_and(|code: Code| code.error_code / 100 == 404)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -79,7 +89,16 @@ mod tests {
             if let Ok(told) = Told::parse(body) {
                 drop((told.kind(), told.references().len()));
             }
-            drop(error_words(body));
+            drop((error_words(body), is_of_registry(body)));
+        }
+    }
+
+    #[test]
+    fn a_path_that_nobody_knows_is_no_missing_schema() {
+        assert!(is_of_registry(br#"{"error_code": 40403, "message": "Schema 5 not found"}"#));
+        assert!(is_of_registry(br#"{"error_code": 40401}"#));
+        for other in [r#"{"error_code": 404, "message": "HTTP 404 Not Found"}"#, "<html>", "{}", ""] {
+            assert!(!is_of_registry(other.as_bytes()), "{other}");
         }
     }
 

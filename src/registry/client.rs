@@ -131,7 +131,7 @@ impl Registry {
 
     fn told(&self, path: &[&str], query: &[(&str, &str)], what: &str) -> Result<Told, Error> {
         let body = self.get(path, query, what)?;
-        Told::parse(&body).map_err(|cause| self.bad(what, &cause))
+        Told::parse(&body).map_err(|cause| Error::BadAnswer { url: self.shown(), what: what.to_owned(), cause })
     }
 
     /// Asks address after address, until one has something to say that another would not say differently.
@@ -153,9 +153,13 @@ impl Registry {
     }
 
     fn bad(&self, what: &str, cause: &str) -> Error {
+        Error::BadSchema { url: self.shown(), what: what.to_owned(), cause: cause.to_owned() }
+    }
+
+    /// The address that has answered.
+    fn shown(&self) -> String {
         let at = self.first.load(Ordering::Relaxed);
-        let url = self.addresses.get(at).map_or("", Address::shown).to_owned();
-        Error::BadAnswer { url, what: what.to_owned(), cause: cause.to_owned() }
+        self.addresses.get(at).map_or("", Address::shown).to_owned()
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {

@@ -31,11 +31,20 @@ pub enum Error {
     /// Something answered, and not as a registry does.
     #[error("schema registry {url}: the answer about {what} {cause}")]
     BadAnswer { url: String, what: String, cause: String },
+
+    /// The registry answered well, with a schema that is of no use here.
+    #[error("schema registry {url}: the answer about {what} {cause}")]
+    BadSchema { url: String, what: String, cause: String },
 }
 
 impl Error {
     /// Whether the same call may succeed later without anybody changing a setting.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
+    }
+
+    /// Whether it is about the one schema that was asked for; every other would be answered alike.
+    pub fn is_of_schema(&self) -> bool {
+        matches!(self, Self::NotFound { .. } | Self::BadSchema { .. })
     }
 }

@@ -153,7 +153,11 @@ fn refusal(address: &Address, status: StatusCode, body: &[u8], what: &str) -> Er
         answer::error_words(body).map_or_else(String::new, |words| format!(": {}", line::excerpt(&words, WORDS_MAX)));
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Error::Refused { url, status: status.to_string(), what },
-        StatusCode::NOT_FOUND => Error::NotFound { url, what },
+        StatusCode::NOT_FOUND if answer::is_of_registry(body) => Error::NotFound { url, what },
+        StatusCode::NOT_FOUND => {
+            let cause = format!("is {status}, and not as a registry says it: check the path of the address{words}");
+            Error::BadAnswer { url, what, cause }
+        }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
             unreachable(address, &format!("{status}{words}"))
         }
