@@ -25,6 +25,7 @@ fn place(db: &Database) -> Place<'_> {
             ..Match::default()
         }),
         mapping: [("Id", "id"), ("note", "upper(note)")].map(map).to_vec(),
+        transformer: None,
         filter: None,
     });
     place

@@ -57,5 +57,6 @@ mod task;
 mod terminal;
 mod tidy;
 mod topics;
+mod transformer;
 mod values;
 mod wrong_inputs;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::config::fields::{Fields, Wrong, must_be};
 use crate::config::job::{Alert, PostBatch, Schedule, Task, Times};
-use crate::config::scalars::{clock, count, duration, signed, text, trimmed};
+use crate::config::scalars::{clock, count, duration, signed, trimmed};
+use crate::config::transformer;
 use crate::config::yaml::Node;
 use crate::greenplum;
 
@@ -134,22 +135,5 @@ pub(super) fn plugin(block: &mut Fields<'_>) {
     block.require("PATH", trimmed);
     block.read("ON_INIT", trimmed);
     block.require("TRANSFORM", trimmed);
-    properties(block);
-}
-
-/// OUTPUT.TRANSFORMER: an SQL function that sees each row.
-pub(super) fn function(block: &mut Fields<'_>) {
-    block.require("TRANSFORM", trimmed);
-    properties(block);
-    block.list("COLUMNS");
-}
-
-fn properties(block: &mut Fields<'_>) {
-    let Some(properties) = block.block("PROPERTIES") else { return };
-    for field in properties.entries() {
-        if text(field.node).is_err() {
-            let text = format!("`{}` must be a text, a number or true or false", field.key.name);
-            properties.complaints.mistake(field.span(), text, None);
-        }
-    }
+    transformer::properties(block);
 }

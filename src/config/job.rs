@@ -61,7 +61,8 @@ impl Job {
 
     /// Whether rows may vanish on their way into a table, by the file's own wish.
     pub fn has_filter(&self) -> bool {
-        self.filter.is_some() || self.outputs.iter().any(|output| output.filter.is_some())
+        let drops = |output: &Output| output.filter.is_some() || output.transformer.is_some();
+        self.filter.is_some() || self.outputs.iter().any(drops)
     }
 }
 
@@ -271,6 +272,8 @@ pub struct Output {
     /// Target column ← SQL expression over the source columns, in the order of the file. Empty: columns of one name
     /// belong together.
     pub mapping: Vec<Mapping>,
+    /// In place of a mapping: an SQL function makes the rows.
+    pub transformer: Option<Transformer>,
     /// Like the job's own filter, for this table.
     pub filter: Option<String>,
 }
@@ -298,6 +301,18 @@ pub struct Match {
     pub update_condition: Option<String>,
     /// As above; of MERGE alone.
     pub delete_condition: Option<String>,
+}
+
+/// An SQL function that gets each source row whole, and makes rows of the target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transformer {
+    /// `None`: where the search path finds it.
+    pub schema: Option<Ident>,
+    pub function: Ident,
+    /// What the function gets beside each row, as texts.
+    pub properties: BTreeMap<String, String>,
+    /// The columns that its result fills, in its order; empty: all.
+    pub columns: Vec<Ident>,
 }
 
 /// One target column and where it comes from.

@@ -27,6 +27,7 @@ mod stages;
 mod template;
 #[cfg(test)]
 mod tests;
+mod transformer;
 mod v3;
 mod yaml;
 

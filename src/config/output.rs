@@ -1,9 +1,9 @@
 //! OUTPUT: the target table, how rows get into it, and which expression makes which column. Called by `file.rs`.
 
-use crate::config::around;
 use crate::config::fields::{Field, Fields, excerpt};
 use crate::config::job::{Mapping, Match, Mode, Output};
 use crate::config::scalars::{condition, ident, table, text, word};
+use crate::config::transformer;
 use crate::config::yaml::{Content, Node};
 use crate::table::{Ident, TableName};
 
@@ -30,9 +30,16 @@ pub(super) fn output(mut fields: Fields<'_>) -> Option<Output> {
         let text = "OUTPUT has both a MAPPING and a TRANSFORMER, which makes all columns itself";
         fields.complaints.mistake(&fields.span, text, Some("leave one out".to_owned()));
     }
-    around::refuse(&mut fields, "TRANSFORMER", around::function);
+    let transformer = fields.block("TRANSFORMER").map(transformer::function);
     fields.finish();
-    Some(Output { target: TableName { schema, table: table? }, mode: mode?, mapping, filter })
+    let target = TableName { schema, table: table? };
+    Some(Output {
+        target,
+        mode: mode?,
+        mapping,
+        transformer: transformer.map_or(Some(None), |made| made.map(Some))?,
+        filter,
+    })
 }
 
 /// MODE and the keys that only some modes have.
@@ -79,7 +86,7 @@ fn warn(fields: &Fields<'_>, keys: &[&str], mode: &str) {
     }
 }
 
-fn columns(fields: &mut Fields<'_>, key: &'static str) -> Vec<Ident> {
+pub(super) fn columns(fields: &mut Fields<'_>, key: &'static str) -> Vec<Ident> {
     let mut names = Vec::new();
     let Some((_, nodes)) = fields.list(key) else { return names };
     for node in nodes {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::job::{
     Content, Csv, Delimited, Format, Job, Mapping, Match, MetaColumn, Mode, Output, RegistryAt, SchemaSource,
-    SourceColumn,
+    SourceColumn, Transformer,
 };
 use crate::schema::{Schema, SchemaKind};
 use crate::table::Column;
@@ -183,7 +183,17 @@ fn output(output: &Output) -> greenplum::Output {
             Mode::Merge(matching) => greenplum::Mode::Merge(matched(matching)),
         },
         mapping: output.mapping.iter().map(mapping).collect(),
+        transformer: output.transformer.as_ref().map(transformer),
         filter: output.filter.clone(),
+    }
+}
+
+fn transformer(transformer: &Transformer) -> greenplum::Transformer {
+    greenplum::Transformer {
+        schema: transformer.schema.clone(),
+        function: transformer.function.clone(),
+        properties: serde_json::json!(transformer.properties).to_string(),
+        columns: transformer.columns.clone(),
     }
 }
 

@@ -1,9 +1,11 @@
-//! Which expression goes into which column of a target: MAPPING, or a match by name.
+//! Which expression goes into which column of a target: MAPPING, or a match by name. Or which columns a transformer
+//! fills: then there are no expressions.
 
 use super::failure::Error;
 use super::settings::Output;
 use super::sql::nearest;
 use super::target::Target;
+use super::transformer;
 use crate::table::{Column, Ident};
 
 /// Target column and expression, in the order of MAPPING or of the source.
@@ -15,9 +17,10 @@ pub(super) type Fields = Vec<(Ident, String)>;
 /// [`Error::Target`]: a mapping to a column that the target lacks, with the nearest name; without a mapping, a source
 /// column that the target lacks; no column at all.
 pub(super) fn fields(target: &Target, source: &[Column], output: &Output) -> Result<Fields, Error> {
-    let fields = match output.mapping.is_empty() {
-        true => by_name(target, source)?,
-        false => mapped(target, source, output)?,
+    let fields = match &output.transformer {
+        Some(transformer) => transformer::fields(target, transformer)?,
+        None if output.mapping.is_empty() => by_name(target, source)?,
+        None => mapped(target, source, output)?,
     };
     if fields.is_empty() {
         let text = format!("nothing would be loaded: {} has no column that a value can go into", target.table);
@@ -28,9 +31,12 @@ pub(super) fn fields(target: &Target, source: &[Column], output: &Output) -> Res
 
 /// The same without a server.
 pub(super) fn unchecked(source: &[Column], output: &Output) -> Fields {
-    match output.mapping.is_empty() {
-        true => source.iter().map(|column| (column.name.clone(), column.name.to_string())).collect(),
-        false => output.mapping.iter().map(|map| (map.column.clone(), expression(&map.expression, source))).collect(),
+    match &output.transformer {
+        Some(transformer) => transformer::unchecked(transformer),
+        None if output.mapping.is_empty() => {
+            source.iter().map(|column| (column.name.clone(), column.name.to_string())).collect()
+        }
+        None => output.mapping.iter().map(|map| (map.column.clone(), expression(&map.expression, source))).collect(),
     }
 }
 

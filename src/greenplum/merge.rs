@@ -13,11 +13,12 @@ use super::identity::md5_of;
 use super::insert::insert;
 use super::mapping::{Fields, condition, unknown_column};
 use super::scratch::{Scratch, list};
-use super::settings::{Match, Mode, Output};
+use super::settings::{Match, Mode, Output, Transformer};
 use super::sql::nearest;
 use super::statement::{Statement, Text};
 use super::step::{Act, Step};
 use super::target::Target;
+use super::transformer;
 use super::words::Words;
 use crate::table::{Column, Ident, TableName};
 
@@ -46,6 +47,8 @@ const EXT: &str = "ext";
 pub(super) struct Merge {
     target: TableName,
     fields: Fields,
+    /// What makes the fields, in place of a mapping.
+    transformer: Option<Transformer>,
     /// Rows without a match are inserted.
     inserts: bool,
     keys: Vec<Ident>,
@@ -100,7 +103,8 @@ impl Merge {
             Mode::Insert => return None,
             Mode::Update(wanted) | Mode::Merge(wanted) => wanted,
         };
-        let unknown = Target { table: output.target.clone(), columns: Vec::new(), distribution: Vec::new() };
+        let unknown =
+            Target { table: output.target.clone(), columns: Vec::new(), distribution: Vec::new(), gets_sets: false };
         let sql_type = |_: &Ident| Some("<type of the target's>".to_owned());
         Some(Self::build(source, output, wanted, fields, number, &unknown, &sql_type))
     }
@@ -154,6 +158,7 @@ impl Merge {
         Self {
             target: output.target.clone(),
             fields: fields.clone(),
+            transformer: output.transformer.clone(),
             inserts: matches!(output.mode, Mode::Merge(_)),
             keys: wanted.match_columns.clone(),
             // a key that is set to what it is would move rows between segments for nothing
@@ -215,6 +220,11 @@ impl Merge {
 
     fn map(&self, from: &TableName, filters: &[&str], source: &[Ident]) -> Statement {
         let as_they_are = self.carried.iter().cloned().chain(bookkeeping().map(|column| column.name));
+        if let Some(transformer) = &self.transformer {
+            let carried: Vec<Ident> = as_they_are.collect();
+            let into = (&self.mapped.table, &self.fields);
+            return transformer::insert(transformer, into, &carried, from, filters, source);
+        }
         let mut fields = self.fields.clone();
         fields.extend(as_they_are.map(|name| (name.clone(), format!("ext.{name}"))));
         insert(&self.mapped.table, &fields, from, filters, source)
@@ -378,8 +388,11 @@ fn check(target: &Target, source: &[Column], output: &Output, wanted: &Match, fi
                 return refuse(format!("{key} names column {name} twice"));
             }
             if !fields.iter().any(|(field, _)| field == name) {
-                let written =
-                    if output.mapping.is_empty() { "no source column has this name" } else { "add it to MAPPING" };
+                let written = match &output.transformer {
+                    Some(_) => "add it to COLUMNS of the TRANSFORMER",
+                    None if output.mapping.is_empty() => "no source column has this name",
+                    None => "add it to MAPPING",
+                };
                 return refuse(format!(
                     "{key} names column {name} of {}, but no value goes into it: {written}",
                     target.table

@@ -49,6 +49,8 @@ pub struct Output {
     pub mode: Mode,
     /// Empty is a match by name.
     pub mapping: Vec<Mapping>,
+    /// In place of a mapping.
+    pub transformer: Option<Transformer>,
     /// An SQL condition over the source columns; rows for which it is not true are dropped.
     pub filter: Option<String>,
 }
@@ -56,7 +58,27 @@ pub struct Output {
 impl Output {
     /// Every row is inserted, columns matched by name.
     pub fn insert(target: TableName) -> Self {
-        Self { target, mode: Mode::Insert, mapping: Vec::new(), filter: None }
+        Self { target, mode: Mode::Insert, mapping: Vec::new(), transformer: None, filter: None }
+    }
+}
+
+/// An SQL function that makes rows of the target of rows of the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transformer {
+    /// `None`: where the search path finds it.
+    pub schema: Option<Ident>,
+    pub function: Ident,
+    /// What it gets beside each row: a document of JSON.
+    pub properties: String,
+    /// Columns of the target that its result fills, in its order; empty: all that can be filled.
+    pub columns: Vec<Ident>,
+}
+
+impl Transformer {
+    /// The function as SQL names it.
+    pub fn name(&self) -> String {
+        let schema = self.schema.as_ref().map(|schema| format!("{schema}.")).unwrap_or_default();
+        format!("{schema}{}", self.function)
     }
 }
 

@@ -4,6 +4,7 @@ use super::connection::Connection;
 use super::failure::Error;
 use super::settings::{Mode, Settings};
 use super::sql::nearest;
+use super::transformer;
 use crate::table::{Column, Ident, TableName};
 
 /// A column of the target.
@@ -26,6 +27,8 @@ pub struct Target {
     pub columns: Vec<TargetColumn>,
     /// What Greenplum distributes it by; empty is something else.
     pub distribution: Vec<Ident>,
+    /// The function that makes its rows may make several of one.
+    pub gets_sets: bool,
 }
 
 impl Target {
@@ -48,9 +51,14 @@ impl Target {
             }
             lacks.extend(needs.lacking(&found).map(|right| (right, table)));
             let distribution = distribution(connection, table)?;
-            targets.push(Self { table: table.clone(), columns: columns(connection, table)?, distribution });
+            let gets_sets = match &output.transformer {
+                Some(transformer) => transformer::makes_sets(connection, transformer)?,
+                None => false,
+            };
+            targets.push(Self { table: table.clone(), columns: columns(connection, table)?, distribution, gets_sets });
         }
-        check_rights(connection, settings, &lacks)?;
+        let passes_stage = !settings.is_direct() || targets.iter().any(|target| target.gets_sets);
+        check_rights(connection, settings, passes_stage, &lacks)?;
         Ok(targets)
     }
 
@@ -200,6 +208,7 @@ fn schema_exists(connection: &mut Connection, schema: &Ident) -> Result<bool, Er
 fn check_rights(
     connection: &mut Connection,
     settings: &Settings,
+    passes_stage: bool,
     lacking: &[(&'static str, &TableName)],
 ) -> Result<(), Error> {
     let metadata = settings.metadata_schema();
@@ -214,7 +223,7 @@ fn check_rights(
         (format!("{right} on {table}"), format!("GRANT {right} ON {table} TO {role}"))
     };
     let mut lacks: Vec<(String, String)> = lacking.iter().map(on_target).collect();
-    if !settings.is_direct() && !may_have_temporary(connection)? {
+    if passes_stage && !may_have_temporary(connection)? {
         let database = Ident::exact(&settings.database);
         let grant = format!("GRANT TEMPORARY ON DATABASE {database} TO {role}");
         lacks.push((format!("TEMPORARY on database {database}"), grant));
@@ -273,7 +282,7 @@ pub(super) mod tests {
             is_generated: false,
         });
         let table = TableName { schema: Ident::exact("public"), table: Ident::exact("orders") };
-        Target { table, columns: columns.collect(), distribution: Vec::new() }
+        Target { table, columns: columns.collect(), distribution: Vec::new(), gets_sets: false }
     }
 
     #[test]

@@ -6,6 +6,9 @@
 //! | one INSERT | external table ─▶ target, one statement |
 //! | one UPDATE or MERGE | external table ─▶ mapped ─▶ chosen ─▶ target, see [`super::merge`] |
 //! | several | external table ─▶ stage, and from there each as above: an external table can be read only once |
+//!
+//! A function in place of a mapping that may make several rows of one takes the way of several outputs, see
+//! [`super::transformer`].
 
 use super::connection::Connection;
 use super::failure::Error;
@@ -13,9 +16,10 @@ use super::insert::insert;
 use super::mapping::{self, Fields, condition};
 use super::merge::{Merge, bookkeeping};
 use super::scratch::{self, Scratch};
-use super::settings::{Mode, Output, Settings};
+use super::settings::{Mode, Output, Settings, Transformer};
 use super::step::{Act, Step, WrittenTo};
 use super::target::Target;
+use super::transformer;
 use super::watch::Watched;
 use crate::table::{Column, Ident, TableName};
 
@@ -36,6 +40,8 @@ struct Way {
     target: TableName,
     fields: Fields,
     filter: Option<String>,
+    /// What makes the fields, in place of a mapping.
+    transformer: Option<Transformer>,
     /// `None` inserts.
     merge: Option<Merge>,
     watched: Option<Watched>,
@@ -62,7 +68,8 @@ impl Writes {
             let watched = Some(Watched::new(target, &fields, is_derived && at == 0));
             ways.push(Way::new(output, fields, merge, watched));
         }
-        Ok(Self::build(source, settings, ways))
+        let gets_sets = targets.iter().any(|target| target.gets_sets);
+        Ok(Self::build(source, settings, ways, gets_sets))
     }
 
     /// The same text without a server, for showing it: a source or a mapping must be given.
@@ -75,14 +82,14 @@ impl Writes {
         };
         let ways: Vec<Way> = settings.outputs.iter().enumerate().map(way).collect();
         let is_whole = ways.iter().all(|way| !way.fields.is_empty());
-        is_whole.then(|| Self::build(source, settings, ways))
+        is_whole.then(|| Self::build(source, settings, ways, false))
     }
 
-    fn build(source: Vec<Column>, settings: &Settings, outputs: Vec<Way>) -> Self {
+    fn build(source: Vec<Column>, settings: &Settings, outputs: Vec<Way>, gets_sets: bool) -> Self {
         let has_bookkeeping = outputs.iter().any(|way| way.merge.is_some());
         let input_filter = condition(settings.input_filter.as_ref());
         let mut writes = Self { source, has_bookkeeping, input_filter, stage: None, outputs };
-        if writes.outputs.len() > 1 {
+        if writes.outputs.len() > 1 || gets_sets {
             writes.stage = Some(Scratch::new("gpkafka_stage", writes.columns(), Vec::new()));
         }
         writes
@@ -111,9 +118,11 @@ impl Writes {
         self.outputs.iter().map(|way| &way.target)
     }
 
-    /// Whether rows may vanish behind the external table uncounted: a filter stands right there.
+    /// Whether rows may vanish behind the external table uncounted: a filter stands right there, or a function that may
+    /// make no row of one.
     pub fn is_filtered(&self) -> bool {
-        self.input_filter.is_some() || (self.stage.is_none() && self.outputs.iter().any(|way| way.filter.is_some()))
+        let drops = |way: &Way| way.filter.is_some() || way.transformer.is_some();
+        self.input_filter.is_some() || (self.stage.is_none() && self.outputs.iter().any(drops))
     }
 
     /// The statements of a batch, for showing them; what stands before `BEGIN` comes from [`Writes::tables`].
@@ -220,17 +229,18 @@ impl Way {
     fn new(output: &Output, fields: Fields, merge: Option<Merge>, watched: Option<Watched>) -> Self {
         debug_assert_eq!(merge.is_none(), output.mode == Mode::Insert, "what chooses has a plan for it");
         let (target, filter) = (output.target.clone(), condition(output.filter.as_ref()));
-        Self { target, fields, filter, merge, watched }
+        Self { target, fields, filter, transformer: output.transformer.clone(), merge, watched }
     }
 
     fn steps(&self, from: &TableName, filters: &[&str], known: &[Ident]) -> Vec<Step> {
-        match &self.merge {
-            Some(merge) => merge.steps(from, filters, known),
-            None => {
-                let statement = insert(&self.target, &self.fields, from, filters, known);
-                vec![Step { act: Act::Insert, statement }]
+        let statement = match (&self.merge, &self.transformer) {
+            (Some(merge), _) => return merge.steps(from, filters, known),
+            (None, None) => insert(&self.target, &self.fields, from, filters, known),
+            (None, Some(transformer)) => {
+                transformer::insert(transformer, (&self.target, &self.fields), &[], from, filters, known)
             }
-        }
+        };
+        vec![Step { act: Act::Insert, statement }]
     }
 }
 
