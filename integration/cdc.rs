@@ -342,7 +342,7 @@ on_each_database! {
             _ => None,
         });
         let updates = u32::try_from(of_one.clone().count()).unwrap();
-        let watched = [format!("1|{}|t", of_one.last().unwrap()), "2|y|f".to_owned(), "99|z|t".to_owned()];
+        let watched = [format!("1|{}|t", of_one.next_back().unwrap()), "2|y|f".to_owned(), "99|z|t".to_owned()];
         assert_eq!(case.rows("SELECT * FROM $SCHEMA.watched ORDER BY id"), watched);
         assert_eq!(counts(&outcome, "orders"), [model.inserted, model.updated, model.deleted]);
         assert_eq!(counts(&outcome, "watched"), [0, updates, 0]);
