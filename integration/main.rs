@@ -22,6 +22,7 @@ mod greenplum_place;
 mod greenplum_target;
 mod harness;
 mod history;
+mod init;
 mod job_files;
 mod json_differential;
 

@@ -12,6 +12,7 @@ pub mod convert;
 pub mod dryrun;
 mod files;
 mod help;
+pub mod init;
 pub mod load;
 pub mod migrate;
 mod passwords;
@@ -62,6 +63,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Validate a job file and show the SQL it would run, without loading
     Dryrun(DryrunArgs),
+    /// Write a job file from what a topic, its registry and the table are like
+    Init(InitArgs),
     /// Go on where the original gpkafka stopped: show that from its history table, and begin there
     Migrate(MigrateArgs),
     /// Rewrite a job file of version 1 or 2 as version 3
@@ -223,6 +226,62 @@ pub struct HelpArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Kafka brokers, HOST:PORT parted by commas
+    #[arg(long, value_name = "BROKERS")]
+    pub brokers: String,
+    /// The topic to look at
+    #[arg(long, value_name = "TOPIC")]
+    pub topic: String,
+    /// Host of the database; its password comes from PGPASSWORD or ~/.pgpass and is never written
+    #[arg(long, value_name = "HOST")]
+    pub host: String,
+    /// Port of the database
+    #[arg(long, value_name = "PORT", default_value_t = 5432)]
+    pub port: u16,
+    /// The role that loads
+    #[arg(long, value_name = "ROLE")]
+    pub user: String,
+    /// The database
+    #[arg(long, value_name = "NAME")]
+    pub database: String,
+    /// The table, which need not exist yet: [SCHEMA.]NAME, in double quotes where capitals matter
+    #[arg(long, value_name = "TABLE", value_parser = table)]
+    pub table: crate::table::TableName,
+    /// Format of the messages
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    pub format: InitFormat,
+    /// URL of the schema registry, for messages that begin with a schema's id
+    #[arg(long, value_name = "URL")]
+    pub registry: Option<String>,
+    /// How many messages to look at, the newest
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub records: u32,
+    /// Where to write the job file [default: stdout]
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Print the statement that makes the table, for a table that does not exist; it is not run
+    #[arg(long, requires = "output")]
+    pub create_table: bool,
+    /// Overwrite an output file that exists
+    #[arg(long, requires = "output")]
+    pub force: bool,
+}
+
+/// A format of messages that `init` knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum InitFormat {
+    Auto,
+    Csv,
+    Delimited,
+    Json,
+    Jsonl,
+    Avro,
+    Protobuf,
+    Binary,
+}
+
+#[derive(Debug, Args)]
 pub struct MigrateArgs {
     #[command(flatten)]
     pub file: FileArgs,
@@ -289,6 +348,26 @@ fn variable(written: &str) -> Result<(String, String), String> {
     }
 }
 
+/// `name` or `schema.name`, each perhaps in double quotes.
+fn table(written: &str) -> Result<crate::table::TableName, String> {
+    use crate::table::{Ident, TableName};
+    let mut is_inside = false;
+    let dot = written.char_indices().find(|&(_, char)| {
+        is_inside ^= char == '"';
+        char == '.' && !is_inside
+    });
+    let (schema, table) = dot.map_or(("public", written), |(at, _)| (&written[..at], &written[at + 1..]));
+    let is_name = |name: &str| {
+        let bare = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+        let is_whole = bare.map_or(!name.contains(['"', '.']), |bare| !bare.replace("\"\"", "").contains('"'));
+        is_whole && !bare.unwrap_or(name).is_empty() && !name.contains(char::is_control)
+    };
+    if !is_name(schema) || !is_name(table) {
+        return Err("write it as name or schema.name".to_owned());
+    }
+    Ok(TableName { schema: Ident::from_written(schema), table: Ident::from_written(table) })
+}
+
 /// Milliseconds since 1970. Seconds would silently mean January 1970, and load the whole topic again.
 fn moment(written: &str) -> Result<i64, String> {
     const YEAR_1973_MS: i64 = 100_000_000_000;
@@ -309,6 +388,7 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Command::Load(args) => load::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Dryrun(args) => dryrun::run(&args),
+        Command::Init(args) => init::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Convert(args) => convert::run(&args),
         Command::Shadow => shadow::run(),
@@ -347,6 +427,7 @@ mod tests {
                   load     Load a topic into a table until interrupted, or up to its end
                   check    Show what a job has committed, and how far it is behind
                   dryrun   Validate a job file and show the SQL it would run, without loading
+                  init     Write a job file from what a topic, its registry and the table are like
                   migrate  Go on where the original gpkafka stopped: show that from its history table, and begin
                            there
                   convert  Rewrite a job file of version 1 or 2 as version 3

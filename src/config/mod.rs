@@ -31,7 +31,7 @@ mod transformer;
 mod v3;
 mod yaml;
 
-pub use convert::{Converted, convert};
+pub use convert::{Converted, convert, convert_bytes};
 pub use file::callback_host;
 pub use job::*;
 pub use keys::{KEYS, KeyOf, REFERENCE, REFERENCE_V3, Standing, table};

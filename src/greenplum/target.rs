@@ -70,6 +70,16 @@ impl Target {
         find(connection, settings, settings.target()).map(drop)
     }
 
+    /// The columns of a table, whatever it is and whoever may load it; `None` where there is none of this name.
+    ///
+    /// # Errors
+    /// What the server says.
+    pub fn look(connection: &mut Connection, table: &TableName) -> Result<Option<Vec<TargetColumn>>, Error> {
+        let params: [&(dyn postgres::types::ToSql + Sync); 2] = [&table.schema.as_str(), &table.table.as_str()];
+        let found = connection.query("looking for the table", include_str!("../../sql/target_find.sql"), &params)?;
+        if found.is_empty() { Ok(None) } else { columns(connection, table).map(Some) }
+    }
+
     /// The column of this name.
     pub fn column(&self, name: &Ident) -> Option<&TargetColumn> {
         self.columns.iter().find(|column| column.name == *name)

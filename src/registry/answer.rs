@@ -57,6 +57,16 @@ impl Told {
     }
 }
 
+/// Reads what may be a registry's answer, whatever its status was: for whoever wants to know that nothing that comes over
+/// the network does harm.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(body: &[u8]) -> Result<SchemaKind, String> {
+    drop((error_words(body), is_of_registry(body)));
+    Told::parse(body)?.kind()
+}
+
 /// What a registry says with a status that is not 200.
 pub(super) fn error_words(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]

@@ -22,6 +22,7 @@ mod http;
 mod settings;
 mod tls;
 
+pub use answer::check as check_answer;
 pub use client::Registry;
 pub use error::Error;
 pub use settings::{Password, Settings, TlsVersion};

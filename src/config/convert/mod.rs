@@ -30,7 +30,11 @@ pub fn convert(path: &Path, variables: &Variables) -> Result<Converted, Refusal>
     convert_bytes(path, read(path)?, variables)
 }
 
-pub(super) fn convert_bytes(path: &Path, bytes: Vec<u8>, variables: &Variables) -> Result<Converted, Refusal> {
+/// The same of a file's bytes; `path` only names them in complaints.
+///
+/// # Errors
+/// As [`convert`].
+pub fn convert_bytes(path: &Path, bytes: Vec<u8>, variables: &Variables) -> Result<Converted, Refusal> {
     let text = text_of(path, bytes)?;
     let wanted = meant(path, &text, variables)?;
     let marked = Marked::new(&text);

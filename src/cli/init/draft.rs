@@ -1,0 +1,371 @@
+//! A job file, and the statement that makes its table, as texts. Pure.
+
+use std::fmt::Write as _;
+
+use super::plan::Plan;
+use super::shape::Shape;
+use crate::line;
+use crate::schema::SchemaKind;
+use crate::table::{Ident, TableName};
+
+/// All that a job file says.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    pub host: &'a str,
+    pub port: u16,
+    pub user: &'a str,
+    pub database: &'a str,
+    pub brokers: &'a str,
+    pub topic: &'a str,
+    pub table: &'a TableName,
+    pub table_exists: bool,
+    pub shape: Shape,
+    /// Of framed messages: the registry without credentials, the user in them, and what its schemas are.
+    pub registry: Option<(String, Option<String>, SchemaKind)>,
+    pub sampled: usize,
+    pub has_keys: bool,
+    pub has_tombstones: bool,
+    pub plan: &'a Plan,
+}
+
+/// A value of YAML: bare where nothing can be made of it but this text.
+fn yaml(text: &str) -> String {
+    let is_bare = |text: &str| {
+        let mut bytes = text.bytes();
+        bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_')
+            && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+            && !matches!(
+                text.to_ascii_lowercase().as_str(),
+                "y" | "n" | "yes" | "no" | "on" | "off" | "true" | "false" | "null"
+            )
+    };
+    match text {
+        text if is_bare(text) => text.to_owned(),
+        // strings of JSON are strings of YAML
+        text => serde_json::Value::from(text).to_string(),
+    }
+}
+
+/// A name as the file's reader folds it back.
+fn name(ident: &Ident) -> String {
+    let bare = ident.as_str();
+    let is_plain = bare.bytes().all(|byte| byte == b'_' || byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    if is_plain && !bare.is_empty() { yaml(bare) } else { yaml(&ident.to_string()) }
+}
+
+/// For a comment: on one line, and nothing that a template would fill in.
+fn comment(text: &str) -> String {
+    line::excerpt(text, 200).replace("{{", "{ {")
+}
+
+impl Draft<'_> {
+    /// The file.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |written: &str| {
+            // writing to a String cannot fail
+            let _infallible = writeln!(text, "{written}");
+        };
+        line(&format!(
+            "# Written by `gpkafka init` from {} messages of the topic; `gpkafka help config` explains",
+            self.sampled
+        ));
+        line("# every key. Look through the columns, then run `gpkafka dryrun --connect` with this file.");
+        line(&format!("DATABASE: {}", yaml(self.database)));
+        line(&format!("USER: {}", yaml(self.user)));
+        line("# no PASSWORD: it comes from PGPASSWORD or ~/.pgpass, or write PASSWORD: ${VARIABLE}");
+        line(&format!("HOST: {}", yaml(self.host)));
+        line(&format!("PORT: {}", self.port));
+        line("VERSION: 2");
+        line("KAFKA:");
+        line("  INPUT:");
+        line("    SOURCE:");
+        line(&format!("      BROKERS: {}", yaml(self.brokers)));
+        line(&format!("      TOPIC: {}", yaml(self.topic)));
+        line("    VALUE:");
+        self.columns().iter().chain(&self.format()).for_each(|written| line(written));
+        if self.has_keys {
+            line("    # messages have keys: a block KEY like VALUE makes columns of them");
+        }
+        if self.has_tombstones {
+            line("    # there are messages without a value: with KEY they are rows, without it they are passed over");
+        }
+        line("    # ERROR_LIMIT: 25                   # messages of a batch that may be refused; 0 by default");
+        line("  OUTPUT:");
+        line(&format!("    SCHEMA: {}", name(&self.table.schema)));
+        line(&format!("    TABLE: {}", name(&self.table.table)));
+        self.mapping().iter().for_each(|written| line(written));
+        line("  COMMIT:");
+        line("    MINIMAL_INTERVAL: 5000              # milliseconds that a batch is open");
+        text
+    }
+
+    fn columns(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if !self.table_exists {
+            lines
+                .push("      # the table does not exist yet: these are the types that the messages suggest".to_owned());
+        }
+        lines.push("      COLUMNS:".to_owned());
+        for column in &self.plan.columns {
+            let named = column.name.as_ref().map_or("__IGNORED__".to_owned(), name);
+            let path = column.path.as_ref().map_or(String::new(), |path| format!(", PATH: [{}]", yaml(path)));
+            let written = format!("        - {{NAME: {}, TYPE: {}{path}}}", named, yaml(&column.sql_type));
+            let note = if column.note.is_empty() { String::new() } else { format!("  # {}", comment(&column.note)) };
+            lines.push(written + &note);
+        }
+        for field in &self.plan.left_out {
+            let kind = field.seen.kind.sql_type();
+            lines.push(format!("      # no column of the table has this name: {} ({kind})", comment(&field.name)));
+        }
+        lines
+    }
+
+    fn format(&self) -> Vec<String> {
+        let option = |name: &str, lines: &[String]| {
+            let head = format!("      {name}:");
+            std::iter::once(head).chain(lines.iter().map(|line| format!("        {line}"))).collect::<Vec<_>>()
+        };
+        let delimited =
+            |delimiter: char| vec![format!("DELIMITER: {}", serde_json::Value::from(delimiter.to_string()))];
+        let (format, mut options) = match (self.shape, &self.registry) {
+            (Shape::Json, _) => ("json", Vec::new()),
+            (Shape::Jsonl, _) => ("jsonl", Vec::new()),
+            (Shape::Csv { delimiter: ',' }, _) => ("csv", Vec::new()),
+            (Shape::Csv { delimiter }, _) => ("csv", option("CSV_OPTION", &delimited(delimiter))),
+            (Shape::Delimited { delimiter }, _) => ("delimited", option("DELIMITED_OPTION", &delimited(delimiter))),
+            (Shape::Framed, Some((url, user, kind))) => {
+                let mut lines = vec![format!("SCHEMA_REGISTRY_ADDR: {}", yaml(url))];
+                if let Some(user) = user {
+                    lines.push(format!("SCHEMA_REGISTRY_USER: {}", yaml(user)));
+                    lines.push("# SCHEMA_REGISTRY_PASSWORD: ${VARIABLE}".to_owned());
+                }
+                match kind {
+                    SchemaKind::Protobuf => ("protobuf", option("PROTOBUF_OPTION", &lines)),
+                    SchemaKind::Avro | SchemaKind::Json => ("avro", option("AVRO_OPTION", &lines)),
+                }
+            }
+            (Shape::Framed | Shape::Binary, _) => ("binary", Vec::new()),
+        };
+        options.insert(0, format!("      FORMAT: {format}"));
+        options
+    }
+
+    fn mapping(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if self.plan.has_expressions() {
+            lines.push(
+                "    MAPPING:                            # complete: columns that are not here stay empty".to_owned(),
+            );
+            for column in &self.plan.columns {
+                let Some(ident) = &column.name else { continue };
+                let expression = column.expression.clone().unwrap_or_else(|| ident.to_string());
+                lines.push(format!("      - {{NAME: {}, EXPRESSION: {}}}", name(ident), quoted(&expression)));
+            }
+        } else {
+            lines.push("    # no MAPPING: columns of one name belong together".to_owned());
+        }
+        for column in &self.plan.unfilled {
+            let stays = match (column.is_generated, column.has_default, column.is_not_null) {
+                (true, ..) => "is computed by the database",
+                (_, true, _) => "gets its default",
+                (_, _, true) => "may not be NULL, and nothing fills it: add it, or rows are refused",
+                _ => "stays NULL",
+            };
+            lines.push(format!("    # column {} {stays}", comment(&column.name.to_string())));
+        }
+        lines
+    }
+
+    /// The statement that makes the table.
+    pub fn create_table(&self, is_greenplum: bool) -> String {
+        let mut text = String::new();
+        let columns = self.plan.columns.iter().filter_map(|column| Some((column.name.as_ref()?, column)));
+        let columns: Vec<_> =
+            columns.map(|(name, column)| (format!("    {name} {}", column.sql_type), &column.note)).collect();
+        let _infallible = writeln!(text, "CREATE TABLE {} (", self.table);
+        for (at, (column, note)) in columns.iter().enumerate() {
+            let comma = if at + 1 < columns.len() { "," } else { "" };
+            let note = if note.is_empty() { String::new() } else { format!("  -- {}", comment(note)) };
+            let _infallible = writeln!(text, "{column}{comma}{note}");
+        }
+        if !is_greenplum {
+            text.push_str(");\n");
+            return text;
+        }
+        if let Some(key) = self.plan.key() {
+            let _infallible = writeln!(text, "-- or DISTRIBUTED BY ({key}), if rows are joined or merged by it");
+        }
+        text.push_str(") DISTRIBUTED RANDOMLY;\n");
+        text
+    }
+}
+
+/// In quotes, whatever it is.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use expect_test::expect;
+    use proptest::prelude::*;
+
+    use super::super::infer::{Kind, Seen};
+    use super::super::shape::Field;
+    use super::*;
+    use crate::config;
+    use crate::greenplum::TargetColumn;
+
+    fn table() -> TableName {
+        TableName { schema: Ident::exact("shop"), table: Ident::exact("Orders") }
+    }
+
+    fn draft<'a>(shape: Shape, table: &'a TableName, plan: &'a Plan) -> Draft<'a> {
+        Draft {
+            host: "mdw",
+            port: 5432,
+            user: "gpadmin",
+            database: "test",
+            brokers: "kafka1:9092,kafka2:9092",
+            topic: "orders",
+            table,
+            table_exists: true,
+            shape,
+            registry: None,
+            sampled: 1000,
+            has_keys: true,
+            has_tombstones: false,
+            plan,
+        }
+    }
+
+    fn field(name: &str, kind: Kind, text: &str) -> Field {
+        let mut seen = Seen::default();
+        seen.add(kind, text);
+        Field { name: name.to_owned(), seen, is_nullable: false }
+    }
+
+    #[test]
+    fn a_file_and_a_statement() {
+        let column = |name: &str, sql_type: &str, is_not_null| TargetColumn {
+            name: Ident::exact(name),
+            sql_type: sql_type.to_owned(),
+            is_not_null,
+            has_default: false,
+            is_generated: false,
+        };
+        let columns = [
+            column("id", "bigint", true),
+            column("Customer", "text", false),
+            column("at", "timestamp with time zone", false),
+            column("region", "text", true),
+        ];
+        let fields = [
+            field("id", Kind::Int, "1"),
+            field("customer", Kind::Text, "x"),
+            field("at", Kind::BigInt, "1700000000000"),
+            field("other", Kind::Json, "{}"),
+        ];
+        let table = table();
+        let plan = Plan::by_name(&fields, &columns);
+        expect![[r##"
+            # Written by `gpkafka init` from 1000 messages of the topic; `gpkafka help config` explains
+            # every key. Look through the columns, then run `gpkafka dryrun --connect` with this file.
+            DATABASE: test
+            USER: gpadmin
+            # no PASSWORD: it comes from PGPASSWORD or ~/.pgpass, or write PASSWORD: ${VARIABLE}
+            HOST: mdw
+            PORT: 5432
+            VERSION: 2
+            KAFKA:
+              INPUT:
+                SOURCE:
+                  BROKERS: "kafka1:9092,kafka2:9092"
+                  TOPIC: orders
+                VALUE:
+                  COLUMNS:
+                    - {NAME: id, TYPE: bigint, PATH: [id]}  # integer in the messages
+                    - {NAME: "\"Customer\"", TYPE: text, PATH: [customer]}
+                    - {NAME: at, TYPE: bigint, PATH: [at]}
+                  # no column of the table has this name: other (json)
+                  FORMAT: json
+                # messages have keys: a block KEY like VALUE makes columns of them
+                # ERROR_LIMIT: 25                   # messages of a batch that may be refused; 0 by default
+              OUTPUT:
+                SCHEMA: shop
+                TABLE: "\"Orders\""
+                MAPPING:                            # complete: columns that are not here stay empty
+                  - {NAME: id, EXPRESSION: "\"id\""}
+                  - {NAME: "\"Customer\"", EXPRESSION: "\"Customer\""}
+                  - {NAME: at, EXPRESSION: "to_timestamp(\"at\" / 1000.0)"}
+                # column "region" may not be NULL, and nothing fills it: add it, or rows are refused
+              COMMIT:
+                MINIMAL_INTERVAL: 5000              # milliseconds that a batch is open
+        "##]]
+        .assert_eq(&draft(Shape::Json, &table, &plan).text());
+        let plan = Plan::of_new(&fields, true);
+        expect![[r#"
+            CREATE TABLE "shop"."Orders" (
+                "id" integer,
+                "customer" text,
+                "at" bigint,
+                "other" json
+            -- or DISTRIBUTED BY ("id"), if rows are joined or merged by it
+            ) DISTRIBUTED RANDOMLY;
+        "#]]
+        .assert_eq(&draft(Shape::Json, &table, &plan).create_table(true));
+    }
+
+    fn kind() -> impl Strategy<Value = Kind> {
+        prop::sample::select(vec![
+            Kind::Nothing,
+            Kind::Int,
+            Kind::BigInt,
+            Kind::Numeric,
+            Kind::Timestamptz,
+            Kind::Text,
+            Kind::Json,
+        ])
+    }
+
+    proptest! {
+        /// Whatever fields and tables are called, the file is one, and says what it was made from.
+        #[test]
+        fn every_draft_is_a_job_file(
+            names in prop::collection::hash_set("[a-zA-Z_ .:'\"#é{}\\[\\],-]{1,12}|null|true|1", 1..8),
+            kinds in prop::collection::vec(kind(), 8),
+            targets in prop::collection::vec("[a-zA-Z_ '\"#é]{1,8}", 0..4),
+            topic in "[a-zA-Z0-9._-]{1,20}",
+            is_csv in any::<bool>(),
+        ) {
+            let fields: Vec<_> = names.iter().filter(|name| !name.contains("{{")).zip(kinds)
+                .map(|(name, kind)| field(name, kind, "1700000000000")).collect();
+            let types = ["timestamp without time zone", "bigint", "text"];
+            let mut columns: Vec<TargetColumn> = Vec::new();
+            for (name, sql_type) in targets.iter().chain(names.iter().take(2)).zip(types.iter().cycle()) {
+                if !columns.iter().any(|column| column.name.as_str() == name) && !name.contains("{{") {
+                    let (name, sql_type) = (Ident::exact(name.as_str()), (*sql_type).to_owned());
+                    columns.push(TargetColumn { name, sql_type, is_not_null: true, has_default: false, is_generated: false });
+                }
+            }
+            let shape = if is_csv { Shape::Csv { delimiter: '\t' } } else { Shape::Json };
+            let table = table();
+            for plan in [if is_csv { Plan::by_place(&fields, &columns) } else { Plan::by_name(&fields, &columns) }, Plan::of_new(&fields, !is_csv)] {
+                prop_assume!(plan.columns.iter().any(|column| column.name.is_some()));
+                let mut draft = draft(shape, &table, &plan);
+                draft.topic = &topic;
+                let text = draft.text();
+                let job = config::parse(Path::new("job.yaml"), text.clone().into_bytes(), &config::Variables::new());
+                let job = job.map_err(|refusal| TestCaseError::fail(format!("{}\n{text}", config::render(&refusal, false, false))))?;
+                prop_assert_eq!(job.target(), &table);
+                prop_assert_eq!(&job.source.topic, &topic);
+                let read = job.value.unwrap().columns.unwrap();
+                let expected: Vec<_> = plan.columns.iter().map(|column| column.name.clone()).collect();
+                prop_assert_eq!(read.iter().map(|column| column.name.clone()).collect::<Vec<_>>(), expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The newest records of a topic, read without a trace: nothing is committed anywhere.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::super::Exit;
+use crate::kafka::{Consumer, Error, Item, Settings, Start};
+use crate::offset::Generation;
+
+/// How long the brokers may take to answer, and then to send what there is.
+const KAFKA_WAIT: Duration = Duration::from_secs(20);
+
+/// How long one look at the queue takes.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Of all payloads together: enough to know a topic by, whatever its records weigh.
+const BYTES_MAX: usize = 64 << 20;
+
+/// Values of records, those without one left out.
+#[derive(Debug, Default)]
+pub struct Sample {
+    pub values: Vec<Vec<u8>>,
+    pub has_keys: bool,
+    pub has_tombstones: bool,
+    bytes: usize,
+}
+
+impl Sample {
+    fn add(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) {
+        self.has_keys |= key.is_some();
+        match value {
+            None => self.has_tombstones = true,
+            Some(value) if self.bytes + value.len() <= BYTES_MAX => {
+                self.bytes += value.len();
+                self.values.push(value.to_vec());
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Reads up to `count` records, the newest of every partition.
+///
+/// # Errors
+/// What the brokers say, and a topic that has no values.
+pub fn read(brokers: &str, topic: &str, count: u32) -> Result<Sample, Exit> {
+    let settings = Settings {
+        brokers: brokers.to_owned(),
+        topic: topic.to_owned(),
+        properties: BTreeMap::new(),
+        queue_bytes: BYTES_MAX,
+        workers: 1,
+    };
+    let sample = newest(&settings, count).map_err(Exit::failed)?;
+    if sample.values.is_empty() {
+        return Err(Exit::failed(format!(
+            "topic {topic} has no records with a value yet; write some, so that there is something to go by"
+        )));
+    }
+    Ok(sample)
+}
+
+fn newest(settings: &Settings, count: u32) -> Result<Sample, Error> {
+    let consumer = Consumer::connect(settings)?;
+    let topic = consumer.topic(KAFKA_WAIT)?;
+    let marks = consumer.watermarks(&topic.partitions, KAFKA_WAIT)?;
+    let mut queue = consumer.queue();
+    let filled = marks.iter().filter(|(_, marks)| marks.high > marks.low);
+    let share = i64::from(count) / i64::try_from(filled.clone().count().max(1)).unwrap_or(i64::MAX);
+    let starts: Vec<Start> = filled
+        .map(|(&partition, marks)| Start {
+            partition,
+            next: marks.low.max(marks.high - share.max(1)),
+            leader_epoch: None,
+            queue: queue.id(),
+        })
+        .collect();
+    let mut left: BTreeMap<i32, i64> =
+        starts.iter().map(|start| (start.partition, marks[&start.partition].high)).collect();
+    consumer.assign(Generation(1), &starts)?;
+    let (mut sample, until) = (Sample::default(), Instant::now() + KAFKA_WAIT);
+    while !left.is_empty() && Instant::now() < until {
+        // what is said there, of brokers that go and come, changes nothing here
+        drop(consumer.poll(Duration::ZERO));
+        queue.poll(LOOK, 1000, &mut |item| match item {
+            Item::Record(record) => {
+                let Some(&end) = left.get(&record.partition) else { return };
+                if record.offset < end {
+                    sample.add(record.key, record.payload);
+                }
+                if record.offset + 1 >= end {
+                    left.remove(&record.partition);
+                }
+            }
+            Item::End { partition, .. } | Item::OutOfRange { partition, .. } | Item::Error { partition, .. } => {
+                left.remove(&partition);
+            }
+            Item::Assigned { .. } | Item::Added { .. } => {}
+        });
+    }
+    Ok(sample)
+}
