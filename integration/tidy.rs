@@ -11,7 +11,7 @@ const LAYERS: [(&str, &[&str]); 7] = [
         "vocabulary",
         &["offset", "record", "row", "block", "table", "budget", "line", "schema", "units", "metrics", "shutdown"],
     ),
-    ("stages", &["kafka", "decode", "encode", "gpfdist", "greenplum", "registry"]),
+    ("stages", &["kafka", "decode", "encode", "gpfdist", "greenplum", "registry", "transform"]),
     ("config", &["config"]),
     ("job", &["job"]),
     ("service", &["service"]),
@@ -20,7 +20,7 @@ const LAYERS: [(&str, &[&str]); 7] = [
 ];
 
 /// What a package's name may stand in, where that is not everywhere. A path that ends in `/` is a folder.
-const PACKAGES: [(&str, &[&str]); 6] = [
+const PACKAGES: [(&str, &[&str]); 7] = [
     ("rdkafka", &["kafka/"]),
     ("rdkafka_sys", &["kafka/"]),
     ("hyper", &["gpfdist/server.rs", "service/"]),
@@ -28,6 +28,7 @@ const PACKAGES: [(&str, &[&str]); 6] = [
     // beside the registry a webhook is posted, and its address looked at
     ("reqwest", &["registry/", "job/alert.rs", "config/around.rs"]),
     ("openssl", &["registry/tls.rs"]),
+    ("wasmi", &["transform/"]),
 ];
 
 /// What may never meet: `postgres::Client` panics on a thread of tokio's.

@@ -1,4 +1,4 @@
-//! TRANSFORMER: an SQL function in place of a mapping.
+//! TRANSFORMER: an SQL function in place of a mapping, a WebAssembly module before the decoder.
 
 use crate::case::Case;
 use crate::harness::{Database, Loader, on_each_database};
@@ -62,7 +62,54 @@ fn output(function: &str, more: &str) -> String {
     )
 }
 
+/// The example of the module's documentation.
+const UPPER: &str = include_str!("../src/transform/upper.wat");
+
+/// A job whose messages this module sees, and the directory that holds the module.
+fn module_job(case: &Case<'_>, module: &str, more: &str) -> (String, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("upper.wat");
+    std::fs::write(&path, module).unwrap();
+    let input = format!("      FORMAT: csv\n    TRANSFORMER: {{PATH: '{}', TRANSFORM: upper}}\n{more}", path.display());
+    let output = "  OUTPUT: {SCHEMA: $SCHEMA, TABLE: logged}";
+    (job(case, output).replace("      FORMAT: csv\n", &input), dir)
+}
+
 on_each_database! {
+    fn a_module_changes_drops_and_rejects_messages(db) {
+        let mut case = case(db, "wasm");
+        case.announced = &["ERROR_LIMIT", "rejected"];
+        case.topic.produce(0, ["", "# dropped", "6,six", "x,no number"]);
+        let large = format!("7,{}", "z".repeat(200_000));
+        case.topic.produce(0, [large.as_str()]);
+        let (job, _dir) = module_job(&case, UPPER, "    ERROR_LIMIT: 1\n");
+        let job = job.replace("{NAME: id, TYPE: int}", "{NAME: code, TYPE: text}")
+            .replace("TABLE: logged", "TABLE: logged, MAPPING: {id: length(code), note: note}");
+        Loader::with_job("dryrun", &job).args(["--connect"]).run().expect_code(0);
+        let outcome = case.load(&job);
+        outcome.expect_text("[0]@5  transformer  the message is empty").expect_text("-Filtered 1 rows");
+        let rows = case.rows("SELECT substr(note, 1, 9), length(note) FROM $SCHEMA.logged ORDER BY 1, 2");
+        assert_eq!(rows, ["N1|2", "N2|2", "N3|2", "N4|2", "N5|2", "NO NUMBER|9", "SIX|3", "ZZZZZZZZZ|200000"]);
+        let sums = case.rows("SELECT inserted, rejected, filtered FROM $SCHEMA.gpkafka_ledger WHERE kind = 'load'");
+        assert_eq!(sums, ["8|1|1"]);
+    }
+
+    fn a_module_that_fails_stops_the_job_at_its_message(db) {
+        let case = case(db, "trap");
+        // the fourth message holds a 4
+        let trap = "(if (i32.eq (i32.load8_u (local.get $at)) (i32.const 52)) (then (unreachable)))\n    (local.set $next";
+        let (job, dir) = module_job(&case, &UPPER.replacen("(local.set $next", trap, 1), "");
+        let outcome = Loader::load(&job).args(["--quit-at-eof"]).run().expect_code(1);
+        let place = format!("{}[0]@3: transformer ", case.topic.name);
+        outcome.expect_text(&place).expect_text("the call failed: ").expect_text("nothing of its batch was inserted");
+        assert_eq!(case.count("logged"), 0);
+        std::fs::write(dir.path().join("upper.wat"), UPPER).unwrap();
+        case.load(&job).expect_text("-Inserted 5 rows");
+        std::fs::write(dir.path().join("upper.wat"), "(module)").unwrap();
+        let outcome = Loader::load(&job).args(["--quit-at-eof"]).run().expect_code(1);
+        outcome.expect_text("upper.wat: it exports no `memory`");
+    }
+
     fn a_function_makes_each_row_in_one_call(db) {
         let case = case(db, "made");
         let job = job(&case, &output("$SCHEMA.one", "    FILTER: id <> 5\n"));

@@ -94,6 +94,8 @@ pub struct RowBlock {
     pub source_bytes: u64,
     /// How many records were read, rejected ones too.
     pub records: u32,
+    /// Of them, those that a transformer dropped.
+    pub dropped: u32,
     pub rejects: Vec<Reject>,
 }
 

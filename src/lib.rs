@@ -21,7 +21,8 @@
 //! 3. [`job::state`]: the pure brain of a job, and [`job::steer`], the loop around it.
 //! 4. [`gpfdist`]: sessions, where the end of a scan may be told only when a batch is sealed.
 //! 5. [`greenplum`]: the batch's transaction, the ledger's chain, who holds a job.
-//! 6. [`kafka`]: records by batch, positions by assignment; [`registry`]: the schemas that records name.
+//! 6. [`kafka`]: records by batch, positions by assignment; [`registry`]: the schemas that records name; [`transform`]:
+//!    modules that change them.
 //! 7. [`config`] and [`cli`]: from what is written and typed to what is meant.
 //!
 //! Arrows point one way: vocabulary ← stages ← config ← job ← service ← cli ← main. Stages never name each other; `job`
@@ -67,6 +68,7 @@ pub mod gpfdist;
 pub mod greenplum;
 pub mod kafka;
 pub mod registry;
+pub mod transform;
 
 // joined, each on those above it
 pub mod cli;

@@ -1,6 +1,4 @@
-//! What surrounds the batches: TASK, SCHEDULE, ALERT and the transformers. What a later version will bring is checked as
-//! strictly as all else, and then refused by name: a file that is refused today for what it asks must not turn out to be
-//! wrong tomorrow. Called by `file.rs` and `output.rs`.
+//! What surrounds the batches: TASK, SCHEDULE and ALERT. Called by `file.rs`.
 
 use std::num::NonZeroU64;
 use std::time::Duration;
@@ -8,17 +6,8 @@ use std::time::Duration;
 use crate::config::fields::{Fields, Wrong, must_be};
 use crate::config::job::{Alert, PostBatch, Schedule, Task, Times};
 use crate::config::scalars::{clock, count, duration, signed, trimmed};
-use crate::config::transformer;
 use crate::config::yaml::Node;
 use crate::greenplum;
-
-/// Refuses an optional block by name after `check` has read all of it.
-pub(super) fn refuse(fields: &mut Fields<'_>, key: &'static str, check: impl FnOnce(&mut Fields<'_>)) {
-    let Some(mut block) = fields.block(key) else { return };
-    check(&mut block);
-    block.complaints.not_yet(&block.span, key);
-    block.finish();
-}
 
 /// TASK: SQL around the batches.
 pub(super) fn task(mut block: Fields<'_>) -> Task {
@@ -128,12 +117,4 @@ fn web_address(node: &Node) -> Result<String, Wrong> {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(address),
         _ => Err(must_be("an address like `https://example.com/hook`", node)),
     }
-}
-
-/// INPUT.TRANSFORMER: a plugin that sees each message.
-pub(super) fn plugin(block: &mut Fields<'_>) {
-    block.require("PATH", trimmed);
-    block.read("ON_INIT", trimmed);
-    block.require("TRANSFORM", trimmed);
-    transformer::properties(block);
 }

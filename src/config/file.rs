@@ -11,7 +11,7 @@ use crate::config::content::{ColumnsAre, Names, content, meta};
 use crate::config::fields::{Field, Fields, Wrong, nearest};
 use crate::config::job::{
     Callback, Commit, Connection, Consistency, Content as Part, ErrorLimit, FallbackOffset, Format, Idle, Job,
-    MetaColumn, Output, Partitions, Source, Task,
+    MetaColumn, Output, Partitions, Plugin, Source, Task,
 };
 use crate::config::output::output;
 use crate::config::password::password;
@@ -20,6 +20,7 @@ use crate::config::scalars::{
     brokers, condition, count, error_limit, ident, idle, milliseconds, mistake, own_port, partitions, port, text,
     trimmed, truth, word,
 };
+use crate::config::transformer;
 use crate::config::v3;
 use crate::config::yaml::{Content, Node};
 use crate::decode::Charset;
@@ -67,6 +68,7 @@ fn whole(mut fields: Fields<'_>, version: Version) -> Option<Job> {
         value: kafka.input.contents.value,
         key: kafka.input.contents.key,
         meta: kafka.input.contents.meta,
+        transformer: kafka.input.transformer,
         encoding: kafka.input.encoding,
         filter: kafka.input.filter,
         outputs: kafka.outputs,
@@ -165,6 +167,7 @@ struct Kafka {
 
 struct Input {
     contents: Contents,
+    transformer: Option<Plugin>,
     encoding: Option<Charset>,
     filter: Option<String>,
     error_limit: ErrorLimit,
@@ -216,13 +219,23 @@ fn outputs(fields: &mut Fields<'_>) -> Option<Vec<Output>> {
 fn input(mut fields: Fields<'_>, version: Version) -> (Option<Source>, Option<Input>) {
     let source = fields.require_block("SOURCE").and_then(source);
     let contents = contents(&mut fields, version);
-    around::refuse(&mut fields, "TRANSFORMER", around::plugin);
+    let transformer = fields.block("TRANSFORMER").map(transformer::plugin);
     let filter = fields.read("FILTER", condition);
     let encoding = encoding(&mut fields, contents.as_ref());
     let error_limit = fields.read("ERROR_LIMIT", error_limit).unwrap_or(ErrorLimit::Records(0));
     let callback = Callback { host: fields.read("LOCAL_HOSTNAME", host), port: fields.read("LOCAL_PORT", own_port) };
     fields.finish();
-    (source, contents.map(|contents| Input { contents, encoding, filter, error_limit, callback }))
+    (
+        source,
+        contents.map(|contents| Input {
+            contents,
+            transformer: transformer.flatten(),
+            encoding,
+            filter,
+            error_limit,
+            callback,
+        }),
+    )
 }
 
 /// ENCODING, for formats that are text.

@@ -23,6 +23,8 @@ pub struct Job {
     pub key: Option<Content>,
     /// What Kafka knows of a message, as columns.
     pub meta: Vec<MetaColumn>,
+    /// A module that sees each value before all else.
+    pub transformer: Option<Plugin>,
     /// The charset of values and keys that are text; `None`: UTF-8.
     pub encoding: Option<Charset>,
     /// A boolean over source columns; rows for which it is not true are left out. Without trailing semicolons.
@@ -62,7 +64,7 @@ impl Job {
     /// Whether rows may vanish on their way into a table, by the file's own wish.
     pub fn has_filter(&self) -> bool {
         let drops = |output: &Output| output.filter.is_some() || output.transformer.is_some();
-        self.filter.is_some() || self.outputs.iter().any(drops)
+        self.filter.is_some() || self.transformer.is_some() || self.outputs.iter().any(drops)
     }
 }
 
@@ -262,6 +264,17 @@ pub struct Delimited {
     pub quote: Option<u8>,
     /// There is one where there is a quote.
     pub escape: Option<u8>,
+}
+
+/// A WebAssembly module in the place of the original's plugin, see [`crate::transform`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plugin {
+    pub path: PathBuf,
+    /// Called once with the properties.
+    pub on_init: Option<String>,
+    /// Called for each message.
+    pub transform: String,
+    pub properties: BTreeMap<String, String>,
 }
 
 /// One target table and how rows get into it.

@@ -1,5 +1,7 @@
 //! What each stage gets to know of a job: its own `Settings`, filled in from the file.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::job::{
@@ -8,7 +10,7 @@ use super::job::{
 };
 use crate::schema::{Schema, SchemaKind};
 use crate::table::Column;
-use crate::{decode, greenplum, kafka, registry};
+use crate::{decode, greenplum, kafka, registry, transform};
 
 impl Job {
     /// For the database stage. The address that segments call and the executable come from elsewhere.
@@ -62,6 +64,22 @@ impl Job {
         })
     }
 
+    /// For the transform stage: the module, read and checked, where the job has one.
+    ///
+    /// # Errors
+    /// Its file cannot be read, or is no module.
+    pub fn transform_program(&self) -> Result<Option<transform::Program>, transform::Error> {
+        let Some(plugin) = &self.transformer else { return Ok(None) };
+        let settings = transform::Settings {
+            on_init: plugin.on_init.clone(),
+            properties: serde_json::json!(plugin.properties).to_string(),
+            ..transform::Settings::new(&plugin.path, &plugin.transform)
+        };
+        let bytes = module_bytes(&plugin.path)
+            .map_err(|error| transform::Error { path: plugin.path.clone(), text: error.to_string() })?;
+        transform::Program::new(&bytes, settings).map(Some)
+    }
+
     /// For the decode stage. `own` are the target's columns, for a part whose columns the file does not name.
     ///
     /// # Errors
@@ -75,6 +93,18 @@ impl Job {
             topic: self.source.topic.clone(),
             charset: self.encoding,
         })
+    }
+}
+
+/// No module is longer; it keeps a device or a data file from being read whole.
+const MODULE_BYTES_MAX: u64 = 64 << 20;
+
+fn module_bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MODULE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > MODULE_BYTES_MAX {
+        true => Err(io::Error::other("it is longer than 64 MiB")),
+        false => Ok(bytes),
     }
 }
 

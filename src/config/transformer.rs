@@ -2,13 +2,40 @@
 //! (OUTPUT). Called by `file.rs` and `output.rs`.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::config::fields::{Fields, Wrong, must_be};
-use crate::config::job::Transformer;
+use crate::config::job::{Plugin, Transformer};
 use crate::config::output::columns;
 use crate::config::scalars::{text, trimmed};
 use crate::config::yaml::Node;
 use crate::table::Ident;
+
+/// INPUT.TRANSFORMER.
+pub(super) fn plugin(mut block: Fields<'_>) -> Option<Plugin> {
+    let path = block.require("PATH", module);
+    let on_init = block.read("ON_INIT", trimmed);
+    let transform = block.require("TRANSFORM", trimmed);
+    let properties = properties(&mut block);
+    block.finish();
+    Some(Plugin { path: path?, on_init, transform: transform?, properties })
+}
+
+/// The path of a module. Go's own plugins must be of the very build of the program that loads them.
+fn module(node: &Node) -> Result<PathBuf, Wrong> {
+    let path = trimmed(node)?;
+    let has = |ending: &str| path.to_ascii_lowercase().ends_with(ending);
+    match has(".wasm") || has(".wat") {
+        true => Ok(PathBuf::from(path)),
+        false if has(".so") => Err(Wrong {
+            text: format!("names a Go plugin, `{path}`, and those cannot be loaded here"),
+            hint: Some(
+                "compile the function to a WebAssembly module; `gpkafka help config` says what it exports".to_owned(),
+            ),
+        }),
+        false => Err(must_be("the path of a .wasm or .wat file", node)),
+    }
+}
 
 /// OUTPUT.TRANSFORMER.
 pub(super) fn function(mut block: Fields<'_>) -> Option<Transformer> {
@@ -86,6 +113,19 @@ mod tests {
         let node = Node { span: 0..0, content: Content::Text(written.to_owned()) };
         let (schema, function) = function_name(&node).ok()?;
         Some(schema.map(|schema| format!("{schema}.")).unwrap_or_default() + &function.to_string())
+    }
+
+    #[test]
+    fn modules_are_of_webassembly() {
+        let said = |path: &str| {
+            let node = Node { span: 0..0, content: Content::Text(path.to_owned()) };
+            module(&node).map_err(|wrong| format!("{} ({})", wrong.text, wrong.hint.unwrap_or_default()))
+        };
+        assert_eq!(said("a/b.wasm"), Ok(PathBuf::from("a/b.wasm")));
+        assert_eq!(said("b.WAT"), Ok(PathBuf::from("b.WAT")));
+        let go = said("unpack.so").unwrap_err();
+        assert!(go.starts_with("names a Go plugin, `unpack.so`, and those cannot be loaded here (compile"), "{go}");
+        assert!(said("unpack.py").unwrap_err().contains("a .wasm or .wat file"));
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub struct BlockBuilder {
     rows: u32,
     runs: Vec<Run>,
     records: u32,
+    dropped: u32,
     source_bytes: u64,
     rejects: Vec<Reject>,
     reject_bytes: usize,
@@ -57,6 +58,7 @@ impl BlockBuilder {
             rows: 0,
             runs: Vec::new(),
             records: 0,
+            dropped: 0,
             source_bytes: 0,
             rejects: Vec::new(),
             reject_bytes: 0,
@@ -88,6 +90,12 @@ impl BlockBuilder {
         let reject = Reject::new(record, reason);
         self.reject_bytes += reject.bytes_held();
         self.rejects.push(reject);
+        self.count(record);
+    }
+
+    /// Adds a record that is to have no row, and is no reject.
+    pub fn drop_record(&mut self, record: &Record<'_>) {
+        self.dropped += 1;
         self.count(record);
     }
 
@@ -146,6 +154,7 @@ impl BlockBuilder {
             bytes: under_permit(self.bytes, self.permit),
             source_bytes: self.source_bytes,
             records: self.records,
+            dropped: self.dropped,
             rejects: self.rejects,
         })
     }

@@ -55,6 +55,8 @@ pub struct Counts {
     pub source_bytes: u64,
     /// Encoded bytes.
     pub bytes: u64,
+    /// Records that a transformer dropped.
+    pub dropped: u64,
     /// Records that the decoder refused.
     pub rejected: u64,
 }
@@ -65,6 +67,7 @@ impl Counts {
         self.rows += u64::from(block.index.rows);
         self.source_bytes += block.source_bytes;
         self.bytes += block.bytes.len() as u64;
+        self.dropped += u64::from(block.dropped);
         self.rejected += block.rejects.len() as u64;
     }
 }
@@ -197,6 +200,7 @@ mod tests {
             bytes: Default::default(),
             source_bytes: 0,
             records: rows,
+            dropped: 0,
             rejects: Vec::new(),
         }
     }

@@ -9,9 +9,9 @@ use crate::greenplum::{Commit, Kind, Move};
 /// The ledger rows of a batch. `refused` are the rows that segments refused, by partition.
 ///
 /// A filter drops rows where nobody counts them by partition: `filtered` is then right as a sum over the batch, and
-/// charged to its partitions in ascending order.
+/// charged to its partitions in ascending order. What a transformer dropped is known by partition.
 pub fn of(batch: &Batch, outcome: Outcome, refused: &BTreeMap<i32, u64>, topic_id: Option<&str>) -> Commit {
-    let mut filtered = outcome.filtered;
+    let mut filtered = outcome.filtered - batch.counts.dropped.min(outcome.filtered);
     let moves = batch.delta.iter().map(|(partition, span)| {
         let counts = batch.by_partition.get(&partition).cloned().unwrap_or_default();
         let by_segments = refused.get(&partition).copied().unwrap_or(0).min(counts.rows);
@@ -21,7 +21,7 @@ pub fn of(batch: &Batch, outcome: Outcome, refused: &BTreeMap<i32, u64>, topic_i
             leader_epoch: batch.leader_epochs.get(&partition).copied(),
             inserted: signed(counts.rows - by_segments - dropped),
             rejected: signed(by_segments + counts.rejected),
-            filtered: signed(dropped),
+            filtered: signed(dropped + counts.dropped),
             bytes: signed(counts.source_bytes),
             ..Move::bare(partition, Kind::Load, span.first(), span.next())
         }

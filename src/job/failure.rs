@@ -6,6 +6,7 @@ use crate::greenplum;
 use crate::kafka;
 use crate::offset::Discontinuity;
 use crate::registry;
+use crate::transform;
 
 use super::state::Broken;
 
@@ -22,6 +23,11 @@ pub enum Error {
     SchemaFile(#[from] config::SchemaFile),
     #[error(transparent)]
     Registry(#[from] registry::Error),
+    #[error(transparent)]
+    Transform(#[from] transform::Error),
+    /// A module stops the job at a message.
+    #[error("{topic}[{partition}]@{offset}: {text}; nothing of its batch was inserted and no offset moved")]
+    Transformed { topic: String, partition: i32, offset: i64, text: String },
     #[error("a thread could not be started: {0}")]
     Thread(#[from] std::io::Error),
     /// The batch's own sums say no.

@@ -25,6 +25,7 @@ use crate::decode;
 use crate::greenplum::Chain;
 use crate::kafka::{Consumer, Start};
 use crate::offset::Generation;
+use crate::transform::Program;
 
 /// More workers than this share one consumer's queue without gain.
 const WORKERS_MAX: usize = 8;
@@ -54,7 +55,7 @@ impl Prepared {
     /// # Errors
     /// Kafka refuses the assignment, or there is no thread to be had.
     pub fn start<'a>(self, run: &'a Run<'_>, memory: &'a mut Memory) -> Result<Steer<'a>, Error> {
-        let Self { consumer, holder, load, chain, path, decoding, topic_id, positions, segments } = self;
+        let Self { consumer, holder, load, chain, path, decoding, program, topic_id, positions, segments } = self;
         let consumer = Arc::new(consumer);
         let mut threads = Threads::default();
         let (told_in, told) = bounded(CHANNEL);
@@ -65,7 +66,14 @@ impl Prepared {
         let wants = wants(run, memory, load.is_filtered());
         let assigned: BTreeSet<i32> = positions.starts.iter().map(|(partition, _)| partition).collect();
         let lanes = lanes(&positions, memory);
-        let crew = Crew { run, generation: memory.generation, consumer: &consumer, chain: &chain, decoding: &decoding };
+        let crew = Crew {
+            run,
+            generation: memory.generation,
+            consumer: &consumer,
+            chain: &chain,
+            decoding: &decoding,
+            program: program.as_ref(),
+        };
         let starts = crew.start(lanes, &told_in, &mut threads)?;
         drop(told_in);
         consumer.assign(memory.generation, &starts)?;
@@ -130,6 +138,7 @@ struct Crew<'a> {
     consumer: &'a Consumer,
     chain: &'a Chain,
     decoding: &'a decode::Settings,
+    program: Option<&'a Program>,
 }
 
 impl Crew<'_> {
@@ -155,6 +164,7 @@ impl Crew<'_> {
             }));
             let worker = Worker {
                 queue,
+                transform: self.program.map(Program::start).transpose()?,
                 decoder: decode::decoder(self.decoding),
                 registries: self.run.registries.clone(),
                 lanes,

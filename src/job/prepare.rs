@@ -17,6 +17,7 @@ use crate::greenplum::{
     Writes,
 };
 use crate::kafka::{self, Consumer, Watermarks};
+use crate::transform;
 
 /// How long the brokers may take to answer at the start.
 pub(super) const KAFKA_WAIT: Duration = Duration::from_secs(20);
@@ -29,6 +30,8 @@ pub struct Prepared {
     pub chain: Chain,
     pub path: String,
     pub decoding: decode::Settings,
+    /// What sees each message before it is decoded.
+    pub program: Option<transform::Program>,
     pub topic_id: Option<String>,
     pub positions: Positions,
     pub segments: usize,
@@ -47,6 +50,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let targets = Target::describe(&mut connection, &settings)?;
     let writes = Writes::new(&targets, &settings)?;
     let decoding = resolve::decode_settings(run.job, &writes)?;
+    let program = run.job.transform_program()?;
     let Owned { consumer, topic, partitions, holder } = match held {
         Some(held) => held,
         None => hold(run, memory, &settings)?,
@@ -100,7 +104,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let path = external.path.clone();
     let segments = connection.segments() as usize;
     let load = Load::new(connection, run.id.clone(), loader(run), writes, external, ledger);
-    Ok(Prepared { consumer, holder, load, chain, path, decoding, topic_id, positions, segments })
+    Ok(Prepared { consumer, holder, load, chain, path, decoding, program, topic_id, positions, segments })
 }
 
 /// The job's partitions, claimed.

@@ -77,6 +77,7 @@ mod tests {
             bytes: Default::default(),
             source_bytes: 0,
             records: 5,
+            dropped: 0,
             rejects: (0..rejected).map(reject).collect(),
         };
         let mut batch = Batch::new(7, Instant::now());

@@ -63,6 +63,7 @@ impl Topic {
             bytes: Bytes::from(vec![b'\n'; good.len()]),
             source_bytes: 0,
             records: u32::try_from(records.len()).unwrap(),
+            dropped: 0,
             rejects: records.iter().filter(|(_, good)| !good).map(reject).collect(),
         }
     }

@@ -289,7 +289,7 @@ impl State {
         if limit.is_exceeded(rejected, rows) {
             return Err(Broken::TooManyRejects { rejected, rows });
         }
-        self.outcome = Outcome { inserted, rejected, filtered: sent.saturating_sub(kept) };
+        self.outcome = Outcome { inserted, rejected, filtered: sent.saturating_sub(kept) + front.counts.dropped };
         self.phase = Phase::Committing;
         Ok(())
     }
@@ -410,6 +410,7 @@ mod tests {
             bytes: Default::default(),
             source_bytes: 0,
             records: rows,
+            dropped: 0,
             rejects: Vec::new(),
         })
     }

@@ -201,6 +201,9 @@ impl Steer<'_> {
                 }
                 Ok(Event::Tick)
             }
+            Some(Told::Stopped { partition, offset, text }) => {
+                Err(Error::Transformed { topic: self.topic.clone(), partition, offset, text })
+            }
             Some(Told::Failed { partition, reason }) => {
                 Err(Error::Partition { topic: self.topic.clone(), partition, reason })
             }

@@ -1,4 +1,4 @@
-//! A worker: its own record queue → decode → encode → sealed blocks. It knows nothing of batches.
+//! A worker: its own record queue → transform → decode → encode → sealed blocks. It knows nothing of batches.
 //!
 //! A partition stays with one worker, so its blocks come out in offset order. Every block under construction stands
 //! under a permit of the budget; a worker that gets none leaves its queue unread, and Kafka waits.
@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::offset::Generation;
 use crate::record::Record;
 use crate::row::Rows;
+use crate::transform::{Transform, Verdict};
 
 /// How long a worker waits for records, for a permit or for room in its channel before it looks at the wish to end.
 const WAIT: Duration = Duration::from_millis(50);
@@ -57,6 +58,12 @@ pub enum Told {
         of: &'static str,
         text: String,
     },
+    /// The transformer stops the job at a record.
+    Stopped {
+        partition: i32,
+        offset: i64,
+        text: String,
+    },
     /// Reading of a partition failed for good.
     Failed {
         partition: i32,
@@ -85,6 +92,7 @@ pub struct BlockLimits {
 /// A worker's hands, moved into its thread.
 pub struct Worker {
     pub queue: RecordQueue,
+    pub transform: Option<Transform>,
     pub decoder: Box<dyn Decoder>,
     pub registries: Registries,
     pub lanes: BTreeMap<i32, Lane>,
@@ -102,11 +110,24 @@ impl Worker {
     /// # Blocks
     /// For as long as the attempt lasts.
     pub fn run(self) {
-        let Self { mut queue, decoder, registries, lanes, limits, generation, budget, metrics, out, stop } = self;
+        let Self { mut queue, transform, decoder, registries, lanes, limits, generation, budget, metrics, out, stop } =
+            self;
         let lanes = lanes.into_iter().map(|(partition, lane)| (partition, Filling::new(lane))).collect();
         let rows = Rows::default();
-        let mut hand =
-            Hand { decoder, registries, rows, lanes, limits, generation, budget, metrics, out, stop, gone: false };
+        let mut hand = Hand {
+            transform,
+            decoder,
+            registries,
+            rows,
+            lanes,
+            limits,
+            generation,
+            budget,
+            metrics,
+            out,
+            stop,
+            gone: false,
+        };
         while !hand.is_over() {
             let wait = if hand.has_open_blocks() { QUIET } else { WAIT };
             let taken = queue.poll(wait, RECORDS_PER_POLL, &mut |item| hand.take(item));
@@ -131,6 +152,7 @@ impl Filling {
 }
 
 struct Hand {
+    transform: Option<Transform>,
     decoder: Box<dyn Decoder>,
     registries: Registries,
     rows: Rows,
@@ -190,11 +212,50 @@ impl Hand {
         if until.is_some_and(|until| record.offset >= until) {
             return self.end(record.partition, record.offset);
         }
-        if record.bytes() > self.limits.bytes {
-            return self.giant(record, next);
+        let Some(transform) = &mut self.transform else { return self.load(record, record, next) };
+        match transform.apply(record) {
+            Ok(Verdict::Unchanged) => self.load(record, record, next),
+            Ok(Verdict::Changed(output)) => {
+                self.load(record, &Record { payload: Some(&output), ..*record }, next);
+                self.transform.as_mut().expect("it was there").give_back(output);
+            }
+            Ok(Verdict::Dropped) => self.turn_away(record, next, None),
+            Ok(Verdict::Rejected(reason)) => self.turn_away(record, next, Some(reason)),
+            Err(error) => self.stop_at(record, error.to_string()),
+        }
+    }
+
+    /// A record that its transformer does not let pass.
+    fn turn_away(&mut self, record: &Record<'_>, next: i64, reason: Option<String>) {
+        if !self.make_room(record.partition, next) {
+            return;
+        }
+        let Some(filling) = self.lanes.get_mut(&record.partition) else { return };
+        if let Some(block) = filling.block.as_mut() {
+            match reason {
+                None => block.drop_record(record),
+                Some(reason) => block.reject(record, format!("transformer  {reason}")),
+            }
+        }
+        self.count(record);
+        self.flush_if_full(record.partition);
+    }
+
+    /// Nothing more is read of the partition: the job ends.
+    fn stop_at(&mut self, record: &Record<'_>, text: String) {
+        if let Some(filling) = self.lanes.get_mut(&record.partition) {
+            filling.has_ended = true;
+        }
+        self.tell(Told::Stopped { partition: record.partition, offset: record.offset, text });
+    }
+
+    /// Decodes `made`, what became of `record`, which is what is counted and named in rejects.
+    fn load(&mut self, record: &Record<'_>, made: &Record<'_>, next: i64) {
+        if made.bytes() > self.limits.bytes {
+            return self.giant(record, made, next);
         }
         while self.make_room(record.partition, next) {
-            match self.decode(record) {
+            match self.decode(record, made) {
                 None => return self.flush_if_full(record.partition),
                 Some((part, id)) if self.learn(record.partition, part, id) => {}
                 Some(_) => return,
@@ -205,16 +266,16 @@ impl Hand {
     /// A record larger than a block has one of its own. Its rows lie in memory twice, decoded and encoded, so that both
     /// stand under the permit; what names millions of short rows may be many times the payload. How much that is may
     /// only be known with its schema: until then it adds nothing.
-    fn giant(&mut self, record: &Record<'_>, next: i64) {
+    fn giant(&mut self, record: &Record<'_>, made: &Record<'_>, next: i64) {
         loop {
             self.flush(record.partition);
-            let room = self.decoder.room(record);
+            let room = self.decoder.room(made);
             let decoded = room.bytes_held().saturating_sub(ROWS_BYTES_MAX);
             let Some(mut permit) = self.permit(decoded + text::bytes_wanted(room)) else { return };
             let decoded = permit.split_off(decoded);
             self.rows.reserve(room);
             self.open(record.partition, next, permit);
-            let wanted = self.decode(record);
+            let wanted = self.decode(record, made);
             drop(decoded);
             self.flush(record.partition);
             let Some((part, id)) = wanted else { return };
@@ -225,8 +286,8 @@ impl Hand {
     }
 
     /// Adds the record to the open block, or names the schema that this takes.
-    fn decode(&mut self, record: &Record<'_>) -> Option<(Part, u32)> {
-        let decoded = self.decoder.decode(record, &mut self.rows);
+    fn decode(&mut self, record: &Record<'_>, made: &Record<'_>) -> Option<(Part, u32)> {
+        let decoded = self.decoder.decode(made, &mut self.rows);
         let wanted = decoded.as_ref().err().and_then(Reason::wanted_schema);
         if wanted.is_none() {
             self.add(record, decoded);
@@ -292,7 +353,13 @@ impl Hand {
             Ok(()) => block.push(record, &self.rows),
             Err(reason) => block.reject(record, reason.to_string()),
         }
-        filling.lane.next = record.offset + 1;
+        self.count(record);
+    }
+
+    fn count(&mut self, record: &Record<'_>) {
+        if let Some(filling) = self.lanes.get_mut(&record.partition) {
+            filling.lane.next = record.offset + 1;
+        }
         self.metrics.records_read.inc();
         self.metrics.source_bytes.inc_by(record.bytes() as u64);
     }
@@ -415,6 +482,7 @@ mod tests {
         let (out, told) = bounded(8);
         let columns = vec![decode::Column::document("j")];
         let hand = Hand {
+            transform: None,
             decoder: decode::decoder(&decode::Settings::of_value(decode::Format::Json, columns)),
             registries: Registries::default(),
             rows: Rows::default(),

@@ -266,7 +266,7 @@ prop_compose! {
         has_meta in any::<bool>(),
         filter in proptest::option::of(sql()),
         source in lines(own(&["      PARTITIONS: (1, 2...3)", "      FALLBACK_OFFSET: latest", "      ENCRYPTION: no"])),
-        input in lines(own(&["    ERROR_LIMIT: 5%", "    ENCODING: latin1", "    LOCAL_PORT: 1", "    TRANSFORMER: {PATH: a.so, TRANSFORM: f, PROPERTIES: {A: 1}}"])),
+        input in lines(own(&["    ERROR_LIMIT: 5%", "    ENCODING: latin1", "    LOCAL_PORT: 1", "    TRANSFORMER: {PATH: a.wasm, TRANSFORM: f, PROPERTIES: {A: 1}}"])),
         commit in lines(own(&["    MAX_ROW: 3", "    MINIMAL_INTERVAL: 7", "    IDLE_DURATION: -1", "    CONSISTENCY: At-Least", "    SAVE_FAILING_BATCH: yes"])),
         task in lines(own(&["    POST_BATCH_SQL: a; b", "    BATCH_INTERVAL: 3", "    PREPARE_SQL: '#'", "    TEARDOWN_SQL: \"x\""])),
         more in lines(own(&["  METADATA: {SCHEMA: m}", "  PROPERTIES: {group.id: g, 'client.id': \"#\"}", "  POLL: {BATCHSIZE: 1}"])),

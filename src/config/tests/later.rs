@@ -77,7 +77,7 @@ fn versions() {
 
 #[test]
 fn what_is_to_come_is_refused_by_name() {
-    let key = "    KEY:\n      COLUMNS:\n        - NAME: key\n          TYPE: text\n      FORMAT: avro\n    META:\n      COLUMNS:\n        - NAME: meta\n          TYPE: json\n      FORMAT: json\n    ENCODING: latin1\n    TRANSFORMER:\n      PATH: a.so\n      TRANSFORM: f\n  OUTPUT:";
+    let key = "    KEY:\n      COLUMNS:\n        - NAME: key\n          TYPE: text\n      FORMAT: avro\n    META:\n      COLUMNS:\n        - NAME: meta\n          TYPE: json\n      FORMAT: json\n    ENCODING: latin1\n    TRANSFORMER:\n      PATH: a.wasm\n      TRANSFORM: f\n  OUTPUT:";
     let rest = "MINIMAL_INTERVAL: 2000\n    CONSISTENCY: at-least\n    SAVE_FAILING_BATCH: true\n    RECOVER_FAILING_BATCH: false\n  TASK:\n    POST_BATCH_SQL: SELECT 1\n    BATCH_INTERVAL: 5\nSCHEDULE:\n  RETRY_INTERVAL: 5m\nALERT:\n  COMMAND: mail\n  TIMEOUT: -1s";
     let edits = [("  OUTPUT:", key), ("MINIMAL_INTERVAL: 2000", rest)];
     check(

@@ -338,7 +338,7 @@ fn what_is_to_come_is_refused_by_name() {
             ),
             (
                 "csv:\n        columns:\n        - name: id\n          type: int",
-                "avro: {schema_url: ['http://a', 'http://b'], source_column_name: j, bytes_to_base64: false}\n    key_content:\n      custom: {name: f, options: [a=b], columns: [{name: k, type: int}]}\n    encoding: latin1\n    transformer: {path: a.so, transform: f}",
+                "avro: {schema_url: ['http://a', 'http://b'], source_column_name: j, bytes_to_base64: false}\n    key_content:\n      custom: {name: f, options: [a=b], columns: [{name: k, type: int}]}\n    encoding: latin1\n    transformer: {path: a.wasm, transform: f}",
             ),
             (
                 "    task:",
@@ -348,7 +348,6 @@ fn what_is_to_come_is_refused_by_name() {
         ],
         expect![[r#"
             orders.yaml:23:7: format custom is not yet supported
-            orders.yaml:25:5: transformer is not yet supported
             orders.yaml:27:5: save_failing_batch is not yet supported
         "#]],
     );
