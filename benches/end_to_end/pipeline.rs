@@ -98,6 +98,7 @@ pub fn discard(brokers: &str, topic: &str) {
         let worker = Worker {
             queue,
             decoder: decode::decoder(&csv()),
+            transform: None,
             registries: Registries::default(),
             lanes,
             limits: BlockLimits { bytes: BLOCK_BYTES, rows_max: 0 },

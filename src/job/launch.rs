@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::batch::{Limits, RejectLimit};
 use super::failure::Error;
@@ -16,13 +16,13 @@ use super::run::{Memory, Run};
 use super::schedule::Hours;
 use super::state::{State, Wants};
 use super::steer::Steer;
-use super::threads::Threads;
-use super::warehouse::Warehouse;
+use super::threads::{Stop, Threads};
+use super::warehouse::{Order, Reply, Warehouse};
 use super::watch::{self, KafkaWatch};
 use super::worker::{BlockLimits, Lane, Told, Worker};
 use crate::config::{ErrorLimit, Idle};
 use crate::decode;
-use crate::greenplum::Chain;
+use crate::greenplum::{Chain, Load};
 use crate::kafka::{Consumer, Start};
 use crate::offset::Generation;
 use crate::transform::Program;
@@ -78,18 +78,7 @@ impl Prepared {
         drop(told_in);
         consumer.assign(memory.generation, &starts)?;
         let stop = threads.stop();
-        let warehouse = Warehouse {
-            load,
-            chain,
-            server: Arc::clone(&run.server),
-            path,
-            topic: run.job.source.topic.clone(),
-            orders: orders_out,
-            replies: replies_in,
-            stop: stop.clone(),
-            post_batch: run.job.task.post_batch.as_ref().map(|post_batch| post_batch.sql.clone()),
-            has_analyzed: false,
-        };
+        let warehouse = warehouse(run, (load, chain, path), (orders_out, replies_in), stop.clone());
         threads.start("warehouse", move || warehouse.run())?;
         let watch =
             kafka_watch(run, memory.quits_at_eof, &consumer, (assigned, topic_id.clone()), seen_in.clone(), &threads);
@@ -128,6 +117,27 @@ impl Prepared {
             is_over: false,
             job: run.job,
         })
+    }
+}
+
+/// The thread that loads, with its ends of the channels for orders and replies.
+fn warehouse(
+    run: &Run<'_>,
+    (load, chain, path): (Load, Chain, String),
+    (orders, replies): (Receiver<Order>, Sender<Reply>),
+    stop: Stop,
+) -> Warehouse {
+    Warehouse {
+        load,
+        chain,
+        server: Arc::clone(&run.server),
+        path,
+        topic: run.job.source.topic.clone(),
+        orders,
+        replies,
+        stop,
+        post_batch: run.job.task.post_batch.as_ref().map(|post_batch| post_batch.sql.clone()),
+        has_analyzed: false,
     }
 }
 
