@@ -100,12 +100,7 @@ fn every_key_of_version_3_is_in_the_table() {
 }
 
 /// What is refused today, and which keys of the table it takes with it.
-const TO_COME: [(&str, &str); 4] = [
-    ("FORMAT custom", "CUSTOM_OPTION"),
-    ("TRANSFORMER", "TRANSFORMER"),
-    ("SAVE_FAILING_BATCH", "SAVE_FAILING_BATCH"),
-    ("RECOVER_FAILING_BATCH", "RECOVER_FAILING_BATCH"),
-];
+const TO_COME: [(&str, &str); 2] = [("FORMAT custom", "CUSTOM_OPTION"), ("TRANSFORMER", "TRANSFORMER")];
 
 #[test]
 fn the_table_refuses_what_the_readers_refuse() {

@@ -350,7 +350,6 @@ fn what_is_to_come_is_refused_by_name() {
             orders.yaml:12:7: transformer is not yet supported
             orders.yaml:23:7: format custom is not yet supported
             orders.yaml:25:5: transformer is not yet supported
-            orders.yaml:27:5: save_failing_batch is not yet supported
         "#]],
     );
 }
