@@ -6,7 +6,7 @@ use gpkafka::greenplum::{Error, Failing, Mapping, Match, Mode, Output, Written};
 use gpkafka::table::{Column, Ident, TableName};
 
 use crate::greenplum_place::{Feed, Place};
-use crate::harness::{Database, Job, Kind, Loader, Version, kafka, on_each_database, wait_until};
+use crate::harness::{Database, Job, Kind, Loader, Version, kafka, on_each_database, postgres, wait_until};
 
 /// A search among so many rows must end in so much time.
 const SOON: Duration = Duration::from_secs(5);
@@ -247,6 +247,30 @@ on_each_database! {
         assert_eq!((counts(0), counts(1)), ((2, 1), (3, 0)));
     }
 
+    /// Bad rows, good rows and offsets are one transaction.
+    fn a_kill_before_the_commit_leaves_nothing_and_loses_nothing(db) {
+        let topic = kafka(Version::V4_1_1).topic("failing_kill", 1);
+        let schema = db.schema("failing_kill");
+        db.execute(&format!("CREATE TABLE {schema}.t (id int, n int)"));
+        topic.produce(0, ["1,1", "2,x", "3,3"]);
+        let job = Job::new(db, &topic, &schema, "t", "id int, v text").output("MAPPING: {id: id, n: v::int}");
+        let job = job.commit("RECOVER_FAILING_BATCH: true").text();
+        let load = || Loader::load(&job).args(["--quit-at-eof"]);
+        let paused = load().failpoints("after-ledger-append=pause").start();
+        let waiting = format!("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND query LIKE '%{schema}%gpkafka_ledger%'");
+        wait_until(Duration::from_secs(30), "the ledger is written", || db.number(&waiting) > 0);
+        paused.kill();
+        let backup = format!("SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = '{schema}' AND c.relname LIKE 'gpssbackup%'");
+        let rows = format!("SELECT id FROM {schema}.t ORDER BY 1");
+        assert_eq!((db.rows(&backup), db.rows(&rows)), (Vec::new(), Vec::new()));
+        load().run().expect_code(0).expect_text("1 went into");
+        let table = db.value(&backup);
+        assert_eq!(db.rows(&rows), ["1", "3"]);
+        assert_eq!(db.rows(&format!("SELECT id FROM {schema}.{table}")), ["2"]);
+        load().run().expect_code(0).expect_text("-Inserted 0 rows");
+        assert_eq!(db.number(&format!("SELECT count(*) FROM {schema}.{table}")), 1);
+    }
+
     fn names_of_our_own_are_refused(db) {
         let mut place = place(db, Failing::Save);
         let gpkafka_row = Column { name: Ident::exact("gpkafka_row"), sql_type: "int".to_owned() };
@@ -255,4 +279,19 @@ on_each_database! {
         let error = gpkafka::greenplum::Writes::new(&targets, &place.settings).unwrap_err().to_string();
         assert!(error.contains("\"gpkafka_row\"") && error.contains("rename it"), "{error}");
     }
+}
+
+/// Greenplum has no constraints that wait.
+#[test]
+fn a_constraint_that_waits_for_the_commit_names_its_row_too() {
+    let db = postgres();
+    let place = place(db, Failing::Recover);
+    let schema = place.schema.clone();
+    db.execute(&format!(
+        "CREATE TABLE {schema}.known (id int PRIMARY KEY); INSERT INTO {schema}.known VALUES (1);
+         ALTER TABLE {schema}.t ADD FOREIGN KEY (id) REFERENCES {schema}.known DEFERRABLE INITIALLY DEFERRED"
+    ));
+    let mut feed = Feed::new(place);
+    assert_eq!(feed.batch(&[line(1, "1", 0), line(2, "2", 1)]).saved.unwrap().rows, 1);
+    assert_eq!((kept(&feed), feed.rows()), (vec!["2|2|23503".to_owned()], vec!["1|1|100".to_owned()]));
 }
