@@ -37,6 +37,7 @@ mod crash_scene;
 mod crash_wire;
 mod database_crash;
 mod encoding;
+mod failing_batches;
 mod flow;
 mod hard_rows;
 mod json_fields;

@@ -10,7 +10,7 @@ use crate::config::around;
 use crate::config::content::{ColumnsAre, Names, content, meta};
 use crate::config::fields::{Field, Fields, Wrong, nearest};
 use crate::config::job::{
-    Callback, Commit, Connection, Consistency, Content as Part, ErrorLimit, FallbackOffset, Format, Idle, Job,
+    Callback, Commit, Connection, Consistency, Content as Part, ErrorLimit, Failing, FallbackOffset, Format, Idle, Job,
     MetaColumn, Output, Partitions, Plugin, Source, Task,
 };
 use crate::config::output::output;
@@ -369,7 +369,8 @@ fn metadata(mut fields: Fields<'_>) -> Option<Ident> {
     schema
 }
 
-const DEFAULT_COMMIT: Commit = Commit { max_row: None, minimal_interval: Some(MINIMAL_INTERVAL), idle: Idle::Off };
+const DEFAULT_COMMIT: Commit =
+    Commit { max_row: None, minimal_interval: Some(MINIMAL_INTERVAL), idle: Idle::Off, failing: Failing::Fail };
 
 fn commit(mut fields: Fields<'_>) -> (Commit, (Option<Range<usize>>, Consistency)) {
     let max_row = fields.read("MAX_ROW", count).and_then(NonZeroU64::new);
@@ -379,11 +380,13 @@ fn commit(mut fields: Fields<'_>) -> (Commit, (Option<Range<usize>>, Consistency
     let consistency = fields.read_at("CONSISTENCY", |node| word(node, &CONSISTENCIES));
     let consistency = consistency
         .map_or((None, Consistency::Strong), |(field, consistency)| (Some(field.span().clone()), consistency));
-    for key in ["SAVE_FAILING_BATCH", "RECOVER_FAILING_BATCH"] {
-        if let Some((field, true)) = fields.read_at(key, truth) {
-            fields.complaints.not_yet(&field.key.span, key);
-        }
-    }
+    let saves = fields.read("SAVE_FAILING_BATCH", truth).unwrap_or(false);
+    let failing = match fields.read("RECOVER_FAILING_BATCH", truth).unwrap_or(false) {
+        // the bad rows go where SAVE_FAILING_BATCH puts them, whether or not that is said too: they are never lost
+        true => Failing::Recover,
+        false if saves => Failing::Save,
+        false => Failing::Fail,
+    };
     let is_endless = max_row.is_none() && minimal_interval.is_zero() && !fields.has_unknown();
     if let Some((field, _)) = interval.filter(|_| is_endless) {
         let text = "MINIMAL_INTERVAL and MAX_ROW may not both be 0: no batch would ever end";
@@ -391,7 +394,7 @@ fn commit(mut fields: Fields<'_>) -> (Commit, (Option<Range<usize>>, Consistency
     }
     fields.finish();
     let minimal_interval = Some(minimal_interval).filter(|interval| !interval.is_zero());
-    (Commit { max_row, minimal_interval, idle }, consistency)
+    (Commit { max_row, minimal_interval, idle, failing }, consistency)
 }
 
 /// CONSISTENCY, by its original's names.

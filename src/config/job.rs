@@ -353,6 +353,18 @@ pub struct Commit {
     /// Age that ends a batch; `None`: its age does not. At least one of the two is there.
     pub minimal_interval: Option<Duration>,
     pub idle: Idle,
+    pub failing: Failing,
+}
+
+/// What becomes of a batch of which the database refuses a row (SAVE_FAILING_BATCH, RECOVER_FAILING_BATCH).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failing {
+    /// The load ends, and nothing of the batch is loaded.
+    Fail,
+    /// All its rows are kept in a table.
+    Save,
+    /// Its bad rows are kept in that table, and the others are loaded.
+    Recover,
 }
 
 /// What to do while the topic is quiet (IDLE_DURATION).

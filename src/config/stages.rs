@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::job::{
-    Content, Csv, Delimited, Format, Job, Mapping, Match, MetaColumn, Mode, Output, RegistryAt, SchemaSource,
+    Content, Csv, Delimited, Failing, Format, Job, Mapping, Match, MetaColumn, Mode, Output, RegistryAt, SchemaSource,
     SourceColumn, Transformer,
 };
 use crate::schema::{Schema, SchemaKind};
@@ -24,6 +24,11 @@ impl Job {
         settings.columns = self.source_columns();
         settings.outputs = self.outputs.iter().map(output).collect();
         settings.input_filter.clone_from(&self.filter);
+        settings.failing = match self.commit.failing {
+            Failing::Fail => greenplum::Failing::Fail,
+            Failing::Save => greenplum::Failing::Save,
+            Failing::Recover => greenplum::Failing::Recover,
+        };
         settings
     }
 

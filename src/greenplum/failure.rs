@@ -47,6 +47,11 @@ pub enum Error {
         text: String,
         state: String,
     },
+    /// A search for bad rows was given up.
+    #[error(
+        "the database refuses more than {max} rows of this batch: {found} were found when the search stopped, and nothing was loaded; of the first it says: {first}"
+    )]
+    TooManyBad { found: u64, max: u64, first: String },
     /// The target cannot be loaded as the job says.
     #[error("{text}")]
     Target { text: String },

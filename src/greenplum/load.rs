@@ -5,6 +5,7 @@
 
 use fail::fail_point;
 
+use super::backup::Backup;
 use super::chain::{Chain, Commit};
 use super::connection::{Canceller, Connection};
 use super::dialect::Dialect;
@@ -13,8 +14,10 @@ use super::failure::{Error, one_line};
 use super::identity::{JobId, Loader};
 use super::ledger::Ledger;
 use super::rejects::{self, SegmentRejects};
-use super::step::{Act, Step, Written};
-use super::writes::{Script, Writes};
+use super::salvage::Salvage;
+use super::step::Written;
+use super::steps::run_all;
+use super::writes::{Reading, Writes};
 use crate::table::TableName;
 
 /// The session that loads, with all that its statements need. Belongs to one thread.
@@ -23,7 +26,7 @@ pub struct Load {
     job: JobId,
     loader: Loader,
     writes: Writes,
-    script: Script,
+    script: Reading,
     external: ExternalTable,
     ledger: Ledger,
     /// The session has its temporary tables.
@@ -102,30 +105,32 @@ impl Load {
         self.is_log_stale = true;
         fail_point!("insert-sent");
         let mut written = Written { outputs: self.writes.tally(), ..Written::default() };
-        for (at, (output, step)) in self.script.0.iter().enumerate() {
-            let is_settled = output.is_none_or(|output| !written.outputs[output].has_several_partitions);
-            if step.act == Act::Settle && is_settled {
-                continue;
-            }
-            let rows = run(&mut self.connection, step)?;
-            if at == 0 {
-                // this one, and no other, reads the external table
-                fail_point!("insert-replied");
-                written.read = rows;
-                let is_filtered = self.writes.is_filtered();
-                written.rejected = rejected(&mut self.connection, &self.external.name, is_filtered)?;
-            }
-            if let Some(output) = output {
-                written.outputs[*output].note(step.act, rows, written.read);
-            }
-            if written.read == 0 {
-                // all were refused or filtered: no target needs to be locked for nothing
-                break;
-            }
+        // this one, and no other, reads the external table
+        let (output, read) = &self.script.first;
+        written.read = self
+            .connection
+            .client()
+            .execute(read.statement.sql(), &[])
+            .map_err(|error| failed(read.statement.doing(), &error))?;
+        fail_point!("insert-replied");
+        written.rejected = rejected(&mut self.connection, &self.external.name, self.writes.is_filtered())?;
+        if let Some(output) = output {
+            written.outputs[*output].note(read.act, written.read, written.read);
         }
+        self.write_outputs(&mut written)?;
         self.is_log_stale = written.rejected > 0;
         self.writes.check_unchanged(&mut self.connection)?;
         Ok(written)
+    }
+
+    /// What comes behind the first statement.
+    fn write_outputs(&mut self, written: &mut Written) -> Result<(), Error> {
+        let Some(stage) = self.writes.kept_stage().filter(|_| written.read > 0) else {
+            return run_all(&mut self.connection, &self.script.rest.0, written);
+        };
+        let backup = Backup::new(&self.ledger.table().schema, &self.job, self.writes.source());
+        let mut salvage = Salvage { connection: &mut self.connection, writes: &self.writes, stage, backup };
+        salvage.run(&self.script.rest, self.writes.failing(), written)
     }
 
     /// The rows that segments refused in this batch, `limit` of them by name.
@@ -196,15 +201,6 @@ impl Load {
     pub fn into_connection(self) -> Connection {
         self.connection
     }
-}
-
-/// One statement's count of rows.
-fn run(connection: &mut Connection, Step { act, statement }: &Step) -> Result<u64, Error> {
-    if *act == Act::LookForRivals {
-        let counted = connection.query_one(statement.doing(), statement.sql(), &[])?;
-        return Ok(counted.get::<_, i64>(0).unsigned_abs());
-    }
-    connection.client().execute(statement.sql(), &[]).map_err(|error| failed(statement.doing(), &error))
 }
 
 /// The notice counts, in the server's own words. Where a filter drops rows too, words that were not understood, or never

@@ -36,7 +36,7 @@ const IS_RIVAL: &str = "gpkafka_is_rival";
 /// Set by the choice: DELETE_CONDITION takes it.
 const IS_DELETED: &str = "gpkafka_is_deleted";
 /// No column of a source or a target may bear them.
-const RESERVED: &str = "gpkafka_";
+pub(super) const RESERVED: &str = "gpkafka_";
 
 /// The alias of the target in conditions, and that of the batch.
 const INTO_TABLE: &str = "into_table";
@@ -186,6 +186,11 @@ impl Merge {
     /// The tables that it needs.
     pub(super) fn scratches(&self) -> [&Scratch; 2] {
         [&self.mapped, &self.chosen]
+    }
+
+    /// What the mapping makes, in the target's types.
+    pub(super) fn mapped_fields(&self) -> Vec<Column> {
+        self.mapped.columns[..self.fields.len()].to_vec()
     }
 
     /// All statements of a batch, in their order, with rows read from this table; rows for which not every filter is

@@ -17,6 +17,7 @@
 //! | run the user's own SQL | [`Connection::run_task`], [`Connection::check_task`], [`Load::run_inside`] |
 //! | run a batch | [`Load::begin`], [`Load::write`], [`Load::commit`] |
 
+mod backup;
 mod chain;
 mod connection;
 mod dialect;
@@ -37,12 +38,15 @@ mod partitions;
 pub mod passfile;
 mod reach;
 mod rejects;
+mod salvage;
 mod scratch;
+mod search;
 mod settings;
 mod sql;
 mod statement;
 mod statements;
 mod step;
+mod steps;
 mod target;
 mod task;
 mod transformer;
@@ -64,8 +68,8 @@ pub use load::Load;
 pub use original::{EndMeans, HistoryColumns, OriginalEnd};
 pub use partitions::Partitions;
 pub use rejects::{SegmentReject, SegmentRejects};
-pub use settings::{Mapping, Match, Mode, Output, Settings, Transformer};
+pub use settings::{Failing, Mapping, Match, Mode, Output, Settings, Transformer};
 pub use statements::transaction_word;
-pub use step::{Written, WrittenTo};
+pub use step::{Saved, Written, WrittenTo};
 pub use target::{Target, TargetColumn};
 pub use writes::Writes;

@@ -82,6 +82,18 @@ impl Transformer {
     }
 }
 
+/// What becomes of a batch of which the database refuses a row: where a mapping, a condition or a constraint fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Failing {
+    /// Nothing of it is loaded.
+    #[default]
+    Fail,
+    /// All its rows are kept in a table of their own, and the load goes on.
+    Save,
+    /// Its bad rows are looked for and kept in that table; the others are loaded.
+    Recover,
+}
+
 /// Where and how to load.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -99,6 +111,7 @@ pub struct Settings {
     pub columns: Option<Vec<Column>>,
     /// An SQL condition over the source columns; rows for which it is not true reach no output.
     pub input_filter: Option<String>,
+    pub failing: Failing,
     /// PostgreSQL only: the executable that the server runs in place of a segment; `None` is this one.
     pub segment_program: Option<PathBuf>,
     /// PostgreSQL only: how many of them.
@@ -128,6 +141,7 @@ impl Settings {
             metadata_schema: None,
             columns: None,
             input_filter: None,
+            failing: Failing::Fail,
             segment_program: None,
             segments: Self::SEGMENTS,
             connect_timeout: Self::CONNECT_TIMEOUT,
@@ -149,8 +163,8 @@ impl Settings {
     }
 
     /// Whether rows go straight from the external table into the one target. Else they pass a temporary table, since an
-    /// external table can be read only once.
+    /// external table can be read only once, and a batch that fails is tried again from there.
     pub fn is_direct(&self) -> bool {
-        matches!(self.outputs.as_slice(), [Output { mode: Mode::Insert, .. }])
+        self.failing == Failing::Fail && matches!(self.outputs.as_slice(), [Output { mode: Mode::Insert, .. }])
     }
 }

@@ -1,4 +1,6 @@
-//! A batch's statements one after the other, and what each one's count of rows means.
+//! A batch's statements, and what each one's count of rows means.
+
+use std::collections::BTreeMap;
 
 use super::statement::Statement;
 use crate::table::TableName;
@@ -6,8 +8,12 @@ use crate::table::TableName;
 /// What a statement does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Act {
-    /// Reads the external table for several outputs.
+    /// Reads the external table for several outputs, or where a failing batch is kept.
     Stage,
+    /// Drops staged rows for which the input's filter is not true, where a failing batch is kept.
+    Sift,
+    /// Empties the tables of a choice, for the next part of a batch.
+    Empty,
     /// Rows as they come into a target.
     Insert,
     /// Rows as they come through a mapping, for a choice among them.
@@ -42,6 +48,22 @@ pub struct Written {
     pub rejected: u64,
     /// One for each output, in their order.
     pub outputs: Vec<WrittenTo>,
+    /// Rows that the database refused behind the external table, and that are kept; not among those read.
+    pub saved: Option<Saved>,
+}
+
+/// Rows of a failing batch that are kept in a table of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    pub table: TableName,
+    pub rows: u64,
+    pub by_partition: BTreeMap<i32, u64>,
+    /// What the database said, with its SQLSTATE, of the first of them.
+    pub cause: String,
+    /// The others are loaded; else these are all of the batch.
+    pub is_part: bool,
+    /// How many parts of the batch were tried to find them.
+    pub trials: u64,
 }
 
 /// What became of them in one output.
@@ -98,7 +120,7 @@ impl WrittenTo {
     /// Takes a statement's count of rows; `read` were read by the batch.
     pub(super) fn note(&mut self, act: Act, rows: u64, read: u64) {
         match act {
-            Act::Stage | Act::Lock => {}
+            Act::Stage | Act::Sift | Act::Empty | Act::Lock => {}
             Act::Insert => (self.inserted, self.filtered) = (rows, read.saturating_sub(rows)),
             Act::Map => (self.passed_over, self.filtered) = (rows, read.saturating_sub(rows)),
             Act::Choose => self.passed_over = self.passed_over.saturating_sub(rows),

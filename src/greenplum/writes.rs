@@ -6,6 +6,7 @@
 //! | one INSERT | external table ─▶ target, one statement |
 //! | one UPDATE or MERGE | external table ─▶ mapped ─▶ chosen ─▶ target, see [`super::merge`] |
 //! | several | external table ─▶ stage, and from there each as above: an external table can be read only once |
+//! | failing batches are kept | external table ─▶ stage, the input's filter, and from there each as above |
 //!
 //! A function in place of a mapping that may make several rows of one takes the way of several outputs, see
 //! [`super::transformer`].
@@ -14,9 +15,11 @@ use super::connection::Connection;
 use super::failure::Error;
 use super::insert::insert;
 use super::mapping::{self, Fields, condition};
-use super::merge::{Merge, bookkeeping};
+use super::merge::{Merge, RESERVED, bookkeeping};
 use super::scratch::{self, Scratch};
-use super::settings::{Mode, Output, Settings, Transformer};
+use super::settings::{Failing, Mode, Output, Settings, Transformer};
+use super::sql::fill;
+use super::statement::{Statement, Text};
 use super::step::{Act, Step, WrittenTo};
 use super::target::Target;
 use super::transformer;
@@ -29,7 +32,8 @@ pub struct Writes {
     source: Vec<Column>,
     has_bookkeeping: bool,
     input_filter: Option<String>,
-    /// Where several outputs read.
+    failing: Failing,
+    /// Where several outputs read, and where a batch is tried from again.
     stage: Option<Scratch>,
     outputs: Vec<Way>,
 }
@@ -47,9 +51,16 @@ struct Way {
     watched: Option<Watched>,
 }
 
-/// The statements of a batch, each with the output that it is for.
+/// Statements, each with the output that it is for.
 #[derive(Debug, Clone)]
 pub(super) struct Script(pub(super) Vec<(Option<usize>, Step)>);
+
+/// The statements of a batch: the one that reads the external table, and those behind it.
+#[derive(Debug, Clone)]
+pub(super) struct Reading {
+    pub(super) first: (Option<usize>, Step),
+    pub(super) rest: Script,
+}
 
 impl Writes {
     /// Joins source columns, mappings and targets, these in the order of the outputs.
@@ -61,6 +72,9 @@ impl Writes {
         let is_derived = settings.columns.is_none();
         let own = || targets.first().map(Target::as_source).unwrap_or_default();
         let source = settings.columns.clone().unwrap_or_else(own);
+        if settings.failing != Failing::Fail {
+            check_names(&source)?;
+        }
         let mut ways = Vec::new();
         for (at, (target, output)) in targets.iter().zip(&settings.outputs).enumerate() {
             let fields = mapping::fields(target, &source, output)?;
@@ -86,10 +100,11 @@ impl Writes {
     }
 
     fn build(source: Vec<Column>, settings: &Settings, outputs: Vec<Way>, gets_sets: bool) -> Self {
-        let has_bookkeeping = outputs.iter().any(|way| way.merge.is_some());
+        let failing = settings.failing;
+        let has_bookkeeping = failing != Failing::Fail || outputs.iter().any(|way| way.merge.is_some());
         let input_filter = condition(settings.input_filter.as_ref());
-        let mut writes = Self { source, has_bookkeeping, input_filter, stage: None, outputs };
-        if writes.outputs.len() > 1 || gets_sets {
+        let mut writes = Self { source, has_bookkeeping, input_filter, failing, stage: None, outputs };
+        if writes.outputs.len() > 1 || gets_sets || failing != Failing::Fail {
             writes.stage = Some(Scratch::new("gpkafka_stage", writes.columns(), Vec::new()));
         }
         writes
@@ -108,7 +123,7 @@ impl Writes {
     }
 
     /// Whether every row must bring where it comes from: partition, offset, timestamp in milliseconds or NULL, and the
-    /// row's index inside its record. An UPDATE or MERGE chooses by them.
+    /// row's index inside its record. An UPDATE or MERGE chooses by them, and bad rows are looked for in their order.
     pub fn has_bookkeeping(&self) -> bool {
         self.has_bookkeeping
     }
@@ -125,10 +140,20 @@ impl Writes {
         self.input_filter.is_some() || (self.stage.is_none() && self.outputs.iter().any(drops))
     }
 
+    /// What becomes of a batch of which the database refuses a row.
+    pub(super) fn failing(&self) -> Failing {
+        self.failing
+    }
+
+    /// Where the batch stays until its outputs are written, if a failing one is kept.
+    pub(super) fn kept_stage(&self) -> Option<&Scratch> {
+        self.stage.as_ref().filter(|_| self.failing != Failing::Fail)
+    }
+
     /// The statements of a batch, for showing them; what stands before `BEGIN` comes from [`Writes::tables`].
     pub fn statements(&self, external: &TableName) -> Vec<String> {
         let script = self.script(external);
-        let shown = script.0.iter().map(|(_, step)| match step.act {
+        let shown = script.all().map(|(_, step)| match step.act {
             Act::Settle => format!("-- only where that is not 0\n{}", step.statement.sql()),
             _ => step.statement.sql().to_owned(),
         });
@@ -153,26 +178,93 @@ impl Writes {
         scratch::lay_out(connection, self.scratches())
     }
 
-    /// All statements of a batch that reads from this external table; the first one reads it.
-    pub(super) fn script(&self, external: &TableName) -> Script {
-        let known: Vec<Ident> = self.source.iter().map(|column| column.name.clone()).collect();
+    /// All statements of a batch that reads from this external table.
+    pub(super) fn script(&self, external: &TableName) -> Reading {
         let input: Vec<&str> = self.input_filter.as_deref().into_iter().collect();
-        let mut steps = Vec::new();
-        let (from, filters) = match &self.stage {
-            None => (external, input),
-            Some(stage) => {
-                let fields: Fields = stage.names().into_iter().map(|name| (name.clone(), name.to_string())).collect();
-                let statement = insert(&stage.table, &fields, external, &input, &known);
-                steps.push((None, Step { act: Act::Stage, statement }));
-                (&stage.table, Vec::new())
+        let Some(stage) = &self.stage else {
+            let mut steps = self.ways(external, &input);
+            let first = steps.remove(0);
+            return Reading { first, rest: Script(steps) };
+        };
+        let fields: Fields = stage.names().into_iter().map(|name| (name.clone(), name.to_string())).collect();
+        // a condition fails for a row just as a mapping does: then it is looked at behind the stage
+        let (filters, sift) = match self.failing {
+            Failing::Fail => (input, None),
+            Failing::Save | Failing::Recover => (Vec::new(), self.sift(&stage.table, None)),
+        };
+        let statement = insert(&stage.table, &fields, external, &filters, &self.known());
+        let rest = sift.into_iter().chain(self.ways(&stage.table, &[])).collect();
+        Reading { first: (None, Step { act: Act::Stage, statement }), rest: Script(rest) }
+    }
+
+    /// What brings rows of a table like the stage into the targets: those for which a condition is true, as a trial, or
+    /// all. May come many times in a transaction.
+    pub(super) fn part(&self, rows: &TableName, within: Option<&str>) -> Script {
+        let merges = self.outputs.iter().filter_map(|way| way.merge.as_ref());
+        let empty = |table: &Scratch| {
+            let doing = format!("emptying {}", table.table);
+            let statement = Statement::fill(doing, &format!("DELETE FROM {}", table.table), &[], &[]);
+            (None, Step { act: Act::Empty, statement })
+        };
+        let emptied = merges.flat_map(Merge::scratches).map(empty);
+        let within_only: Vec<&str> = within.into_iter().collect();
+        Script(emptied.chain(self.sift(rows, within)).chain(self.ways(rows, &within_only)).collect())
+    }
+
+    /// What makes the tables for [`Writes::rehearsal`]: like the targets of inserts, with their checks and without their
+    /// keys, and for others as rows come out of the mapping. Greenplum only.
+    pub(super) fn rehearsal_tables(&self) -> Vec<String> {
+        let create = |(at, way): (usize, &Way)| match &way.merge {
+            None => fill(
+                include_str!("../../sql/rehearsal_create.sql").trim_end(),
+                &[("table", &rehearsal_table(at)), ("target", &way.target)],
+            ),
+            Some(merge) => {
+                let mut columns = merge.mapped_fields();
+                columns.push(number());
+                Scratch::new(rehearsal_name(at), columns, vec![number().name]).create(true)
             }
         };
+        self.outputs.iter().enumerate().map(create).collect()
+    }
+
+    /// The mappings alone, of numbered rows within a part, into tables that leave every row on its segment.
+    pub(super) fn rehearsal(&self, rows: &TableName, within: &str) -> Script {
+        let known = self.known();
+        let map = |(at, way): (usize, &Way)| {
+            let filters: Vec<&str> = std::iter::once(within).chain(way.filter.as_deref()).collect();
+            let mut fields = way.fields.clone();
+            fields.push((number().name, format!("ext.{}", number().name)));
+            let statement = insert(&rehearsal_table(at), &fields, rows, &filters, &known);
+            (Some(at), Step { act: Act::Map, statement })
+        };
+        let sift = self.sift(rows, Some(within));
+        Script(sift.into_iter().chain(self.outputs.iter().enumerate().map(map)).collect())
+    }
+
+    fn ways(&self, from: &TableName, filters: &[&str]) -> Vec<(Option<usize>, Step)> {
+        let known = self.known();
+        let mut steps = Vec::new();
         for (at, way) in self.outputs.iter().enumerate() {
-            let mut filters = filters.clone();
+            let mut filters = filters.to_vec();
             filters.extend(way.filter.as_deref());
             steps.extend(way.steps(from, &filters, &known).into_iter().map(|step| (Some(at), step)));
         }
-        Script(steps)
+        steps
+    }
+
+    fn known(&self) -> Vec<Ident> {
+        self.source.iter().map(|column| column.name.clone()).collect()
+    }
+
+    /// Drops the rows that the input's filter does not let pass, of those within a part.
+    fn sift(&self, stage: &TableName, within: Option<&str>) -> Option<(Option<usize>, Step)> {
+        let filter = Text::condition("the filter", self.input_filter.as_deref()?);
+        let and = within.map(|within| format!("\n   AND {within}")).unwrap_or_default();
+        let values = [("stage", &Text::own(stage.to_string())), ("filter", &filter), ("and", &Text::own(and))];
+        let template = include_str!("../../sql/write_sift.sql");
+        let statement = Statement::fill("filtering the batch".to_owned(), template, &values, &self.known());
+        Some((None, Step { act: Act::Sift, statement }))
     }
 
     /// Has the database plan every statement without running it.
@@ -194,8 +286,8 @@ impl Writes {
     ) -> Result<Vec<(String, Vec<String>)>, Error> {
         self.lay_out(connection)?;
         let mut plans = Vec::new();
-        for (output, step) in self.script(external).0 {
-            let plan = step.statement.explain(connection).map_err(|error| self.of_output(output, error))?;
+        for (output, step) in self.script(external).all() {
+            let plan = step.statement.explain(connection).map_err(|error| self.of_output(*output, error))?;
             plans.push((step.statement.doing().to_owned(), plan));
         }
         Ok(plans)
@@ -222,6 +314,37 @@ impl Writes {
     /// Counts of nothing yet.
     pub(super) fn tally(&self) -> Vec<WrittenTo> {
         self.targets().map(WrittenTo::new).collect()
+    }
+}
+
+fn rehearsal_name(at: usize) -> String {
+    format!("gpkafka_rehearsal_{}", at + 1)
+}
+
+fn rehearsal_table(at: usize) -> TableName {
+    TableName { schema: Ident::exact("pg_temp"), table: Ident::exact(rehearsal_name(at)) }
+}
+
+/// Of a row among those of its batch, from 0.
+pub(super) fn number() -> Column {
+    Column { name: Ident::exact("gpkafka_number"), sql_type: "bigint".to_owned() }
+}
+
+impl Reading {
+    fn all(&self) -> impl Iterator<Item = &(Option<usize>, Step)> {
+        std::iter::once(&self.first).chain(&self.rest.0)
+    }
+}
+
+/// Where the stage has columns of our own beside the source's.
+fn check_names(source: &[Column]) -> Result<(), Error> {
+    match source.iter().find(|column| column.name.as_str().starts_with(RESERVED)) {
+        None => Ok(()),
+        Some(Column { name, .. }) => Err(Error::Target {
+            text: format!(
+                "column {name}: where failing batches are kept, names that begin with {RESERVED} are not free; rename it"
+            ),
+        }),
     }
 }
 

@@ -4,9 +4,18 @@ use std::collections::BTreeMap;
 
 use super::batch::Batch;
 use super::state::Outcome;
-use crate::greenplum::{Commit, Kind, Move};
+use crate::greenplum::{Commit, Kind, Move, Saved, SegmentRejects};
 
-/// The ledger rows of a batch. `refused` are the rows that segments refused, by partition.
+/// The rows that the database refused, by partition: those that segments could not read, and those kept aside.
+pub fn refused(by_segments: &SegmentRejects, saved: Option<&Saved>) -> BTreeMap<i32, u64> {
+    let mut refused = by_segments.counts.clone();
+    for (&partition, rows) in saved.iter().flat_map(|saved| &saved.by_partition) {
+        *refused.entry(partition).or_default() += rows;
+    }
+    refused
+}
+
+/// The ledger rows of a batch. `refused` are the rows that the database refused, by partition.
 ///
 /// A filter drops rows where nobody counts them by partition: `filtered` is then right as a sum over the batch, and
 /// charged to its partitions in ascending order. What a transformer dropped is known by partition.

@@ -110,6 +110,7 @@ impl Prepared {
             beaten: Instant::now(),
             unasked: None,
             rejects: Default::default(),
+            saved: None,
             troubles: Default::default(),
             again: None,
             is_finishing: false,

@@ -52,7 +52,7 @@ pub fn decode_settings(job: &Job, writes: &Writes) -> Result<decode::Settings, E
     Ok(settings)
 }
 
-/// What an UPDATE or MERGE chooses by, as [`Writes::columns`] has it.
+/// What an UPDATE or MERGE chooses by and bad rows are looked for by, as [`Writes::columns`] has it.
 const BOOKKEEPING: [Meta; 4] = [
     Meta { field: MetaField::Partition, is_number: true },
     Meta { field: MetaField::Offset, is_number: true },

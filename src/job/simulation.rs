@@ -172,7 +172,7 @@ impl World {
             }
             Action::Seal { batch } => {
                 let inserted = u64::try_from(life.sent.len()).unwrap();
-                life.replies.push_back(Event::Inserted { batch, inserted, rejected: 0, outputs: Vec::new() });
+                life.replies.push_back(Event::Inserted { batch, inserted, rejected: 0, saved: 0, outputs: Vec::new() });
             }
             Action::Commit { batch, .. } => {
                 if dies && self.dice.roll(2) == 0 {

@@ -33,9 +33,9 @@ pub enum Event {
     End { partition: i32, generation: Generation },
     /// The transaction of a batch is open and segments can be served.
     Opened { batch: u64 },
-    /// The statements of a batch returned: so many rows came through, so many were refused by segments, and this is what
-    /// became of them in each target.
-    Inserted { batch: u64, inserted: u64, rejected: u64, outputs: Vec<WrittenTo> },
+    /// The statements of a batch returned: so many rows came through, so many were refused by segments, so many are kept
+    /// aside because the database refused them later, and this is what became of the others in each target.
+    Inserted { batch: u64, inserted: u64, rejected: u64, saved: u64, outputs: Vec<WrittenTo> },
     /// The transaction of a batch is committed.
     Committed { batch: u64 },
     /// Time passed.
@@ -77,7 +77,7 @@ pub struct Done {
 pub struct Outcome {
     /// Rows that came through to the targets.
     pub inserted: u64,
-    /// By the decoder and by segments.
+    /// By the decoder and by segments, and rows of failing batches that are kept.
     pub rejected: u64,
     pub filtered: u64,
 }
@@ -203,8 +203,8 @@ impl State {
             Event::Block(block) => self.take(block, now, &mut actions)?,
             Event::End { partition, generation } => self.end_of(partition, generation),
             Event::Opened { batch } => self.opened(batch),
-            Event::Inserted { batch, inserted, rejected, outputs } => {
-                self.inserted(batch, inserted, rejected)?;
+            Event::Inserted { batch, inserted, rejected, saved, outputs } => {
+                self.inserted(batch, (inserted, rejected, saved))?;
                 self.outputs = outputs;
                 actions.push(Action::Commit { batch, has_rows: true });
             }
@@ -274,13 +274,13 @@ impl State {
         }
     }
 
-    fn inserted(&mut self, number: u64, inserted: u64, rejected: u64) -> Result<(), Broken> {
+    fn inserted(&mut self, number: u64, (inserted, rejected, saved): (u64, u64, u64)) -> Result<(), Broken> {
         let has_filter = self.wants.has_filter;
         let limit = self.wants.reject_limit;
         let front = self.batches.front().filter(|front| front.number == number && front.is_sealed);
         let Some(front) = front else { return Err(Broken::EndedEarly { batch: number }) };
         let sent = front.counts.rows;
-        let kept = inserted + rejected;
+        let kept = inserted + rejected + saved;
         if rows_are_checked() && (kept > sent || (kept < sent && !has_filter)) {
             return Err(Broken::RowCount { sent, inserted, rejected });
         }
@@ -289,6 +289,8 @@ impl State {
         if limit.is_exceeded(rejected, rows) {
             return Err(Broken::TooManyRejects { rejected, rows });
         }
+        // ERROR_LIMIT is about records that are no rows; those kept aside have a bound of their own
+        let rejected = rejected + saved;
         self.outcome = Outcome { inserted, rejected, filtered: sent.saturating_sub(kept) + front.counts.dropped };
         self.phase = Phase::Committing;
         Ok(())

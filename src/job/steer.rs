@@ -21,7 +21,7 @@ use super::{commit, rejects, task};
 use crate::budget::Budget;
 use crate::config::Job;
 use crate::gpfdist::{Cause, Session, Status};
-use crate::greenplum::{self, Canceller, SegmentRejects, Written, WrittenTo};
+use crate::greenplum::{self, Canceller, Saved, SegmentRejects, Written, WrittenTo};
 use crate::kafka::{Consumer, Event as KafkaEvent};
 use crate::metrics::Metrics;
 use crate::offset::Generation;
@@ -74,6 +74,8 @@ pub struct Steer<'a> {
     /// The batch that no segment asked for, once that was said.
     pub unasked: Option<u64>,
     pub rejects: SegmentRejects,
+    /// Rows of the front batch that are kept aside.
+    pub saved: Option<Saved>,
     /// Positions read, for the lag.
     pub read: BTreeMap<i32, i64>,
     pub troubles: Troubles,
@@ -260,8 +262,10 @@ impl Steer<'_> {
                 if let Some(session) = self.session.take() {
                     self.served(batch, session.status())?;
                 }
-                let Written { read, rejected, outputs } = written;
-                Ok(Event::Inserted { batch, inserted: read, rejected, outputs })
+                let Written { read, rejected, outputs, saved } = written;
+                let kept = saved.as_ref().map_or(0, |saved| saved.rows);
+                self.saved = saved;
+                Ok(Event::Inserted { batch, inserted: read, rejected, saved: kept, outputs })
             }
             Reply::Committed { batch } => {
                 self.is_committing = false;
@@ -333,7 +337,8 @@ impl Steer<'_> {
                 self.require_same_topic()?;
                 self.tell_group_before()?;
                 let Some(front) = self.state.front() else { return Ok(false) };
-                let commit = commit::of(front, self.state.outcome(), &self.rejects.counts, self.topic_id.as_deref());
+                let refused = commit::refused(&self.rejects, self.saved.as_ref());
+                let commit = commit::of(front, self.state.outcome(), &refused, self.topic_id.as_deref());
                 let runs_task = has_rows && task::is_due(self.job, self.totals.with_rows);
                 self.order(Order::Commit { batch, has_rows, runs_task, commit })?;
                 self.is_committing = true;
@@ -365,6 +370,7 @@ impl Steer<'_> {
     fn report(&mut self, done: &Done) {
         self.name_rejects(&done.batch);
         self.rejects = SegmentRejects::default();
+        self.tell_saved(done.batch.number);
         for output in &done.outputs {
             self.tell_output(done.batch.number, output);
         }
@@ -372,6 +378,16 @@ impl Steer<'_> {
         self.reporter.sums(&self.totals.sums);
         self.tell_group_after();
         self.reporter.batch(&batch_report(done));
+    }
+
+    fn tell_saved(&mut self, batch: u64) {
+        let Some(Saved { table, rows, cause, is_part, .. }) = self.saved.take() else { return };
+        let (rows, which) = (units::count(rows), if is_part { "the others are loaded" } else { "all that it had" });
+        say!(
+            self.reporter,
+            Warn,
+            "batch {batch}: the database refuses rows; {rows} went into {table}, {which}; of the first it says: {cause}"
+        );
     }
 
     /// Where rows have changed others; and once that a key came from several partitions, whose order Kafka does not know.

@@ -348,7 +348,6 @@ fn what_is_to_come_is_refused_by_name() {
         ],
         expect![[r#"
             orders.yaml:23:7: format custom is not yet supported
-            orders.yaml:27:5: save_failing_batch is not yet supported
         "#]],
     );
 }

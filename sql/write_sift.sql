@@ -1,0 +1,2 @@
+DELETE FROM {stage} AS ext
+ WHERE {filter} IS NOT TRUE{and}

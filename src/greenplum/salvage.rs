@@ -1,0 +1,329 @@
+//! What becomes of a staged batch of which the database refuses rows: all of it is kept aside, or the bad rows alone.
+//!
+//! ```text
+//!  external table ─▶ stage ─ SAVEPOINT ─ outputs' statements ─ fine ─▶ COMMIT
+//!                                            │ a data error: ROLLBACK TO
+//!                       Save ────────────────┼───────────────▶ all rows into the backup table
+//!                       Recover ─▶ numbered ─▶ trials, see `search` ─ ROLLBACK TO ─▶ bad rows into the backup table,
+//!                                                                    the others once more, all together
+//! ```
+//!
+//! On Greenplum a statement that fails while it sends rows from segment to segment costs a quarter of a second: those that
+//! receive look up from their wait no sooner. So there a rehearsal comes first, whose trials move no row; it finds what
+//! mappings, NOT NULL and CHECK refuse. What only the targets know, keys above all, they say as they receive: that is quick.
+//!
+//! Trials only find out which rows are bad; what is written in the end is one run over all the good ones, so that the
+//! choice among rows of one key sees all of them.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::backup::Backup;
+use super::connection::Connection;
+use super::failure::Error;
+use super::scratch::{Scratch, list};
+use super::search::Search;
+use super::settings::Failing;
+use super::sql::fill;
+use super::step::{Saved, Written};
+use super::steps::run_all;
+use super::writes::{Script, Writes, number};
+use crate::table::TableName;
+
+/// More bad rows in a batch are no accident: somebody has to look at the mapping or at the source.
+const BAD_ROWS_MAX: u64 = 1000;
+
+/// A search in halves has the fewest trials; in more pieces it has fewer that fail.
+const PIECES_WHERE_FAILURES_ARE_DEAR: u64 = 8;
+
+const BACK_TO_PART: &str = "ROLLBACK TO SAVEPOINT gpkafka_part; RELEASE SAVEPOINT gpkafka_part";
+
+/// The batch that is in hand.
+pub(super) struct Salvage<'b> {
+    pub(super) connection: &'b mut Connection,
+    pub(super) writes: &'b Writes,
+    /// The rows as they were staged.
+    pub(super) stage: &'b Scratch,
+    pub(super) backup: Backup,
+}
+
+/// A row that the database refuses, by its number.
+struct Bad {
+    number: i64,
+    /// The database's own words, with their SQLSTATE.
+    error: String,
+}
+
+impl Salvage<'_> {
+    /// Runs the statements behind the stage; of `written`, `read` and `rejected` are known.
+    ///
+    /// # Errors
+    /// One that is not about the batch's rows; [`Error::TooManyBad`]; the good rows fail together.
+    ///
+    /// # Blocks
+    /// For at most [`BAD_ROWS_MAX`] searches.
+    pub(super) fn run(&mut self, script: &Script, failing: Failing, written: &mut Written) -> Result<(), Error> {
+        let staged = written.clone();
+        self.savepoint()?;
+        let cause = match self.outputs(script, written) {
+            Ok(()) => return Ok(()),
+            Err(error) => of_rows(error)?,
+        };
+        self.back()?;
+        *written = staged;
+        let saved = match failing {
+            Failing::Recover => self.recover(written)?,
+            Failing::Save | Failing::Fail => self.save(written, cause)?,
+        };
+        written.read -= saved.rows;
+        if saved.is_part && written.read > 0 {
+            let rest = self.writes.part(&numbered(self.stage).table, None);
+            self.outputs(&rest, written)?;
+        }
+        written.saved = Some(saved);
+        Ok(())
+    }
+
+    /// Constraints that wait for the COMMIT are asked here: there it would be too late.
+    fn outputs(&mut self, script: &Script, written: &mut Written) -> Result<(), Error> {
+        run_all(self.connection, &script.0, written)?;
+        match self.connection.dialect().is_greenplum() {
+            true => Ok(()),
+            false => self.connection.batch("checking deferred constraints", "SET CONSTRAINTS ALL IMMEDIATE"),
+        }
+    }
+
+    fn savepoint(&mut self) -> Result<(), Error> {
+        self.connection.batch("setting a savepoint", "SAVEPOINT gpkafka_outputs")
+    }
+
+    /// To before the outputs, which have then written nothing.
+    fn back(&mut self) -> Result<(), Error> {
+        let sql = "ROLLBACK TO SAVEPOINT gpkafka_outputs; RELEASE SAVEPOINT gpkafka_outputs";
+        self.connection.batch("rolling back to a savepoint", sql)
+    }
+
+    fn save(&mut self, written: &Written, cause: String) -> Result<Saved, Error> {
+        self.backup.ensure(self.connection, &self.stage.table)?;
+        let sql = self.backup.fill(include_str!("../../sql/backup_whole.sql"), ("stage", &self.stage.table));
+        self.connection.execute("keeping a failing batch", &sql, &[&cause])?;
+        let sql = format!("SELECT gpkafka_partition, pg_catalog.count(*) FROM {} GROUP BY 1", self.stage.table);
+        let by_partition = self.counted(&sql, &[])?;
+        Ok(Saved {
+            table: self.backup.table.clone(),
+            rows: written.read,
+            by_partition,
+            cause,
+            is_part: false,
+            trials: 0,
+        })
+    }
+
+    fn recover(&mut self, written: &Written) -> Result<Saved, Error> {
+        let numbered = self.number()?;
+        let table = self.backup.table.clone();
+        let (rows, by_partition, cause) = (0, BTreeMap::new(), String::new());
+        let mut saved = Saved { table, rows, by_partition, cause, is_part: true, trials: 0 };
+        let is_greenplum = self.connection.dialect().is_greenplum();
+        if is_greenplum {
+            self.savepoint()?;
+            let bad = self.rehearse(&numbered.table, written, &mut saved)?;
+            self.back()?;
+            self.set_aside(&numbered.table, &bad, &mut saved)?;
+        }
+        self.savepoint()?;
+        let bad_max = BAD_ROWS_MAX - saved.rows;
+        let search = match is_greenplum {
+            true => Search::new(written.read, PIECES_WHERE_FAILURES_ARE_DEAR, bad_max),
+            false => Search::of_failed(written.read, 2, bad_max),
+        };
+        let bad = self.search(search, &numbered.table, written, &mut saved)?;
+        self.back()?;
+        self.set_aside(&numbered.table, &bad, &mut saved)?;
+        Ok(saved)
+    }
+
+    /// Keeps bad rows in the backup table, and takes them out of the numbered ones.
+    fn set_aside(&mut self, numbered: &TableName, bad: &[Bad], saved: &mut Saved) -> Result<(), Error> {
+        let Some(first) = bad.first() else { return Ok(()) };
+        if saved.cause.is_empty() {
+            saved.cause.clone_from(&first.error);
+        }
+        saved.rows += bad.len() as u64;
+        let numbers: Vec<i64> = bad.iter().map(|bad| bad.number).collect();
+        let errors: Vec<&str> = bad.iter().map(|bad| bad.error.as_str()).collect();
+        self.backup.ensure(self.connection, &self.stage.table)?;
+        let sql = self.backup.fill(include_str!("../../sql/backup_bad.sql"), ("numbered", numbered));
+        self.connection.execute("keeping the bad rows of a batch", &sql, &[&numbers, &errors])?;
+        let are_bad = "gpkafka_number = ANY ($1)";
+        let count = format!("SELECT gpkafka_partition, pg_catalog.count(*) FROM {numbered} WHERE {are_bad} GROUP BY 1");
+        for (partition, rows) in self.counted(&count, &[&numbers])? {
+            *saved.by_partition.entry(partition).or_default() += rows;
+        }
+        let delete = format!("DELETE FROM {numbered} WHERE {are_bad}");
+        self.connection.execute("setting the bad rows of a batch aside", &delete, &[&numbers]).map(drop)
+    }
+
+    fn counted(
+        &mut self,
+        sql: &str,
+        params: &[&(dyn postgres::types::ToSql + Sync)],
+    ) -> Result<BTreeMap<i32, u64>, Error> {
+        let rows = self.connection.query("counting the bad rows of a batch", sql, params)?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get::<_, i64>(1).unsigned_abs())).collect())
+    }
+
+    /// Numbers the staged rows from 0 in the order of partition, offset and row, in a table that the session gets when it
+    /// first needs one.
+    fn number(&mut self) -> Result<Scratch, Error> {
+        let numbered = numbered(self.stage);
+        let doing = "numbering the rows of a batch";
+        let is_there = self.connection.query_one(
+            doing,
+            "SELECT pg_catalog.count(*) > 0 FROM pg_catalog.pg_class WHERE relnamespace = pg_catalog.pg_my_temp_schema() AND relname = $1",
+            &[&numbered.table.table.as_str()],
+        )?;
+        if !is_there.get::<_, bool>(0) {
+            let create = numbered.create(self.connection.dialect().is_greenplum());
+            let index = format!("CREATE INDEX ON {} (gpkafka_number)", numbered.table);
+            self.connection.batch(doing, &format!("{create}; {index}"))?;
+        }
+        let columns = list(&self.stage.names());
+        let fill = fill(
+            include_str!("../../sql/numbered_fill.sql"),
+            &[("numbered", &numbered.table), ("columns", &columns), ("stage", &self.stage.table)],
+        );
+        self.connection.execute(doing, &fill, &[])?;
+        Ok(numbered)
+    }
+
+    fn search(
+        &mut self,
+        mut search: Search,
+        numbered: &TableName,
+        written: &Written,
+        saved: &mut Saved,
+    ) -> Result<Vec<Bad>, Error> {
+        let mut bad = Vec::new();
+        while let Some(rows) = search.next() {
+            saved.trials += 1;
+            let part = self.writes.part(numbered, Some(&within(&rows)));
+            match self.try_part(&part, written)? {
+                None => search.passed(),
+                Some(error) if search.failed() => bad.push(Bad { number: rows.start.cast_signed(), error }),
+                Some(_) => {}
+            }
+        }
+        require_few(&search, &bad, saved)?;
+        Ok(bad)
+    }
+
+    /// What is bad by itself, whatever else is in the targets. Nothing is found where tables like the targets cannot be
+    /// had, or say otherwise than the targets themselves.
+    fn rehearse(&mut self, numbered: &TableName, written: &Written, saved: &mut Saved) -> Result<Vec<Bad>, Error> {
+        let doing = "rehearsing a batch";
+        self.connection.batch(doing, "SAVEPOINT gpkafka_part")?;
+        for create in self.writes.rehearsal_tables() {
+            match self.connection.batch(doing, &create) {
+                Ok(()) => {}
+                Err(Error::Sql { .. }) => return self.connection.batch(doing, BACK_TO_PART).map(|()| Vec::new()),
+                Err(error) => return Err(error),
+            }
+        }
+        let mut search = Search::of_failed(written.read, 2, BAD_ROWS_MAX);
+        let mut bad = Vec::new();
+        while let Some(rows) = search.next() {
+            saved.trials += 1;
+            let part = self.writes.rehearsal(numbered, &within(&rows));
+            let Some(mut error) = self.try_part(&part, written)? else {
+                search.passed();
+                continue;
+            };
+            if !search.failed() {
+                continue;
+            }
+            if error.contains("(SQLSTATE 23") {
+                // in the target's name, if it is of the same mind
+                let part = self.writes.part(numbered, Some(&within(&rows)));
+                match self.try_part(&part, written)? {
+                    Some(own) => error = own,
+                    None => return Ok(Vec::new()),
+                }
+            }
+            bad.push(Bad { number: rows.start.cast_signed(), error });
+        }
+        require_few(&search, &bad, saved)?;
+        Ok(bad)
+    }
+
+    /// `None`: it passed and stays, until the search is over.
+    fn try_part(&mut self, part: &Script, written: &Written) -> Result<Option<String>, Error> {
+        self.connection.batch("setting a savepoint", "SAVEPOINT gpkafka_part")?;
+        let refused = self.outputs(part, &mut written.clone()).err().map(of_rows).transpose()?;
+        let sql = match refused {
+            None => "RELEASE SAVEPOINT gpkafka_part",
+            Some(_) => BACK_TO_PART,
+        };
+        self.connection.batch("ending a trial", sql)?;
+        Ok(refused)
+    }
+}
+
+/// Of the numbered rows, some.
+fn within(rows: &Range<u64>) -> String {
+    format!("gpkafka_number >= {} AND gpkafka_number < {}", rows.start, rows.end)
+}
+
+fn require_few(search: &Search, bad: &[Bad], saved: &Saved) -> Result<(), Error> {
+    match bad.first().filter(|_| search.is_given_up()) {
+        None => Ok(()),
+        Some(first) => {
+            let first = if saved.cause.is_empty() { first.error.clone() } else { saved.cause.clone() };
+            Err(Error::TooManyBad { found: saved.rows + search.bad(), max: BAD_ROWS_MAX, first })
+        }
+    }
+}
+
+/// The staged rows with their numbers.
+fn numbered(stage: &Scratch) -> Scratch {
+    let mut columns = stage.columns.clone();
+    columns.push(number());
+    Scratch::new("gpkafka_numbered", columns, vec![number().name])
+}
+
+/// What the database says of a row; any other error comes back.
+///
+/// | class | what |
+/// |---|---|
+/// | 21, 22 | a subquery with several rows; values: casts, division by zero, lengths |
+/// | 23, 44 | constraints; a view's check |
+/// | 38, 39, 45, P0 | functions, and what they raise |
+/// | 54 | a value too large for an index |
+fn of_rows(error: Error) -> Result<String, Error> {
+    match error {
+        Error::Sql { state, text, .. }
+            if matches!(&state[..state.len().min(2)], "21" | "22" | "23" | "38" | "39" | "44" | "45" | "54" | "P0") =>
+        {
+            Ok(format!("{text} (SQLSTATE {state})"))
+        }
+        other => Err(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_about_rows_are_told_from_all_others() {
+        let is_of_rows =
+            |state: &str| of_rows(Error::Sql { doing: String::new(), state: state.to_owned(), text: String::new() });
+        for state in ["22012", "22P02", "23505", "23502", "23514", "P0001", "21000", "54000", "38000", "44000"] {
+            assert!(is_of_rows(state).is_ok(), "{state}");
+        }
+        for state in ["40P01", "53100", "57014", "42703", "42501", "25006", "55P03", "XX000", "08006"] {
+            assert!(is_of_rows(state).is_err(), "{state}");
+        }
+        assert!(of_rows(Error::Lost { doing: String::new(), text: String::new() }).is_err());
+    }
+}
