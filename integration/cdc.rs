@@ -337,7 +337,7 @@ on_each_database! {
         history.sort();
         assert_eq!(history, names);
         assert_eq!(case.rows("SELECT * FROM $SCHEMA.orders ORDER BY id"), model.shown());
-        let of_one = changes.iter().filter_map(|change| match change {
+        let mut of_one = changes.iter().filter_map(|change| match change {
             Change::Put(1, name) => Some(name),
             _ => None,
         });
