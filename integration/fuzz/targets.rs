@@ -254,10 +254,13 @@ fn descriptor_set(data: &[u8]) {
 
 type Make = fn(u8) -> Box<dyn Decoder>;
 
+/// Who made it, of which first byte.
+type Kept = (Make, u8, Box<dyn Decoder>);
+
 /// As [`by_first`], for decoders that are dear to make: each is kept. The second byte is the id of a schema.
 fn by_first_learned(data: &[u8], make: Make) {
     thread_local! {
-        static KEPT: RefCell<Vec<(Make, u8, Box<dyn Decoder>)>> = const { RefCell::new(Vec::new()) };
+        static KEPT: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
     }
     let [first, id, payload @ ..] = data else { return };
     let first = first & 3;
