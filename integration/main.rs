@@ -45,6 +45,7 @@ mod kafka_consumer;
 mod keys;
 mod memory;
 mod migrate;
+mod mutations;
 mod old_kafka;
 mod protobuf;
 mod readme;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use prost_reflect::prost::Message as _;
+use prost_reflect::prost_types::FileDescriptorSet;
 use prost_reflect::{DescriptorPool, FileDescriptor, MessageDescriptor};
 use protox::Compiler;
 use protox::file::{File, FileResolver, GoogleFileResolver};
@@ -109,11 +111,25 @@ pub(super) fn nth_message(file: &FileDescriptor, indexes: &[usize]) -> Option<Me
     Some(message)
 }
 
+/// Editions are newer than the descriptors here, which panic at a syntax that they do not know. What is no descriptor set
+/// is theirs to tell.
+fn require_known_syntax(descriptor_set: &[u8]) -> Result<(), String> {
+    let Ok(set) = FileDescriptorSet::decode(descriptor_set) else { return Ok(()) };
+    match set.file.iter().find(|file| !matches!(file.syntax(), "" | "proto2" | "proto3")) {
+        None => Ok(()),
+        Some(file) => {
+            let [name, syntax] = [file.name(), file.syntax()].map(|text| line::excerpt(text, WORDS_MAX));
+            Err(format!("file \"{name}\" of the descriptor set is of syntax \"{syntax}\"; known are proto2 and proto3"))
+        }
+    }
+}
+
 /// A message of a descriptor set.
 ///
 /// # Errors
 /// See [`super::check`].
 pub(super) fn message(descriptor_set: &[u8], name: &str) -> Result<MessageDescriptor, String> {
+    require_known_syntax(descriptor_set)?;
     let pool = DescriptorPool::decode(descriptor_set).map_err(|error| {
         let cause = line::excerpt(&error.to_string(), WORDS_MAX);
         format!("no descriptor set with all that it imports: {cause}; make one with protoc --include_imports --descriptor_set_out")

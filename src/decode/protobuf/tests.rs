@@ -603,3 +603,14 @@ proptest! {
         drop(check(text.as_bytes(), "a"));
     }
 }
+
+#[test]
+fn a_syntax_that_is_not_known_is_refused() {
+    let mut set = prost_reflect::prost_types::FileDescriptorSet::decode(&*pool().encode_to_vec()).unwrap();
+    set.file
+        .iter_mut()
+        .filter(|file| file.package() == "shop")
+        .for_each(|file| file.syntax = Some("editions".to_owned()));
+    let said = check(&set.encode_to_vec(), "shop.Order").unwrap_err();
+    assert!(said.ends_with("of the descriptor set is of syntax \"editions\"; known are proto2 and proto3"), "{said}");
+}

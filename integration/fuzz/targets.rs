@@ -1,0 +1,275 @@
+//! What reads bytes of strangers, each behind a function that takes any: for the fuzzer (`all.rs`), and for the tests,
+//! which change the seeds at random (`integration/mutations.rs`). Whatever comes, nothing panics, a record that is refused
+//! leaves no row, and one that is taken needs no more room than was said before.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use gpkafka::config::{self, Variables};
+use gpkafka::decode::{
+    AvroFraming, AvroOptions, Charset, Column, ColumnKind, Content, CsvOptions, Decoder, DelimitedOptions, Format,
+    Part, ProtobufOptions, ProtobufSource, Settings, check_avro, check_protobuf, decoder,
+};
+use gpkafka::greenplum::passfile::{self, Wanted};
+use gpkafka::record::Record;
+use gpkafka::registry::check_answer;
+use gpkafka::row::Rows;
+use gpkafka::schema::{Schema, SchemaKind};
+
+/// Takes any bytes, and panics where something is wrong.
+pub type Target = fn(&[u8]);
+
+/// All of them, by the names that their folders of seeds have.
+pub const TARGETS: [(&str, Target); 14] = [
+    ("answer", answer),
+    ("avro", avro),
+    ("avro_schema", avro_schema),
+    ("convert", convert),
+    ("csv", csv),
+    ("delimited", delimited),
+    ("descriptor_set", descriptor_set),
+    ("job_file", job_file),
+    ("json", json),
+    ("jsonl", jsonl),
+    ("pgpass", pgpass),
+    ("proto", proto),
+    ("protobuf", protobuf),
+    ("shadow", shadow),
+];
+
+/// A job file: understood and then explained, or refused and then drawn.
+fn job_file(data: &[u8]) {
+    let variables = Variables::from([("topic".to_owned(), "orders".to_owned())]);
+    match config::parse(Path::new("job.yaml"), data.to_vec(), &variables) {
+        Ok(job) => {
+            drop((job.greenplum_settings(), job.registry_settings(), job.kafka_settings(1 << 20, 2)));
+        }
+        Err(refusal) => drop(config::render(&refusal, true, true)),
+    }
+}
+
+/// What comes out of a rewriting is read again by the rewriter itself.
+fn convert(data: &[u8]) {
+    let variables = Variables::from([("topic".to_owned(), "orders".to_owned())]);
+    if let Err(refusal) = config::convert_bytes(Path::new("job.yaml"), data.to_vec(), &variables) {
+        drop(config::render(&refusal, false, false));
+    }
+}
+
+fn shadow(data: &[u8]) {
+    let text = String::from_utf8_lossy(data).replace('\'', "''");
+    let file = format!(
+        "DATABASE: d\nUSER: u\nHOST: h\nPORT: 1\nPASSWORD: '{text}'\nKAFKA: {{INPUT: {{SOURCE: {{BROKERS: b, TOPIC: t}}, \
+         COLUMNS: [{{NAME: a, TYPE: int}}], FORMAT: csv}}, OUTPUT: {{TABLE: t}}}}\n"
+    );
+    job_file(file.as_bytes());
+}
+
+fn pgpass(data: &[u8]) {
+    let wanted = Wanted { host: "mdw", port: 5432, database: "test", user: "gpadmin" };
+    if let Some(password) = passfile::password(&String::from_utf8_lossy(data), &wanted) {
+        // it can only get shorter on the way, but for bytes that were no characters
+        assert!(password.len() <= data.len() * 3);
+    }
+}
+
+fn answer(data: &[u8]) {
+    drop(check_answer(data));
+}
+
+/// Columns of every kind: by name, by path, one that is read past.
+fn columns() -> Vec<Column> {
+    let at = |path: &[&str], kind| Column {
+        path: path.iter().map(|&name| name.to_owned()).collect(),
+        kind,
+        ..Column::text(path.join("."))
+    };
+    vec![
+        at(&["id"], ColumnKind::Scalar),
+        at(&["doc"], ColumnKind::Json),
+        at(&["raw"], ColumnKind::Bytes),
+        at(&["tags"], ColumnKind::Array),
+        at(&["doc", "0", "a"], ColumnKind::Scalar),
+        Column { is_ignored: true, ..Column::text("c") },
+    ]
+}
+
+/// One record through a decoder.
+fn decode(decoder: &mut dyn Decoder, payload: &[u8]) {
+    let record = Record::new(0, 0, Some(payload));
+    let room = decoder.room(&record);
+    let mut rows = Rows::default();
+    match decoder.decode(&record, &mut rows) {
+        Err(reason) => {
+            assert!(rows.is_empty() && rows.open_fields() == 0 && rows.open_field().is_empty(), "{reason}");
+        }
+        Ok(()) => {
+            let fields = rows.iter().map(Iterator::count).sum::<usize>();
+            let bytes: usize = rows.iter().flatten().flatten().map(<[u8]>::len).sum();
+            let needed = (rows.len(), fields, bytes);
+            assert!(rows.len() <= room.rows && fields <= room.fields && bytes <= room.bytes, "{needed:?} in {room:?}");
+        }
+    }
+}
+
+/// The first byte chooses among the settings, the rest is the payload.
+fn by_first(data: &[u8], settings: impl FnOnce(u8) -> Settings) {
+    if let Some((&first, payload)) = data.split_first() {
+        decode(&mut *decoder(&settings(first)), payload);
+    }
+}
+
+fn csv(data: &[u8]) {
+    by_first(data, |first| {
+        let options = CsvOptions {
+            delimiter: if first & 1 == 0 { b',' } else { b'\t' },
+            escape: if first & 2 == 0 { b'"' } else { b'\\' },
+            null_string: if first & 4 == 0 { "" } else { "\\N" }.to_owned(),
+            force_not_null: if first & 8 == 0 { Vec::new() } else { vec!["id".to_owned()] },
+            fill_missing_fields: first & 16 == 0,
+            ..CsvOptions::default()
+        };
+        let columns = columns().into_iter().take(usize::from(first >> 5) + 1).collect();
+        let charset = if first & 64 == 0 { None } else { Charset::named("SJIS") };
+        Settings { charset, ..Settings::of_value(Format::Csv(options), columns) }
+    });
+}
+
+fn delimited(data: &[u8]) {
+    by_first(data, |first| {
+        let pick = |bit: u8, yes: &str, no: &str| if first & bit == 0 { no } else { yes }.as_bytes().to_vec();
+        let options = DelimitedOptions {
+            delimiter: pick(1, "||", ","),
+            eol_prefix: pick(2, "@@", ""),
+            quote: (first & 12 == 12).then_some(b'"'),
+            escape: (first & 8 != 0).then_some(if first & 16 == 0 { b'\\' } else { b'"' }),
+        };
+        let columns = columns().into_iter().take(usize::from(first >> 6) + 1).collect();
+        Settings::of_value(Format::Delimited(options), columns)
+    });
+}
+
+fn json(data: &[u8]) {
+    by_first(data, |first| {
+        let columns = if first & 1 == 0 { vec![Column::document("doc")] } else { columns() };
+        let content = || Content { format: Format::Json, columns: columns.clone() };
+        let charset = if first & 4 == 0 { None } else { Charset::named("LATIN1") };
+        Settings { value: Some(content()), charset, ..Settings::default() }
+    });
+}
+
+fn jsonl(data: &[u8]) {
+    by_first(data, |first| {
+        let newline = if first & 2 == 0 { "\n" } else { "\r\n" }.to_owned();
+        let columns = if first & 1 == 0 { vec![Column::document("doc")] } else { columns() };
+        Settings::of_value(Format::Jsonl { newline }, columns)
+    });
+}
+
+/// Something of everything that Avro has.
+const RECORD: &str = r#"{"type": "record", "name": "r", "fields": [
+    {"name": "id", "type": ["null", "long", "int", "boolean"]},
+    {"name": "doc", "type": {"type": "array", "items": ["null", "r", {"type": "map", "values": "double"}]}},
+    {"name": "raw", "type": "bytes"},
+    {"name": "tags", "type": {"type": "array", "items": ["string", "null", "float"]}},
+    {"name": "amount", "type": {"type": "bytes", "logicalType": "decimal", "precision": 30, "scale": 4}},
+    {"name": "day", "type": {"type": "int", "logicalType": "date"}},
+    {"name": "at", "type": {"type": "long", "logicalType": "timestamp-micros"}},
+    {"name": "clock", "type": {"type": "int", "logicalType": "time-millis"}},
+    {"name": "took", "type": {"type": "fixed", "name": "d", "size": 12, "logicalType": "duration"}},
+    {"name": "kind", "type": {"type": "enum", "name": "e", "symbols": ["A", "B"]}}]}"#;
+
+/// Empty items cost no bytes: the way to ask for much with little.
+const NOTHING: &str = r#"{"type": "array", "items": "null"}"#;
+
+const SCHEMAS: [&str; 4] =
+    [RECORD, NOTHING, "\"string\"", r#"{"type": "map", "values": {"type": "array", "items": "bytes"}}"#];
+
+fn avro_options(framing: AvroFraming, bytes_to_base64: bool) -> Format {
+    Format::Avro(AvroOptions { framing, bytes_to_base64 })
+}
+
+/// A record of a schema with an id, which the second byte chooses; some ids have none.
+fn avro(data: &[u8]) {
+    by_first_learned(data, |first| {
+        let columns = if first & 1 == 0 { vec![Column::document("doc")] } else { columns() };
+        let settings = Settings::of_value(avro_options(AvroFraming::Confluent, first & 2 == 0), columns);
+        let mut decoder = decoder(&settings);
+        for (id, text) in (0..).zip(SCHEMAS) {
+            decoder.learn(Part::Value, id, Ok(&Schema::alone(SchemaKind::Avro, text)));
+        }
+        decoder.learn(Part::Value, 4, Err("gone"));
+        decoder
+    });
+}
+
+/// A schema's text, a NUL, and a datum of it.
+fn avro_schema(data: &[u8]) {
+    let at = data.iter().position(|&byte| byte == 0).unwrap_or(data.len());
+    let schema = Schema::alone(SchemaKind::Avro, String::from_utf8_lossy(&data[..at]));
+    if check_avro(&schema).is_ok() {
+        for columns in [vec![Column::document("doc")], columns()] {
+            let settings = Settings::of_value(avro_options(AvroFraming::Fixed(schema.clone()), true), columns);
+            decode(&mut *decoder(&settings), data.get(at + 1..).unwrap_or_default());
+        }
+    }
+}
+
+const PROTO: &str = r#"syntax = "proto3"; package p;
+    import "google/protobuf/struct.proto"; import "google/protobuf/timestamp.proto";
+    import "google/protobuf/duration.proto"; import "google/protobuf/any.proto";
+    import "google/protobuf/wrappers.proto";
+    message Other { int32 a = 1; }
+    message R {
+        optional int64 id = 1; repeated R doc = 2; bytes raw = 3; repeated string tags = 4; double a = 5;
+        enum E { X = 0; Y = 1; } E e = 6; map<string, R> m = 7; google.protobuf.Struct s = 8;
+        google.protobuf.Timestamp t = 9; google.protobuf.Duration d = 10; google.protobuf.Any any = 11;
+        google.protobuf.BytesValue w = 12; oneof o { sint64 x = 13; fixed32 y = 14; } repeated float f = 15;
+    }"#;
+
+fn protobuf(data: &[u8]) {
+    by_first_learned(data, |first| {
+        let columns = if first & 1 == 0 { vec![Column::document("doc")] } else { columns() };
+        let format = Format::Protobuf(ProtobufOptions { source: ProtobufSource::Confluent });
+        let mut decoder = decoder(&Settings::of_value(format, columns));
+        decoder.learn(Part::Value, 0, Ok(&Schema::alone(SchemaKind::Protobuf, PROTO)));
+        decoder
+    });
+}
+
+/// A `.proto` text, a NUL, and a message of its first type.
+fn proto(data: &[u8]) {
+    let at = data.iter().position(|&byte| byte == 0).unwrap_or(data.len());
+    let schema = Schema::alone(SchemaKind::Protobuf, String::from_utf8_lossy(&data[..at]));
+    let format = Format::Protobuf(ProtobufOptions { source: ProtobufSource::Confluent });
+    let mut decoder = decoder(&Settings::of_value(format, columns()));
+    decoder.learn(Part::Value, 0, Ok(&schema));
+    let message = data.get(at + 1..).unwrap_or_default();
+    decode(&mut *decoder, &[&[0; 6], message].concat());
+}
+
+fn descriptor_set(data: &[u8]) {
+    drop(check_protobuf(data, "p.R"));
+}
+
+type Make = fn(u8) -> Box<dyn Decoder>;
+
+/// Who made it, of which first byte.
+type Kept = (Make, u8, Box<dyn Decoder>);
+
+/// As [`by_first`], for decoders that are dear to make: each is kept. The second byte is the id of a schema.
+fn by_first_learned(data: &[u8], make: Make) {
+    thread_local! {
+        static KEPT: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
+    }
+    let [first, id, payload @ ..] = data else { return };
+    let first = first & 3;
+    KEPT.with_borrow_mut(|kept| {
+        let found = kept.iter().position(|(by, of, _)| std::ptr::fn_addr_eq(*by, make) && *of == first);
+        let at = found.unwrap_or_else(|| {
+            kept.push((make, first, make(first)));
+            kept.len() - 1
+        });
+        decode(&mut *kept[at].2, &[&[0, 0, 0, 0, *id], payload].concat());
+    });
+}
