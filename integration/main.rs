@@ -32,6 +32,7 @@ mod consistency;
 mod crash;
 mod crash_scene;
 mod crash_wire;
+mod custom;
 mod database_crash;
 mod encoding;
 mod flow;

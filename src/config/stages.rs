@@ -24,6 +24,7 @@ impl Job {
         settings.columns = self.source_columns();
         settings.outputs = self.outputs.iter().map(output).collect();
         settings.input_filter.clone_from(&self.filter);
+        settings.formatter = self.formatter();
         settings
     }
 
@@ -42,6 +43,12 @@ impl Job {
             self.meta.iter().map(|column| Column { name: column.name.clone(), sql_type: column.sql_type.clone() }),
         );
         Some(sent)
+    }
+
+    fn formatter(&self) -> Option<greenplum::Formatter> {
+        let Some(Content { format: Format::Custom { formatter, options }, .. }) = &self.value else { return None };
+        let encoding = self.encoding.map_or("UTF8", |charset| charset.name).to_owned();
+        Some(greenplum::Formatter { name: formatter.clone(), options: options.clone(), encoding })
     }
 
     /// For the Kafka stage: how much librdkafka may hold, and how many queues share it, is the job's to say.
@@ -137,6 +144,7 @@ fn format(format: &Format) -> Result<decode::Format, SchemaFile> {
             };
             decode::Format::Protobuf(decode::ProtobufOptions { source })
         }
+        Format::Custom { .. } => decode::Format::Custom,
     })
 }
 

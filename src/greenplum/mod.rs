@@ -64,7 +64,7 @@ pub use load::Load;
 pub use original::{EndMeans, HistoryColumns, OriginalEnd};
 pub use partitions::Partitions;
 pub use rejects::{SegmentReject, SegmentRejects};
-pub use settings::{Mapping, Match, Mode, Output, Settings, Transformer};
+pub use settings::{Formatter, Mapping, Match, Mode, Output, Settings, Transformer};
 pub use statements::transaction_word;
 pub use step::{Written, WrittenTo};
 pub use target::{Target, TargetColumn};

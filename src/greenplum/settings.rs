@@ -82,6 +82,17 @@ impl Transformer {
     }
 }
 
+/// A formatter of Greenplum's: `FORMAT 'CUSTOM'` of an external table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Formatter {
+    /// A function `name()` of the database.
+    pub name: String,
+    /// Its options, as SQL writes them: `id='10', note='20'`. May be empty.
+    pub options: String,
+    /// The charset of the messages, by the database's name.
+    pub encoding: String,
+}
+
 /// Where and how to load.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -97,6 +108,8 @@ pub struct Settings {
     /// The source columns in the order of the encoded fields, ignored ones left out; `None` are the first target's
     /// own.
     pub columns: Option<Vec<Column>>,
+    /// Greenplum only: what takes messages apart in place of us.
+    pub formatter: Option<Formatter>,
     /// An SQL condition over the source columns; rows for which it is not true reach no output.
     pub input_filter: Option<String>,
     /// PostgreSQL only: the executable that the server runs in place of a segment; `None` is this one.
@@ -127,6 +140,7 @@ impl Settings {
             outputs: vec![Output::insert(target)],
             metadata_schema: None,
             columns: None,
+            formatter: None,
             input_filter: None,
             segment_program: None,
             segments: Self::SEGMENTS,
