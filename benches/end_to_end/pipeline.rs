@@ -97,6 +97,8 @@ pub fn discard(brokers: &str, topic: &str) {
         }));
         let worker = Worker {
             queue,
+            transform: None,
+            sends_payloads: false,
             decoder: decode::decoder(&csv()),
             registries: Registries::default(),
             lanes,

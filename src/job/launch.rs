@@ -65,16 +65,9 @@ impl Prepared {
         let canceller = load.canceller();
         let wants = wants(run, memory, load.is_filtered(), !decoding.is_custom());
         let assigned: BTreeSet<i32> = positions.starts.iter().map(|(partition, _)| partition).collect();
-        let lanes = lanes(&positions, memory);
-        let crew = Crew {
-            run,
-            generation: memory.generation,
-            consumer: &consumer,
-            chain: &chain,
-            decoding: &decoding,
-            program: program.as_ref(),
-        };
-        let starts = crew.start(lanes, &told_in, &mut threads)?;
+        let (generation, program) = (memory.generation, program.as_ref());
+        let crew = Crew { run, generation, consumer: &consumer, chain: &chain, decoding: &decoding, program };
+        let starts = crew.start(lanes(&positions, memory), &told_in, &mut threads)?;
         drop(told_in);
         consumer.assign(memory.generation, &starts)?;
         let stop = threads.stop();
