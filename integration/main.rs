@@ -35,6 +35,7 @@ mod consistency;
 mod crash;
 mod crash_scene;
 mod crash_wire;
+mod custom;
 mod database_crash;
 mod encoding;
 mod failing_batches;

@@ -80,25 +80,6 @@ fn its_other_blocks_fit_into_the_first_file() {
     Loader::with_job("dryrun", &with_merge).run().expect_code(0).expect_text("DELETE FROM \"public\".\"customers\"");
 }
 
-/// A file for what the table says, in the right place of an otherwise right file; the part of the table it is from.
-const NOT_YET: [(&str, &str, &str); 2] =
-    [("SOURCE:\n", "SOURCE:\n", ""), ("FORMAT: csv", "FORMAT: custom\n      CUSTOM_OPTION: {NAME: f}", "custom")];
-
-#[test]
-fn what_it_says_is_not_yet_supported_is_refused_by_name() {
-    let right = blocks("yaml")[0];
-    for (from, to, named) in NOT_YET {
-        assert!(README.contains(named), "{named} is tested and not in the README");
-        assert!(right.contains(from), "the README's file has no {from:?}");
-        let outcome = Loader::with_job("dryrun", &right.replace(from, to)).run();
-        if named.is_empty() {
-            outcome.expect_code(0);
-        } else {
-            outcome.expect_code(64).expect_text("is not yet supported");
-        }
-    }
-}
-
 #[test]
 fn the_rust_version_is_the_manifests() {
     let manifest = include_str!("../Cargo.toml");

@@ -108,6 +108,8 @@ on_each_database! {
         std::fs::write(dir.path().join("upper.wat"), "(module)").unwrap();
         let outcome = Loader::load(&job).args(["--quit-at-eof"]).run().expect_code(1);
         outcome.expect_text("upper.wat: it exports no `memory`");
+        let outcome = Loader::with_job("dryrun", &job).args(["--connect"]).run().expect_code(1);
+        outcome.expect_text("upper.wat: it exports no `memory`");
     }
 
     fn a_function_makes_each_row_in_one_call(db) {

@@ -2,6 +2,6 @@ CREATE EXTERNAL TABLE {table} (
 {columns}
 )
 LOCATION ({location})
-FORMAT 'TEXT' (DELIMITER E'\t' NULL '\N' ESCAPE '\' NEWLINE 'LF')
-ENCODING 'UTF8'
+FORMAT {format}
+ENCODING {encoding}
 LOG ERRORS SEGMENT REJECT LIMIT {reject_limit} ROWS

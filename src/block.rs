@@ -88,7 +88,7 @@ pub struct RowBlock {
     /// Epoch of the leader that wrote offset `next - 1`, where that is known: a record is there and the broker tells.
     /// With `next` it is a place that a log can be asked about; with any other offset it would be one that never was.
     pub leader_epoch: Option<i32>,
-    /// The encoded rows, each ended by LF. Their memory permit is inside: it returns when the last clone is dropped.
+    /// The encoded rows, each ended by LF; or whole messages as they are, where the database takes them apart. Their memory permit is inside: it returns when the last clone is dropped.
     pub bytes: Bytes,
     /// Bytes of the records' keys and payloads as Kafka gave them.
     pub source_bytes: u64,

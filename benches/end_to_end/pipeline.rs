@@ -97,8 +97,9 @@ pub fn discard(brokers: &str, topic: &str) {
         }));
         let worker = Worker {
             queue,
-            decoder: decode::decoder(&csv()),
             transform: None,
+            sends_payloads: false,
+            decoder: decode::decoder(&csv()),
             registries: Registries::default(),
             lanes,
             limits: BlockLimits { bytes: BLOCK_BYTES, rows_max: 0 },

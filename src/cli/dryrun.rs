@@ -111,6 +111,9 @@ impl Dryrun<'_> {
         let targets = Target::describe(&mut connection, self.settings)?;
         let writes = Writes::new(&targets, self.settings)?;
         resolve::decode_settings(self.job, &writes)?;
+        if let Some(program) = self.job.transform_program()? {
+            program.start()?;
+        }
         let plans = writes.try_out(&mut connection)?;
         let chain = self.history(&mut connection)?;
         let mut text = self.heading();

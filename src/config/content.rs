@@ -161,6 +161,7 @@ struct Options {
     newline: Option<String>,
     avro: Option<Format>,
     protobuf: Option<Format>,
+    custom: Option<Format>,
 }
 
 /// Every option block there is, read and finished.
@@ -174,10 +175,8 @@ fn options(fields: &mut Fields<'_>) -> Options {
     });
     let avro = fields.block("AVRO_OPTION").and_then(schemas::avro);
     let protobuf = fields.block("PROTOBUF_OPTION").and_then(schemas::protobuf);
-    if let Some(block) = fields.block("CUSTOM_OPTION") {
-        custom(block);
-    }
-    Options { csv, delimited, newline, avro, protobuf }
+    let custom = fields.block("CUSTOM_OPTION").and_then(custom);
+    Options { csv, delimited, newline, avro, protobuf, custom }
 }
 
 fn csv(mut block: Fields<'_>) -> Csv {
@@ -278,10 +277,12 @@ fn newline(node: &Node) -> Result<String, Wrong> {
     if newline.contains('\0') { Err(mistake("may not hold a NUL byte")) } else { Ok(newline) }
 }
 
-fn custom(mut block: Fields<'_>) {
-    block.require("NAME", trimmed);
-    block.read("PARAMSTR", text);
+fn custom(mut block: Fields<'_>) -> Option<Format> {
+    let formatter = block.require("NAME", trimmed);
+    let options = block.read("PARAMSTR", text).unwrap_or_default();
     block.finish();
+    let options = options.trim().trim_end_matches([',', ';']).to_owned();
+    Some(Format::Custom { formatter: formatter?, options })
 }
 
 fn warn_of_other_options(fields: &Fields<'_>, named: Named) {
@@ -307,14 +308,10 @@ fn format(fields: &mut Fields<'_>, named: Named, options: Options) -> Option<For
         Named::Delimited => fields.miss("DELIMITED_OPTION"),
         Named::Avro if fields.has("AVRO_OPTION") => return options.avro,
         Named::Avro => fields.miss("AVRO_OPTION"),
-        Named::Custom if !fields.has("CUSTOM_OPTION") => fields.miss("CUSTOM_OPTION"),
+        Named::Custom if fields.has("CUSTOM_OPTION") => return options.custom,
+        Named::Custom => fields.miss("CUSTOM_OPTION"),
         Named::Protobuf if fields.has("PROTOBUF_OPTION") => return options.protobuf,
         Named::Protobuf => fields.miss("PROTOBUF_OPTION"),
-        Named::Custom => {
-            let field = fields.entries().find(|field| field.key.name == "FORMAT")?;
-            let name = text(field.node).ok()?.to_lowercase();
-            fields.complaints.not_yet(field.span(), &format!("FORMAT {name}"));
-        }
     }
     None
 }

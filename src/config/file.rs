@@ -11,7 +11,7 @@ use crate::config::content::{ColumnsAre, Names, content, meta};
 use crate::config::fields::{Field, Fields, Wrong, nearest};
 use crate::config::job::{
     Callback, Commit, Connection, Consistency, Content as Part, ErrorLimit, Failing, FallbackOffset, Format, Idle, Job,
-    MetaColumn, Output, Partitions, Plugin, Source, Task,
+    MetaColumn, Mode, Output, Partitions, Plugin, Source, Task,
 };
 use crate::config::output::output;
 use crate::config::password::password;
@@ -187,6 +187,7 @@ fn kafka_block(mut fields: Fields<'_>, version: Version) -> Option<Kafka> {
     let outputs = outputs(&mut fields);
     let metadata_schema = fields.block("METADATA").and_then(metadata);
     let (commit, consistency) = fields.block("COMMIT").map_or((DEFAULT_COMMIT, (None, Consistency::Strong)), commit);
+    complain_of_custom(&fields, input.as_ref(), outputs.as_ref(), commit.failing);
     if let Some(block) = fields.block("POLL") {
         poll(block);
     }
@@ -197,6 +198,34 @@ fn kafka_block(mut fields: Fields<'_>, version: Version) -> Option<Kafka> {
     fields.finish();
     let source = Source { properties, ..source? };
     Some(Kafka { source, input: input?, outputs: outputs?, metadata_schema, commit, consistency, task })
+}
+
+/// Rows of FORMAT custom are the database's own, so that nothing can stand beside their columns, nor be known of them.
+fn complain_of_custom(fields: &Fields<'_>, input: Option<&Input>, outputs: Option<&Vec<Output>>, failing: Failing) {
+    let Some(Contents { value, key, meta }) = input.map(|input| &input.contents) else { return };
+    let is_custom =
+        |part: &Option<Part>| part.as_ref().is_some_and(|part| matches!(part.format, Format::Custom { .. }));
+    let complain = |text: &str| fields.complaints.mistake(&fields.span, text, None);
+    if is_custom(key) {
+        return complain("FORMAT custom is for VALUE, not for KEY");
+    }
+    if !is_custom(value) {
+        return;
+    }
+    if key.is_some() || !meta.is_empty() {
+        complain("FORMAT custom makes all columns of a row; neither KEY nor META can stand beside it");
+    }
+    if value.iter().flat_map(|part| &part.columns).flatten().any(|column| column.name.is_none()) {
+        complain("FORMAT custom makes all columns of a row; none can be ignored");
+    }
+    if outputs.is_some_and(|outputs| outputs.iter().any(|output| output.mode != Mode::Insert)) {
+        complain(
+            "FORMAT custom goes with MODE insert: which message a row comes from is not known, so none is the latest",
+        );
+    }
+    if failing != Failing::Fail {
+        complain("FORMAT custom cannot save a failing batch: which message a row comes from is not known");
+    }
 }
 
 /// OUTPUT, or OUTPUTS with several.

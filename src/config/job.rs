@@ -217,6 +217,12 @@ pub enum Format {
         /// Its full name, where the schema is a file; a registry's messages bring theirs.
         message: Option<String>,
     },
+    /// What a formatter of the database makes of a message.
+    Custom {
+        formatter: String,
+        /// As SQL writes them, one after the other.
+        options: String,
+    },
 }
 
 /// Where the schemas of messages come from.

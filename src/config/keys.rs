@@ -36,10 +36,6 @@ const fn differs(v2: &'static str, v3: &'static str, since: &'static str, how: &
     KeyOf { v2, v3, since, standing: Standing::Differs(how) }
 }
 
-const fn not_yet(v2: &'static str, v3: &'static str, since: &'static str) -> KeyOf {
-    KeyOf { v2, v3, since, standing: Standing::Refused("not yet supported") }
-}
-
 /// All of them, in the order of the reference file.
 pub const KEYS: &[KeyOf] = &[
     works("VERSION", "version", "5.18"),
@@ -83,7 +79,7 @@ pub const KEYS: &[KeyOf] = &[
     works("KAFKA.INPUT.VALUE.COLUMNS.PATH", "sources.kafka.value_content.csv.columns.path", "own"),
     works("", "sources.kafka.value_content.json.column", "1.7"),
     works("", "sources.kafka.value_content.avro.source_column_name", "1.7"),
-    differs("KAFKA.INPUT.VALUE.FORMAT", "", "5.10", "also protobuf; custom is not yet supported"),
+    differs("KAFKA.INPUT.VALUE.FORMAT", "", "5.10", "also protobuf"),
     works("", "sources.kafka.value_content.avro", "1.7"),
     works("", "sources.kafka.value_content.binary", "1.7"),
     works("", "sources.kafka.value_content.protobuf", "own"),
@@ -187,9 +183,9 @@ pub const KEYS: &[KeyOf] = &[
         "own",
     ),
     works("KAFKA.INPUT.VALUE.PROTOBUF_OPTION.MESSAGE", "sources.kafka.value_content.protobuf.message", "own"),
-    not_yet("KAFKA.INPUT.VALUE.CUSTOM_OPTION", "sources.kafka.value_content.custom", "5.18"),
-    not_yet("KAFKA.INPUT.VALUE.CUSTOM_OPTION.NAME", "sources.kafka.value_content.custom.name", "5.18"),
-    not_yet("KAFKA.INPUT.VALUE.CUSTOM_OPTION.PARAMSTR", "sources.kafka.value_content.custom.options", "5.18"),
+    works("KAFKA.INPUT.VALUE.CUSTOM_OPTION", "sources.kafka.value_content.custom", "5.18"),
+    works("KAFKA.INPUT.VALUE.CUSTOM_OPTION.NAME", "sources.kafka.value_content.custom.name", "5.18"),
+    works("KAFKA.INPUT.VALUE.CUSTOM_OPTION.PARAMSTR", "sources.kafka.value_content.custom.options", "5.18"),
     works("KAFKA.INPUT.META", "sources.kafka.meta", "1.5"),
     works("KAFKA.INPUT.META.COLUMNS", "sources.kafka.meta.json.column", "1.5"),
     works("KAFKA.INPUT.META.COLUMNS.NAME", "sources.kafka.meta.json.column.name", "1.5"),

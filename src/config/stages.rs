@@ -29,6 +29,7 @@ impl Job {
             Failing::Save => greenplum::Failing::Save,
             Failing::Recover => greenplum::Failing::Recover,
         };
+        settings.formatter = self.formatter();
         settings
     }
 
@@ -47,6 +48,12 @@ impl Job {
             self.meta.iter().map(|column| Column { name: column.name.clone(), sql_type: column.sql_type.clone() }),
         );
         Some(sent)
+    }
+
+    fn formatter(&self) -> Option<greenplum::Formatter> {
+        let Some(Content { format: Format::Custom { formatter, options }, .. }) = &self.value else { return None };
+        let encoding = self.encoding.map_or("UTF8", |charset| charset.name).to_owned();
+        Some(greenplum::Formatter { name: formatter.clone(), options: options.clone(), encoding })
     }
 
     /// For the Kafka stage: how much librdkafka may hold, and how many queues share it, is the job's to say.
@@ -142,6 +149,7 @@ fn format(format: &Format) -> Result<decode::Format, SchemaFile> {
             };
             decode::Format::Protobuf(decode::ProtobufOptions { source })
         }
+        Format::Custom { .. } => decode::Format::Custom,
     })
 }
 

@@ -19,6 +19,7 @@ mod meta;
 pub mod protobuf;
 mod reason;
 mod transcode;
+mod whole;
 
 use crate::record::Record;
 use crate::row::{Room, Rows};
@@ -46,6 +47,11 @@ impl Settings {
     /// Values alone.
     pub fn of_value(format: Format, columns: Vec<Column>) -> Self {
         Self { value: Some(Content { format, columns }), ..Self::default() }
+    }
+
+    /// Whether payloads are sent as they are.
+    pub fn is_custom(&self) -> bool {
+        self.value.as_ref().is_some_and(|value| value.format == Format::Custom)
     }
 
     /// Whether records must come with their headers.
@@ -133,6 +139,8 @@ pub enum Format {
     Avro(AvroOptions),
     /// The whole payload is one message, its fields found by the paths of the columns.
     Protobuf(ProtobufOptions),
+    /// Nobody but the database knows: the payload is sent as it is, see [`crate::encode::BlockBuilder::push_whole`].
+    Custom,
 }
 
 impl Format {
@@ -146,6 +154,7 @@ impl Format {
             Self::Binary => binary::NAME,
             Self::Avro(_) => avro::NAME,
             Self::Protobuf(_) => protobuf::NAME,
+            Self::Custom => whole::NAME,
         }
     }
 
@@ -153,7 +162,7 @@ impl Format {
     pub fn is_text(&self) -> bool {
         match self {
             Self::Csv(_) | Self::Delimited { .. } | Self::Json | Self::Jsonl { .. } => true,
-            Self::Binary | Self::Avro(_) | Self::Protobuf(_) => false,
+            Self::Binary | Self::Avro(_) | Self::Protobuf(_) | Self::Custom => false,
         }
     }
 }
@@ -238,6 +247,7 @@ fn parser(content: &Content, charset: Option<Charset>) -> Box<dyn Parse> {
         Format::Binary => Box::new(binary::Binary),
         Format::Avro(options) => Box::new(avro::Avro::new(options, &content.columns)),
         Format::Protobuf(options) => Box::new(protobuf::Protobuf::new(options, &content.columns)),
+        Format::Custom => Box::new(whole::Whole),
     };
     match charset.filter(|charset| content.format.is_text() && !charset.is_utf8()) {
         Some(charset) => Box::new(transcode::Transcoded::new(parser, charset)),
@@ -312,6 +322,7 @@ pub(crate) mod tests {
             Format::Json,
             Format::Jsonl { newline: "\n".to_owned() },
             Format::Binary,
+            Format::Custom,
             avro(r#""string""#),
         ] {
             let expected = format!("{}  no value to load (a tombstone)", format.name());
@@ -344,6 +355,7 @@ pub(crate) mod tests {
                 Just(Format::Jsonl { newline: "xx".to_owned() }),
                 Just(Format::Jsonl { newline: String::new() }),
                 Just(Format::Binary),
+                Just(Format::Custom),
                 Just(avro(r#"["string","bytes"]"#)),
                 Just(avro(r#"{"type":"record","name":"r","fields":[
                     {"name":"a","type":"string"},

@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::failure::Error;
 use super::identity::{JobId, md5_of, random_hex};
 use super::partitions::Partitions;
-use super::settings::Settings;
+use super::settings::{Formatter, Settings};
 use super::{external_greenplum, external_postgres};
 use crate::table::{Column, Ident, TableName};
 
@@ -33,6 +33,8 @@ pub struct Definition {
     pub port: u16,
     /// In the order of the encoded fields.
     pub columns: Vec<Column>,
+    /// Greenplum only: what reads the messages, where that is not TEXT.
+    pub formatter: Option<Formatter>,
     /// PostgreSQL only, see [`Settings::segment_program`].
     pub segment_program: Option<PathBuf>,
     /// PostgreSQL only.
@@ -47,6 +49,8 @@ pub struct ExternalTable {
     pub name: TableName,
     /// What segments ask for: `/v1/<job>/<partitions>/<token>`.
     pub path: String,
+    /// The rows of a block are the database's to count.
+    pub is_custom: bool,
     /// It was there already.
     pub is_reused: bool,
     /// It was there but was not what its name says, and was dropped.
@@ -86,6 +90,7 @@ impl Definition {
             host: host.to_owned(),
             port,
             columns: columns.to_vec(),
+            formatter: settings.formatter.clone(),
             segment_program: settings.segment_program.clone(),
             segments: settings.segments.max(1),
             may_reuse: true,
@@ -108,6 +113,9 @@ impl Definition {
         let mut parts = vec![FORM, self.job.hash(), &partitions, &self.role, &self.host, &port, &segments, &program];
         for column in &self.columns {
             parts.extend([column.name.as_str(), &column.sql_type]);
+        }
+        if let Some(Formatter { name, options, encoding }) = &self.formatter {
+            parts.extend(["custom", name, options, encoding]);
         }
         let table = Ident::exact(format!("{PREFIX}{}", md5_of(&parts)));
         TableName { schema: self.schema.clone(), table }
@@ -176,7 +184,8 @@ impl ExternalTable {
             match find(connection, definition, &name)? {
                 Found::Same { token } => {
                     let path = definition.path(&token);
-                    return Ok(Self { name, path, is_reused, is_remade, dropped: Vec::new() });
+                    let is_custom = definition.formatter.is_some();
+                    return Ok(Self { name, path, is_custom, is_reused, is_remade, dropped: Vec::new() });
                 }
                 Found::Stranger => {
                     let text = "a relation of this name exists and is none of gpkafka's; move it away".to_owned();
@@ -331,6 +340,21 @@ pub(super) mod tests {
             COMMIT
         "#]]
         .assert_eq(&without_hashes(&definition().sql(false)));
+    }
+
+    #[test]
+    fn a_formatter_takes_the_place_of_text() {
+        let mut definition = definition();
+        let text = definition.table();
+        let formatter =
+            Formatter { name: "it's".to_owned(), options: "a='1'".to_owned(), encoding: "LATIN1".to_owned() };
+        definition.formatter = Some(formatter.clone());
+        let sql = definition.sql(true);
+        assert!(sql.contains("FORMAT 'CUSTOM' (FORMATTER='it''s', a='1')\nENCODING 'LATIN1'\n"), "{sql}");
+        let custom = definition.table();
+        definition.formatter = Some(Formatter { options: String::new(), ..formatter });
+        assert!(definition.sql(true).contains("FORMAT 'CUSTOM' (FORMATTER='it''s')\n"));
+        assert!(text != custom && custom != definition.table(), "each has a table of its own");
     }
 
     fn without_hashes(sql: &str) -> String {

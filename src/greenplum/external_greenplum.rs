@@ -22,9 +22,26 @@ pub(super) fn create(definition: &Definition, name: &TableName, token: &str) -> 
             ("table", name),
             ("columns", &columns(&definition.columns)),
             ("location", &literal(&format!("{}{token}", definition.url()))),
+            ("format", &format(definition)),
+            ("encoding", &literal(encoding(definition))),
             ("reject_limit", &REJECT_LIMIT),
         ],
     )
+}
+
+/// The FORMAT clause's own words. TEXT, or what the job file names.
+fn format(definition: &Definition) -> String {
+    match &definition.formatter {
+        None => r"'TEXT' (DELIMITER E'\t' NULL '\N' ESCAPE '\' NEWLINE 'LF')".to_owned(),
+        Some(formatter) => {
+            let comma = if formatter.options.is_empty() { "" } else { ", " };
+            format!("'CUSTOM' (FORMATTER={}{comma}{})", literal(&formatter.name), formatter.options)
+        }
+    }
+}
+
+fn encoding(definition: &Definition) -> &str {
+    definition.formatter.as_ref().map_or("UTF8", |formatter| &formatter.encoding)
 }
 
 /// Column definitions, one a line.
@@ -44,8 +61,13 @@ pub(super) fn find(connection: &mut Connection, definition: &Definition, name: &
     }
     let locations: Vec<String> = row.get("locations");
     let (format, options): (String, String) = (row.get("format"), row.get("format_options"));
-    let is_same_form = format == "t"
-        && FORMAT.iter().all(|option| options.contains(option))
+    let is_same_format = match &definition.formatter {
+        None => format == "t" && FORMAT.iter().all(|option| options.contains(option)),
+        // its options are part of the table's name
+        Some(formatter) => format == "b" && options.contains(&format!("formatter {}", literal(&formatter.name))),
+    };
+    let is_same_form = is_same_format
+        && row.get::<_, String>("encoding").eq_ignore_ascii_case(encoding(definition))
         && row.get::<_, bool>("is_otherwise_same")
         && row.get::<_, i32>("reject_limit") == REJECT_LIMIT;
     let is_same_columns = target::columns(connection, name)?

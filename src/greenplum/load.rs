@@ -139,7 +139,14 @@ impl Load {
     /// The error log could not be read.
     pub fn rejects(&mut self, limit: usize) -> Result<SegmentRejects, Error> {
         match self.connection.dialect() {
-            Dialect::Greenplum { .. } => rejects::read(&mut self.connection, &self.external.name, limit),
+            Dialect::Greenplum { .. } => {
+                let mut rejects = rejects::read(&mut self.connection, &self.external.name, limit)?;
+                if self.external.is_custom {
+                    // a formatter counts what it likes
+                    rejects.named.iter_mut().for_each(|reject| reject.line = 0);
+                }
+                Ok(rejects)
+            }
             Dialect::Postgres { .. } => Ok(SegmentRejects::default()),
         }
     }

@@ -68,7 +68,7 @@ pub use load::Load;
 pub use original::{EndMeans, HistoryColumns, OriginalEnd};
 pub use partitions::Partitions;
 pub use rejects::{SegmentReject, SegmentRejects};
-pub use settings::{Failing, Mapping, Match, Mode, Output, Settings, Transformer};
+pub use settings::{Failing, Formatter, Mapping, Match, Mode, Output, Settings, Transformer};
 pub use statements::transaction_word;
 pub use step::{Saved, Written, WrittenTo};
 pub use target::{Target, TargetColumn};

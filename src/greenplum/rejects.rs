@@ -12,7 +12,7 @@ pub struct SegmentReject {
     pub partition: i32,
     /// First offset of the block's span.
     pub first: i64,
-    /// From 1.
+    /// From 1; 0 where nothing but the block is known, see [`super::Formatter`].
     pub line: u32,
     /// The database's own words, with the column; they may hold bytes of the record.
     pub message: String,

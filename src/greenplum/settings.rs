@@ -94,6 +94,17 @@ pub enum Failing {
     Recover,
 }
 
+/// A formatter of Greenplum's: `FORMAT 'CUSTOM'` of an external table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Formatter {
+    /// A function `name()` of the database.
+    pub name: String,
+    /// Its options, as SQL writes them: `id='10', note='20'`. May be empty.
+    pub options: String,
+    /// The charset of the messages, by the database's name.
+    pub encoding: String,
+}
+
 /// Where and how to load.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -109,6 +120,8 @@ pub struct Settings {
     /// The source columns in the order of the encoded fields, ignored ones left out; `None` are the first target's
     /// own.
     pub columns: Option<Vec<Column>>,
+    /// Greenplum only: what takes messages apart in place of us.
+    pub formatter: Option<Formatter>,
     /// An SQL condition over the source columns; rows for which it is not true reach no output.
     pub input_filter: Option<String>,
     pub failing: Failing,
@@ -140,6 +153,7 @@ impl Settings {
             outputs: vec![Output::insert(target)],
             metadata_schema: None,
             columns: None,
+            formatter: None,
             input_filter: None,
             failing: Failing::Fail,
             segment_program: None,

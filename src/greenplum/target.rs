@@ -39,6 +39,11 @@ impl Target {
     /// [`Error::Target`] where one is missing or takes no rows, with the nearest name; [`Error::Privilege`] with every
     /// missing right and the statements that grant them.
     pub fn describe(connection: &mut Connection, settings: &Settings) -> Result<Vec<Self>, Error> {
+        if settings.formatter.is_some() && !connection.dialect().is_greenplum() {
+            let text = "FORMAT custom needs Greenplum: PostgreSQL has no formatters for external tables; \
+                        take another format";
+            return Err(Error::Target { text: text.to_owned() });
+        }
         let mut targets = Vec::new();
         let mut lacks = Vec::new();
         for output in &settings.outputs {

@@ -63,18 +63,11 @@ impl Prepared {
         let (replies_in, replies) = bounded(2);
         let (seen_in, seen) = bounded(CHANNEL);
         let canceller = load.canceller();
-        let wants = wants(run, memory, load.is_filtered());
+        let wants = wants(run, memory, load.is_filtered(), !decoding.is_custom());
         let assigned: BTreeSet<i32> = positions.starts.iter().map(|(partition, _)| partition).collect();
-        let lanes = lanes(&positions, memory);
-        let crew = Crew {
-            run,
-            generation: memory.generation,
-            consumer: &consumer,
-            chain: &chain,
-            decoding: &decoding,
-            program: program.as_ref(),
-        };
-        let starts = crew.start(lanes, &told_in, &mut threads)?;
+        let (generation, program) = (memory.generation, program.as_ref());
+        let crew = Crew { run, generation, consumer: &consumer, chain: &chain, decoding: &decoding, program };
+        let starts = crew.start(lanes(&positions, memory), &told_in, &mut threads)?;
         drop(told_in);
         consumer.assign(memory.generation, &starts)?;
         let stop = threads.stop();
@@ -177,6 +170,7 @@ impl Crew<'_> {
                 queue,
                 transform: self.program.map(Program::start).transpose()?,
                 decoder: decode::decoder(self.decoding),
+                sends_payloads: self.decoding.is_custom(),
                 registries: self.run.registries.clone(),
                 lanes,
                 limits,
@@ -229,7 +223,7 @@ fn lanes(positions: &Positions, memory: &Memory) -> BTreeMap<i32, Lane> {
     wanted.map(|(partition, next)| (partition, Lane { next, until: until(partition) })).collect()
 }
 
-fn wants(run: &Run<'_>, memory: &Memory, is_filtered: bool) -> Wants {
+fn wants(run: &Run<'_>, memory: &Memory, is_filtered: bool, counts_rows: bool) -> Wants {
     let commit = &run.job.commit;
     let ends = memory.ends.as_ref();
     Wants {
@@ -248,6 +242,7 @@ fn wants(run: &Run<'_>, memory: &Memory, is_filtered: bool) -> Wants {
             ErrorLimit::Percent(percent) => RejectLimit::Percent(percent),
         },
         has_filter: is_filtered,
+        counts_rows,
         until_end_of: ends.map(|ends| ends.keys().copied().collect()),
     }
 }

@@ -34,7 +34,12 @@ fn own(topic: &str, reject: &Reject) -> String {
 fn theirs(topic: &str, batch: &Batch, reject: &SegmentReject) -> String {
     let SegmentReject { partition, first, line: row, message, raw } = reject;
     let offset = batch.offset_of(*partition, *first, *row).map(|offset| offset.to_string());
-    let offset = offset.unwrap_or_else(|| format!("{first}+{row}"));
+    let offset = match offset {
+        Some(offset) => offset,
+        // the database's own formatter knows no more than the block
+        None if *row == 0 => format!("{first} or behind"),
+        None => format!("{first}+{row}"),
+    };
     let raw = &raw[..raw.len().min(Reject::PAYLOAD_BYTES_MAX)];
     let (message, raw) = (line::excerpt(message, MESSAGE_CHARS_MAX), String::from_utf8_lossy(raw));
     format!("rejected {topic}[{partition}]@{offset}  {message}  row {}", line::escaped(&raw))

@@ -102,6 +102,9 @@ pub struct Wants {
     pub reject_limit: RejectLimit,
     /// Rows may vanish between the segments and the target, by the user's own wish.
     pub has_filter: bool,
+    /// It is known how many rows are sent. Else they are messages, of which the database alone makes rows, and what it
+    /// inserts cannot be compared with them.
+    pub counts_rows: bool,
     /// Partitions whose ends end the job; `None` runs until told.
     pub until_end_of: Option<BTreeSet<i32>>,
 }
@@ -281,7 +284,8 @@ impl State {
         let Some(front) = front else { return Err(Broken::EndedEarly { batch: number }) };
         let sent = front.counts.rows;
         let kept = inserted + rejected + saved;
-        if rows_are_checked() && (kept > sent || (kept < sent && !has_filter)) {
+        let is_checked = rows_are_checked() && self.wants.counts_rows;
+        if is_checked && (kept > sent || (kept < sent && !has_filter)) {
             return Err(Broken::RowCount { sent, inserted, rejected });
         }
         let rejected = rejected + front.counts.rejected;
@@ -291,7 +295,8 @@ impl State {
         }
         // ERROR_LIMIT is about records that are no rows; those kept aside have a bound of their own
         let rejected = rejected + saved;
-        self.outcome = Outcome { inserted, rejected, filtered: sent.saturating_sub(kept) + front.counts.dropped };
+        let filtered = if self.wants.counts_rows { sent.saturating_sub(kept) } else { 0 };
+        self.outcome = Outcome { inserted, rejected, filtered: filtered + front.counts.dropped };
         self.phase = Phase::Committing;
         Ok(())
     }
@@ -394,7 +399,13 @@ mod tests {
 
     fn state(rows_max: u64) -> State {
         let limits = Limits { rows_max, bytes_max: 0, age_max: Duration::ZERO, idle_max: Duration::ZERO };
-        let wants = Wants { limits, reject_limit: RejectLimit::Rows(0), has_filter: false, until_end_of: None };
+        let wants = Wants {
+            limits,
+            reject_limit: RejectLimit::Rows(0),
+            has_filter: false,
+            counts_rows: true,
+            until_end_of: None,
+        };
         State::new(wants, Generation(1), Checkpoint::default(), 0)
     }
 
@@ -427,6 +438,25 @@ mod tests {
             assert!(offset < 1000, "batches pile up");
         }
         assert!(offset > 10, "too few to keep the database busy");
+    }
+
+    #[test]
+    fn rows_that_the_database_makes_are_not_checked_against_messages() {
+        for (counts_rows, inserted, ends_well) in
+            [(true, 1, true), (true, 5, false), (false, 5, true), (false, 0, true)]
+        {
+            let (mut state, now) = (state(1), Instant::now());
+            state.wants.counts_rows = counts_rows;
+            state.on(block(0, 1), now).unwrap();
+            state.on(Event::Opened { batch: 1 }, now).unwrap();
+            let done =
+                state.on(Event::Inserted { batch: 1, inserted, rejected: 0, outputs: Vec::new(), saved: 0 }, now);
+            assert_eq!(done.is_ok(), ends_well, "{counts_rows} {inserted}");
+            if ends_well {
+                let expected = Outcome { inserted, rejected: 0, filtered: 0 };
+                assert_eq!(state.outcome(), expected);
+            }
+        }
     }
 
     #[test]

@@ -94,6 +94,8 @@ pub struct Worker {
     pub queue: RecordQueue,
     pub transform: Option<Transform>,
     pub decoder: Box<dyn Decoder>,
+    /// Payloads are sent as they are, not as rows.
+    pub sends_payloads: bool,
     pub registries: Registries,
     pub lanes: BTreeMap<i32, Lane>,
     pub limits: BlockLimits,
@@ -110,13 +112,26 @@ impl Worker {
     /// # Blocks
     /// For as long as the attempt lasts.
     pub fn run(self) {
-        let Self { mut queue, transform, decoder, registries, lanes, limits, generation, budget, metrics, out, stop } =
-            self;
+        let Self {
+            mut queue,
+            transform,
+            decoder,
+            sends_payloads,
+            registries,
+            lanes,
+            limits,
+            generation,
+            budget,
+            metrics,
+            out,
+            stop,
+        } = self;
         let lanes = lanes.into_iter().map(|(partition, lane)| (partition, Filling::new(lane))).collect();
         let rows = Rows::default();
         let mut hand = Hand {
             transform,
             decoder,
+            sends_payloads,
             registries,
             rows,
             lanes,
@@ -154,6 +169,7 @@ impl Filling {
 struct Hand {
     transform: Option<Transform>,
     decoder: Box<dyn Decoder>,
+    sends_payloads: bool,
     registries: Registries,
     rows: Rows,
     lanes: BTreeMap<i32, Filling>,
@@ -350,6 +366,7 @@ impl Hand {
         let Some(filling) = self.lanes.get_mut(&record.partition) else { return };
         let Some(block) = filling.block.as_mut() else { return };
         match decoded {
+            Ok(()) if self.sends_payloads => block.push_whole(record, &self.rows),
             Ok(()) => block.push(record, &self.rows),
             Err(reason) => block.reject(record, reason.to_string()),
         }
@@ -484,6 +501,7 @@ mod tests {
         let hand = Hand {
             transform: None,
             decoder: decode::decoder(&decode::Settings::of_value(decode::Format::Json, columns)),
+            sends_payloads: false,
             registries: Registries::default(),
             rows: Rows::default(),
             lanes: [(0, Filling::new(Lane { next: 5, until: None }))].into(),

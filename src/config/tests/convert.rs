@@ -224,13 +224,13 @@ fn format() -> impl Strategy<Value = String> {
     let column = |name: &str, kind: &str| format!("COLUMNS:\n        - NAME: {name}\n          TYPE: {kind}\n");
     select(vec![
         column("$c", "int") + "      FORMAT: csv\n      CSV_OPTION: {DELIMITER: ';', FORCE_NOT_NULL: $c, NULL_STRING: '~'}\n",
-        column("$c", "text") + "      FORMAT: Delimited\n      DELIMITED_OPTION:\n        DELIMITER: \"\\t\"\n",
+        "COLUMNS:\n        - {NAME: $c, TYPE: int}\n        - {NAME: __IGNORED__, TYPE: 'numeric(9,2)'}\n".to_owned() + "      FORMAT: Delimited\n      DELIMITED_OPTION:\n        DELIMITER: \"\\t\"\n",
         column("$c", "json") + "      FORMAT: json\n      CSV_OPTION: {}\n",
         column("'\"$C\"'", "jsonb") + "      FORMAT: jsonl\n      JSONL_OPTION: {NEWLINE: \"\\r\\n\"}\n",
         column("$c", "json") + "      FORMAT: jsonl\n",
         column("$c", "bytea") + "      FORMAT: binary\n",
         column("$c", "json") + "      FORMAT: avro\n      AVRO_OPTION: {SCHEMA_REGISTRY_ADDR: 'http://a, http://b'}\n",
-        "COLUMNS:\n        - {NAME: $c, TYPE: int}\n        - {NAME: __IGNORED__, TYPE: 'numeric(9,2)'}\n      FORMAT: custom\n      CUSTOM_OPTION: {NAME: f, PARAMSTR: 'a=b, c'}\n".to_owned(),
+        "COLUMNS:\n        - {NAME: $c, TYPE: int}\n        - {NAME: $c2, TYPE: 'numeric(9,2)'}\n      FORMAT: custom\n      CUSTOM_OPTION: {NAME: f, PARAMSTR: 'a=b, c'}\n".to_owned(),
     ])
 }
 
@@ -273,6 +273,11 @@ prop_compose! {
         schedule in lines(own(&["  RETRY_INTERVAL: 5m", "  MAX_RETRIES: -1", "  QUIT_AT_EOF_AFTER: 01:02", "  RUNNING_DURATION: 1h"])),
         alert in proptest::option::of(Just("ALERT: {COMMAND: 'a # b', TIMEOUT: -1s}\n")),
     ) -> String {
+        // nothing stands beside a formatter's columns
+        let is_custom = value.contains("FORMAT: custom");
+        let key = key.filter(|key| !is_custom && !key.contains("FORMAT: custom"));
+        let has_meta = has_meta && !is_custom;
+        let outputs = if is_custom { vec!["      TABLE: t\n      FILTER: a > 0;\n".to_owned()] } else { outputs };
         let contents = if is_first_version {
             value.replace("$c", "v").replace("$C", "V").replace("\n  ", "\n").replacen("COLUMNS", "    COLUMNS", 1)
         } else {

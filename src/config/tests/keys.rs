@@ -6,7 +6,7 @@ use expect_test::expect_file;
 
 use super::*;
 use crate::config::fields::asked;
-use crate::config::keys::{KEYS, KeyOf, REFERENCE, REFERENCE_V3, Standing, last, table};
+use crate::config::keys::{KEYS, KeyOf, REFERENCE, REFERENCE_V3, last, table};
 
 /// Files that have every block there is.
 const FILES: [&str; 12] = [
@@ -97,27 +97,6 @@ fn every_key_of_version_3_is_in_the_table() {
     let asked = asked_for(&files, home_of_3).into_iter().filter(is_own).filter(|key| !other_sources.contains(key));
     let missing: Vec<_> = asked.filter(|key| !known.contains(key)).collect();
     assert!(missing.is_empty(), "not in the table: {missing:?}");
-}
-
-/// What is refused today, and which keys of the table it takes with it.
-const TO_COME: [(&str, &str); 1] = [("FORMAT custom", "CUSTOM_OPTION")];
-
-#[test]
-fn the_table_refuses_what_the_readers_refuse() {
-    let files = FILES.map(|text| text.replace("{{port}}", "1").replace("{{region}}", "a"));
-    let refusals = files[..10].iter().filter_map(|text| parsed(text).err());
-    let problems: Vec<_> = refusals.flat_map(|refusal| refusal.problems).map(|problem| problem.text).collect();
-    let refused: BTreeSet<&str> =
-        problems.iter().filter_map(|text| text.strip_suffix(" is not yet supported")).collect();
-    for (what, needle) in TO_COME {
-        for key in KEYS.iter().filter(|key| key.v2.contains(needle)) {
-            let is_refused = matches!(key.standing, Standing::Refused(_));
-            assert_eq!(is_refused, refused.contains(what), "{}: {:?}", key.v2, key.standing);
-        }
-    }
-    let is_known = |what: &&&str| TO_COME.iter().any(|(known, _)| known == *what);
-    let unknown: Vec<_> = refused.iter().filter(|what| !is_known(what)).collect();
-    assert!(unknown.is_empty(), "refused, and not in this test: {unknown:?}");
 }
 
 #[test]

@@ -352,3 +352,40 @@ fn properties_that_do_not_go_together() {
     "#]],
     );
 }
+
+#[test]
+fn nothing_stands_beside_a_formatter() {
+    let custom = ("FORMAT: csv", "FORMAT: custom\n      CUSTOM_OPTION: {NAME: f, PARAMSTR: 'a=1,'}");
+    check(
+        &[custom],
+        expect![[r#"
+        fine
+    "#]],
+    );
+    let meta = ("  OUTPUT:", "    META:\n      COLUMNS: [{NAME: offset, TYPE: bigint}]\n  OUTPUT:");
+    check(
+        &[custom, meta, ("NAME: id", "NAME: __IGNORED__")],
+        expect![[r#"
+        orders.yaml:6:1: FORMAT custom makes all columns of a row; neither KEY nor META can stand beside it
+        orders.yaml:6:1: FORMAT custom makes all columns of a row; none can be ignored
+        orders.yaml:13:11: all COLUMNS are ignored
+    "#]],
+    );
+    let merge = ("TABLE: orders", "TABLE: orders\n    MODE: merge\n    MATCH_COLUMNS: [id]\n    UPDATE_COLUMNS: [id]");
+    check(
+        &[custom, merge],
+        expect![[r#"
+        orders.yaml:6:1: FORMAT custom goes with MODE insert: which message a row comes from is not known, so none is the latest
+    "#]],
+    );
+    let key = (
+        "    VALUE:",
+        "    KEY:\n      COLUMNS: [{NAME: k, TYPE: int}]\n      FORMAT: custom\n      CUSTOM_OPTION: {NAME: f}\n    VALUE:",
+    );
+    check(
+        &[key],
+        expect![[r#"
+        orders.yaml:6:1: FORMAT custom is for VALUE, not for KEY
+    "#]],
+    );
+}

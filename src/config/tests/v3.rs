@@ -347,7 +347,7 @@ fn what_is_to_come_is_refused_by_name() {
             ("sources:", "option:\n  schedule: {retry_interval: 5m}\n  alert: {command: mail}\nsources:"),
         ],
         expect![[r#"
-            orders.yaml:23:7: format custom is not yet supported
+            orders.yaml:3:3: format custom is for value_content, not for key_content
         "#]],
     );
 }
