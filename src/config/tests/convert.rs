@@ -278,6 +278,8 @@ prop_compose! {
         let key = key.filter(|key| !is_custom && !key.contains("FORMAT: custom"));
         let has_meta = has_meta && !is_custom;
         let outputs = if is_custom { vec!["      TABLE: t\n      FILTER: a > 0;\n".to_owned()] } else { outputs };
+        let keeps_batches = |line: &String| line.contains("SAVE_FAILING_BATCH");
+        let commit: Vec<String> = commit.into_iter().filter(|line| !is_custom || !keeps_batches(line)).collect();
         let contents = if is_first_version {
             value.replace("$c", "v").replace("$C", "V").replace("\n  ", "\n").replacen("COLUMNS", "    COLUMNS", 1)
         } else {
