@@ -40,11 +40,11 @@
 //!
 //! # The runtime
 //!
-//! wasmi interprets. An instance starts in microseconds and costs no native code, its fuel is counted in the same loop that
-//! interprets, and it is pure Rust of a few crates. wasmtime compiles: a loop of arithmetic is several times faster
-//! there, for a compiler of some 100 crates, milliseconds at each start, and executable memory in a process that holds
-//! database passwords. Messages are short and most of their cost is elsewhere; `cargo bench --bench transform` shows
-//! ours.
+//! wasmi interprets. Of the example above, reading and checking takes 80 µs, an instance 4 µs, a call that changes nothing
+//! 0.2 µs, and one that looks at each of 95 bytes 6 µs; `cargo bench --bench transform` shows it. An endless loop is
+//! ended after some 3 s. wasmtime compiles to native code, and should be many times faster in such loops; it was not
+//! measured beside it. It would bring a compiler of dozens of crates, and executable memory into a process that holds
+//! database passwords.
 //!
 //! There is no WASI: a module has no files, no clock and no network.
 
