@@ -16,15 +16,15 @@ use crate::config::job::{
 use crate::config::output::output;
 use crate::config::password::password;
 use crate::config::problem::Complaints;
+use crate::config::properties::properties;
 use crate::config::scalars::{
     brokers, condition, count, error_limit, ident, idle, milliseconds, mistake, own_port, partitions, port, text,
     trimmed, truth, word,
 };
 use crate::config::transformer;
 use crate::config::v3;
-use crate::config::yaml::{Content, Node};
+use crate::config::yaml::Node;
 use crate::decode::Charset;
-use crate::kafka;
 use crate::table::Ident;
 
 /// What a batch lasts when nothing is said.
@@ -453,50 +453,4 @@ fn poll(mut fields: Fields<'_>) {
     fields.read("TIMEOUT", count);
     fields.complaints.warning(&fields.span, "POLL has no effect", None);
     fields.finish();
-}
-
-/// librdkafka's properties, as written: a key without a value is the empty text.
-fn properties(fields: Fields<'_>, consistency: Consistency) -> BTreeMap<String, String> {
-    let (mut properties, mut is_right) = (BTreeMap::new(), true);
-    for field in fields.entries() {
-        let name = &field.key.name;
-        let value = if field.node.content == Content::Null { Ok(String::new()) } else { text(field.node) };
-        match value {
-            Ok(value) => {
-                // with it Kafka is told now and then, without being waited for
-                let is_ours =
-                    consistency == Consistency::None && name == "enable.auto.commit" && fields.has("group.id");
-                is_right &= is_ours && is_truth(&value) || complain_of_property(&fields, field, &value);
-                properties.insert(name.clone(), value);
-            }
-            Err(_) => {
-                let text = format!("`{name}` must be a text, a number or true or false");
-                fields.complaints.mistake(field.span(), text, None);
-            }
-        }
-    }
-    if is_right && let Err(kafka::Error::Client { cause }) = kafka::check_properties(&properties) {
-        fields.complaints.mistake(&fields.span, format!("PROPERTIES do not go together: {cause}"), None);
-    }
-    properties
-}
-
-fn is_truth(value: &str) -> bool {
-    matches!(value, "true" | "false")
-}
-
-/// What librdkafka says of a property, which needs no broker. `false`: it is a mistake.
-fn complain_of_property(fields: &Fields<'_>, field: Field<'_>, value: &str) -> bool {
-    let name = &field.key.name;
-    let checked = kafka::check_property(name, value);
-    let is_right = checked.is_ok();
-    match checked {
-        Ok(None) => {}
-        Ok(Some(why)) => fields.complaints.warning(&field.key.span, format!("`{name}` has no effect: {why}"), None),
-        Err(kafka::Error::Property { cause, .. }) => {
-            fields.complaints.mistake(&field.key.span, format!("`{name}`: {cause}"), None);
-        }
-        Err(error) => fields.complaints.mistake(&field.key.span, error.to_string(), None),
-    }
-    is_right
 }

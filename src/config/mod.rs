@@ -18,6 +18,7 @@ mod output;
 mod password;
 mod places;
 mod problem;
+mod properties;
 mod render;
 mod scalars;
 mod schemas;
