@@ -6,7 +6,9 @@ use apache_avro::writer::datum::GenericDatumWriter;
 use apache_avro::{Days, Duration, Millis, Months, Schema};
 
 use crate::case::Case;
-use crate::harness::{Database, Loader, Mood, SOON, SchemaRegistry, User, directory, free_port, on_each_database};
+use crate::harness::{
+    Database, Loader, Mood, SOON, SchemaRegistry, User, directory, free_port, has_python_client, on_each_database,
+};
 
 const T17: &str = "VERSION: 2
 KAFKA:
@@ -100,6 +102,9 @@ const LOGICAL_COLUMNS: &str = "amount numeric(12,3), day date, clock time, local
 
 on_each_database! {
     fn t17_key_and_value_by_a_registry(db) {
+        if !has_python_client() {
+            return;
+        }
         let registry = SchemaRegistry::start();
         let case = Case::new(db, "t17", 1);
         case.table("avrokv_from_kafka (id json, customer_id int, year int, expenses decimal(9,2)[])", "");
@@ -114,6 +119,9 @@ on_each_database! {
     }
 
     fn logical_types_of_a_python_client_come_as_typed_columns(db) {
+        if !has_python_client() {
+            return;
+        }
         let registry = SchemaRegistry::start();
         let case = case(db, "logical", LOGICAL_COLUMNS);
         registry.avro(&format!("{}-value", case.topic.name), LOGICAL);
@@ -173,6 +181,9 @@ KAFKA:
     }
 
     fn a_schema_changes_in_mid_topic(db) {
+        if !has_python_client() {
+            return;
+        }
         let registry = SchemaRegistry::start();
         let case = case(db, "change", "id bigint, name text, old int, added numeric(9,2)");
         let subject = format!("{}-value", case.topic.name);
