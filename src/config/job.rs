@@ -1,5 +1,5 @@
 //! A job as its file means it: one form for all versions, every default filled in, every name and number checked. Plain
-//! types only; what a stage makes of them is in `stages.rs`. Made by `file.rs`, read by job and cli.
+//! types only, some of them a stage's own; what else a stage makes of them is in `stages.rs`. Made by `file.rs`, read by job and cli.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,6 +12,9 @@ use crate::config::problem::Problem;
 use crate::decode::{Charset, MetaField};
 use crate::registry::TlsVersion;
 use crate::table::{Ident, TableName};
+
+/// Where rows go and how, as the database stage has it: a file says just that.
+pub use crate::greenplum::{Failing, Mapping, Match, Mode, Output, Transformer};
 
 /// One Kafka topic into one table, or several.
 #[derive(Debug, Clone, PartialEq)]
@@ -283,65 +286,6 @@ pub struct Plugin {
     pub properties: BTreeMap<String, String>,
 }
 
-/// One target table and how rows get into it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
-    pub target: TableName,
-    pub mode: Mode,
-    /// Target column ← SQL expression over the source columns, in the order of the file. Empty: columns of one name
-    /// belong together.
-    pub mapping: Vec<Mapping>,
-    /// In place of a mapping: an SQL function makes the rows.
-    pub transformer: Option<Transformer>,
-    /// Like the job's own filter, for this table.
-    pub filter: Option<String>,
-}
-
-/// How rows get into a table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mode {
-    Insert,
-    /// Rows with a key that the table has change it; others do nothing.
-    Update(Match),
-    /// Like [`Mode::Update`], and rows with a new key are inserted, and some keys deleted.
-    Merge(Match),
-}
-
-/// How rows of UPDATE and MERGE find theirs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Match {
-    /// The key.
-    pub match_columns: Vec<Ident>,
-    /// What a row with a known key sets.
-    pub update_columns: Vec<Ident>,
-    /// Of a batch's rows with one key the largest in these wins; where there are none, the latest.
-    pub order_columns: Vec<Ident>,
-    /// SQL over `into_table` and `ext`.
-    pub update_condition: Option<String>,
-    /// As above; of MERGE alone.
-    pub delete_condition: Option<String>,
-}
-
-/// An SQL function that gets each source row whole, and makes rows of the target.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Transformer {
-    /// `None`: where the search path finds it.
-    pub schema: Option<Ident>,
-    pub function: Ident,
-    /// What the function gets beside each row, as texts.
-    pub properties: BTreeMap<String, String>,
-    /// The columns that its result fills, in its order; empty: all.
-    pub columns: Vec<Ident>,
-}
-
-/// One target column and where it comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mapping {
-    pub column: Ident,
-    /// SQL over the source columns.
-    pub expression: String,
-}
-
 /// How many records of a batch may be refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorLimit {
@@ -360,17 +304,6 @@ pub struct Commit {
     pub minimal_interval: Option<Duration>,
     pub idle: Idle,
     pub failing: Failing,
-}
-
-/// What becomes of a batch of which the database refuses a row (SAVE_FAILING_BATCH, RECOVER_FAILING_BATCH).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failing {
-    /// The load ends, and nothing of the batch is loaded.
-    Fail,
-    /// All its rows are kept in a table.
-    Save,
-    /// Its bad rows are kept in that table, and the others are loaded.
-    Recover,
 }
 
 /// What to do while the topic is quiet (IDLE_DURATION).

@@ -4,10 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::job::{
-    Content, Csv, Delimited, Failing, Format, Job, Mapping, Match, MetaColumn, Mode, Output, RegistryAt, SchemaSource,
-    SourceColumn, Transformer,
-};
+use super::job::{Content, Csv, Delimited, Format, Job, MetaColumn, RegistryAt, SchemaSource, SourceColumn};
 use crate::schema::{Schema, SchemaKind};
 use crate::table::Column;
 use crate::{decode, greenplum, kafka, registry, transform};
@@ -22,13 +19,9 @@ impl Job {
         settings.password = connection.password.as_ref().map(|password| password.reveal().to_owned());
         settings.metadata_schema.clone_from(&self.metadata_schema);
         settings.columns = self.source_columns();
-        settings.outputs = self.outputs.iter().map(output).collect();
+        settings.outputs.clone_from(&self.outputs);
         settings.input_filter.clone_from(&self.filter);
-        settings.failing = match self.commit.failing {
-            Failing::Fail => greenplum::Failing::Fail,
-            Failing::Save => greenplum::Failing::Save,
-            Failing::Recover => greenplum::Failing::Recover,
-        };
+        settings.failing = self.commit.failing;
         settings.formatter = self.formatter();
         settings
     }
@@ -215,40 +208,6 @@ fn meta(column: &MetaColumn) -> decode::Meta {
 
 /// Types that take a timestamp as a number.
 const NUMBERS: [&str; 6] = ["int", "bigint", "numeric", "decimal", "double", "float"];
-
-fn output(output: &Output) -> greenplum::Output {
-    let mapping = |map: &Mapping| greenplum::Mapping { column: map.column.clone(), expression: map.expression.clone() };
-    greenplum::Output {
-        target: output.target.clone(),
-        mode: match &output.mode {
-            Mode::Insert => greenplum::Mode::Insert,
-            Mode::Update(matching) => greenplum::Mode::Update(matched(matching)),
-            Mode::Merge(matching) => greenplum::Mode::Merge(matched(matching)),
-        },
-        mapping: output.mapping.iter().map(mapping).collect(),
-        transformer: output.transformer.as_ref().map(transformer),
-        filter: output.filter.clone(),
-    }
-}
-
-fn transformer(transformer: &Transformer) -> greenplum::Transformer {
-    greenplum::Transformer {
-        schema: transformer.schema.clone(),
-        function: transformer.function.clone(),
-        properties: serde_json::json!(transformer.properties).to_string(),
-        columns: transformer.columns.clone(),
-    }
-}
-
-fn matched(matching: &Match) -> greenplum::Match {
-    greenplum::Match {
-        match_columns: matching.match_columns.clone(),
-        update_columns: matching.update_columns.clone(),
-        order_columns: matching.order_columns.clone(),
-        update_condition: matching.update_condition.clone(),
-        delete_condition: matching.delete_condition.clone(),
-    }
-}
 
 fn registry_at(at: &RegistryAt) -> registry::Settings {
     registry::Settings {

@@ -1,6 +1,7 @@
 //! What the database stage needs to know from a job file and the command line, and its own defaults. `config` and `cli`
 //! fill it in.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -68,8 +69,8 @@ pub struct Transformer {
     /// `None`: where the search path finds it.
     pub schema: Option<Ident>,
     pub function: Ident,
-    /// What it gets beside each row: a document of JSON.
-    pub properties: String,
+    /// What it gets beside each row, as one document of JSON.
+    pub properties: BTreeMap<String, String>,
     /// Columns of the target that its result fills, in its order; empty: all that can be filled.
     pub columns: Vec<Ident>,
 }

@@ -82,7 +82,7 @@ pub(super) fn insert(
         ("columns", &Text::part(format!("what the transformer {name} makes for the columns of {target}"), columns)),
         ("more", &Text::own(each("made"))),
         ("function", &Text::part(format!("the transformer {name}"), name.clone())),
-        ("properties", &Text::own(literal(&transformer.properties))),
+        ("properties", &Text::own(literal(&serde_json::json!(transformer.properties).to_string()))),
         ("carried", &Text::own(each("ext"))),
         ("source", &Text::own(from.to_string())),
         ("filter", &filter),
@@ -112,7 +112,7 @@ mod tests {
         settings.outputs[0].transformer = Some(Transformer {
             schema: Some(Ident::exact("Shop")),
             function: Ident::exact("orders_of"),
-            properties: r#"{"a":"it's"}"#.to_owned(),
+            properties: [("a".to_owned(), "it's".to_owned())].into(),
             columns: idents(columns),
         });
         settings

@@ -144,7 +144,7 @@ pub(super) fn unescape(
     Ok(())
 }
 
-/// The character of `\uXXXX`, or of two that are halves of one; and its length.
+/// The character of a `\u` and its four digits, or of two that are halves of one; and its length.
 fn unicode(string: &[u8], place: usize, takes_nul: bool) -> Result<(char, usize), Problem> {
     let unit = |at: usize| string.get(at..at + 6).filter(|unit| unit.starts_with(b"\\u")).map(code);
     let first = unit(0).unwrap_or_default();
@@ -161,7 +161,7 @@ fn unicode(string: &[u8], place: usize, takes_nul: bool) -> Result<(char, usize)
     pair.map(|char| (char, 12)).ok_or_else(lone)
 }
 
-/// Of `\uXXXX`.
+/// The number that the four digits behind `\u` write.
 fn code(unit: &[u8]) -> u32 {
     unit[2..].iter().fold(0, |code, &digit| code * 16 + char::from(digit).to_digit(16).unwrap_or(0))
 }
