@@ -46,7 +46,7 @@ fn refused_rows_are_counted_and_named_and_forgotten_before_the_next_statement() 
         session.seal();
         expect_read(&load.write().unwrap(), 2, 3);
         session.finish();
-        let rejects = load.rejects(2).unwrap();
+        let rejects = load.rejects(2, 2).unwrap();
         assert_eq!(rejects.counts.iter().map(|(&one, &count)| (one, count)).collect::<Vec<_>>(), [(3, 1), (7, 2)]);
         let [first, second] = rejects.named.try_into().unwrap();
         assert_eq!(

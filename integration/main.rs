@@ -37,6 +37,7 @@ mod crash_scene;
 mod crash_wire;
 mod custom;
 mod database_crash;
+mod dead_letters;
 mod encoding;
 mod failing_batches;
 mod flow;

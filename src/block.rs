@@ -33,6 +33,11 @@ impl Reject {
         }
     }
 
+    /// Forgets the payload: somebody else names it.
+    pub fn without_payload(self) -> Self {
+        Self { payload: Vec::new(), ..self }
+    }
+
     /// Bytes of memory it takes.
     pub fn bytes_held(&self) -> usize {
         size_of::<Self>() + self.reason.capacity() + self.payload.capacity()
@@ -70,11 +75,16 @@ pub struct BlockIndex {
 impl BlockIndex {
     /// The offset of the record that became row `row`, from 0.
     pub fn offset_of(&self, row: u32) -> Option<i64> {
+        self.place_of(row).map(|(offset, _)| offset)
+    }
+
+    /// The offset of the record that became row `row`, and which of that record's rows it is; both from 0.
+    pub fn place_of(&self, row: u32) -> Option<(i64, u32)> {
         if row >= self.rows {
             return None;
         }
         let run = self.runs[..self.runs.partition_point(|run| run.row <= row)].last()?;
-        Some(run.offset_of(row))
+        Some((run.offset_of(row), (row - run.row) % run.record_rows))
     }
 }
 
@@ -128,6 +138,8 @@ mod tests {
         };
         let offsets: Vec<_> = (0..8).map_while(|row| index.offset_of(row)).collect();
         assert_eq!(offsets, [11, 12, 13, 30, 30, 31, 31]);
+        let rows: Vec<_> = (0..8).map_while(|row| index.place_of(row)).map(|(_, row)| row).collect();
+        assert_eq!(rows, [0, 0, 0, 0, 1, 0, 1]);
     }
 
     #[test]

@@ -38,6 +38,43 @@ impl<'a> Record<'a> {
     }
 }
 
+/// A record that is kept: beside its batch of messages, or in a table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct OwnedRecord {
+    pub timestamp_ms: Option<i64>,
+    pub timestamp_type: Option<TimestampType>,
+    pub key: Option<Vec<u8>>,
+    pub payload: Option<Vec<u8>>,
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl OwnedRecord {
+    /// The headers, to be lent to a [`Record`].
+    pub fn headers(&self) -> Vec<Header<'_>> {
+        self.headers.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect()
+    }
+
+    /// Bytes of all that it holds.
+    pub fn bytes(&self) -> usize {
+        let length = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + length(value)).sum();
+        length(&self.key) + length(&self.payload) + headers
+    }
+}
+
+impl From<&Record<'_>> for OwnedRecord {
+    fn from(record: &Record<'_>) -> Self {
+        let header = |header: &Header<'_>| (header.name.to_owned(), header.value.map(<[u8]>::to_vec));
+        Self {
+            timestamp_ms: record.timestamp_ms,
+            timestamp_type: record.timestamp_type,
+            key: record.key.map(<[u8]>::to_vec),
+            payload: record.payload.map(<[u8]>::to_vec),
+            headers: record.headers.iter().map(header).collect(),
+        }
+    }
+}
+
 /// Who set a record's timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TimestampType {
@@ -52,6 +89,11 @@ impl TimestampType {
             Self::Create => "CreateTime",
             Self::LogAppend => "LogAppendTime",
         }
+    }
+
+    /// The other way round.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Create, Self::LogAppend].into_iter().find(|kind| kind.name() == name)
     }
 }
 

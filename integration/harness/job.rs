@@ -19,6 +19,7 @@ pub struct Job {
     input: Vec<String>,
     output: Vec<String>,
     commit: Vec<String>,
+    dead_letter: Vec<String>,
     task: Vec<String>,
     around: Vec<(String, String)>,
 }
@@ -45,6 +46,7 @@ impl Job {
             input: Vec::new(),
             output: Vec::new(),
             commit: Vec::new(),
+            dead_letter: Vec::new(),
             task: Vec::new(),
             around: Vec::new(),
         }
@@ -96,6 +98,12 @@ impl Job {
         self
     }
 
+    /// Refused records go into this table.
+    pub fn dead_letter(mut self, table: &str) -> Self {
+        self.dead_letter.push(format!("TABLE: {table}"));
+        self
+    }
+
     /// A line under TASK, like `PREPARE_SQL: SELECT 1`.
     pub fn task(mut self, line: &str) -> Self {
         self.task.push(line.to_owned());
@@ -133,7 +141,7 @@ impl Job {
         let mut output = vec![format!("SCHEMA: {}", self.schema), format!("TABLE: {}", self.table)];
         output.extend(self.output.iter().cloned());
         format!(
-            "{}VERSION: 2\nKAFKA:\n  INPUT:\n    SOURCE:\n      BROKERS: {}\n      TOPIC: {}\n{}    VALUE:\n      COLUMNS:\n{columns}      FORMAT: {}\n{}{}{}{}{}{}{}",
+            "{}VERSION: 2\nKAFKA:\n  INPUT:\n    SOURCE:\n      BROKERS: {}\n      TOPIC: {}\n{}    VALUE:\n      COLUMNS:\n{columns}      FORMAT: {}\n{}{}{}{}{}{}{}{}",
             self.connection,
             self.brokers,
             self.topic,
@@ -142,6 +150,7 @@ impl Job {
             deep(&self.value),
             self.input.iter().map(|line| format!("    {line}\n")).collect::<String>(),
             block("OUTPUT", &output),
+            block("DEAD_LETTER", &self.dead_letter),
             block("COMMIT", &self.commit),
             block("TASK", &self.task),
             block("PROPERTIES", &properties),

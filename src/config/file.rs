@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::config::around;
 use crate::config::content::{ColumnsAre, Names, content, meta};
+use crate::config::dead_letter::{Beside, dead_letter};
 use crate::config::fields::{Field, Fields, Wrong, nearest};
 use crate::config::job::{
     Callback, Commit, Connection, Consistency, Content as Part, ErrorLimit, Failing, FallbackOffset, Format, Idle, Job,
@@ -25,7 +26,7 @@ use crate::config::transformer;
 use crate::config::v3;
 use crate::config::yaml::Node;
 use crate::decode::Charset;
-use crate::table::Ident;
+use crate::table::{Ident, TableName};
 
 /// What a batch lasts when nothing is said.
 const MINIMAL_INTERVAL: Duration = Duration::from_millis(5000);
@@ -72,7 +73,8 @@ fn whole(mut fields: Fields<'_>, version: Version) -> Option<Job> {
         encoding: kafka.input.encoding,
         filter: kafka.input.filter,
         outputs: kafka.outputs,
-        error_limit: kafka.input.error_limit,
+        error_limit: kafka.input.error_limit.unwrap_or(ErrorLimit::Records(0)),
+        dead_letters: kafka.dead_letters,
         metadata_schema: kafka.metadata_schema,
         commit: kafka.commit,
         consistency: kafka.consistency,
@@ -160,6 +162,7 @@ struct Kafka {
     input: Input,
     outputs: Vec<Output>,
     metadata_schema: Option<Ident>,
+    dead_letters: Option<TableName>,
     commit: Commit,
     consistency: Consistency,
     task: Task,
@@ -170,7 +173,7 @@ struct Input {
     transformer: Option<Plugin>,
     encoding: Option<Charset>,
     filter: Option<String>,
-    error_limit: ErrorLimit,
+    error_limit: Option<ErrorLimit>,
     callback: Callback,
 }
 
@@ -188,6 +191,15 @@ fn kafka_block(mut fields: Fields<'_>, version: Version) -> Option<Kafka> {
     let metadata_schema = fields.block("METADATA").and_then(metadata);
     let (commit, consistency) = fields.block("COMMIT").map_or((DEFAULT_COMMIT, (None, Consistency::Strong)), commit);
     complain_of_custom(&fields, input.as_ref(), outputs.as_ref(), commit.failing);
+    let beside = Beside {
+        metadata_schema: metadata_schema.as_ref(),
+        outputs: outputs.as_deref(),
+        has_error_limit: input.as_ref().map(|input| input.error_limit.is_some()),
+        failing: commit.failing,
+        is_custom: input.as_ref().is_some_and(|input| is_custom(&input.contents.value)),
+    };
+    let dead_letters = fields.block("DEAD_LETTER").map(dead_letter);
+    let dead_letters = dead_letters.and_then(|dead_letter| dead_letter.resolved(&fields, &beside));
     if let Some(block) = fields.block("POLL") {
         poll(block);
     }
@@ -197,14 +209,13 @@ fn kafka_block(mut fields: Fields<'_>, version: Version) -> Option<Kafka> {
     let consistency = consistency.1;
     fields.finish();
     let source = Source { properties, ..source? };
-    Some(Kafka { source, input: input?, outputs: outputs?, metadata_schema, commit, consistency, task })
+    let (input, outputs) = (input?, outputs?);
+    Some(Kafka { source, input, outputs, metadata_schema, dead_letters, commit, consistency, task })
 }
 
 /// Rows of FORMAT custom are the database's own, so that nothing can stand beside their columns, nor be known of them.
 fn complain_of_custom(fields: &Fields<'_>, input: Option<&Input>, outputs: Option<&Vec<Output>>, failing: Failing) {
     let Some(Contents { value, key, meta }) = input.map(|input| &input.contents) else { return };
-    let is_custom =
-        |part: &Option<Part>| part.as_ref().is_some_and(|part| matches!(part.format, Format::Custom { .. }));
     let complain = |text: &str| fields.complaints.mistake(&fields.span, text, None);
     if is_custom(key) {
         return complain("FORMAT custom is for VALUE, not for KEY");
@@ -226,6 +237,10 @@ fn complain_of_custom(fields: &Fields<'_>, input: Option<&Input>, outputs: Optio
     if failing != Failing::Fail {
         complain("FORMAT custom cannot save a failing batch: which message a row comes from is not known");
     }
+}
+
+fn is_custom(part: &Option<Part>) -> bool {
+    part.as_ref().is_some_and(|part| matches!(part.format, Format::Custom { .. }))
 }
 
 /// OUTPUT, or OUTPUTS with several.
@@ -251,7 +266,11 @@ fn input(mut fields: Fields<'_>, version: Version) -> (Option<Source>, Option<In
     let transformer = fields.block("TRANSFORMER").map(transformer::plugin);
     let filter = fields.read("FILTER", condition);
     let encoding = encoding(&mut fields, contents.as_ref());
-    let error_limit = fields.read("ERROR_LIMIT", error_limit).unwrap_or(ErrorLimit::Records(0));
+    let limit = fields.read("ERROR_LIMIT", error_limit);
+    // one that is written and wrong has been told of
+    let is_meant =
+        || fields.entries().any(|field| field.key.name == "ERROR_LIMIT" || is_mistyped(&field, "ERROR_LIMIT"));
+    let error_limit = limit.or_else(|| is_meant().then_some(ErrorLimit::Records(0)));
     let callback = Callback { host: fields.read("LOCAL_HOSTNAME", host), port: fields.read("LOCAL_PORT", own_port) };
     fields.finish();
     (

@@ -35,6 +35,8 @@ pub struct Job {
     /// Where rows go: one or more, all in the same transaction. The first gives the job its identity.
     pub outputs: Vec<Output>,
     pub error_limit: ErrorLimit,
+    /// Where records that were refused are kept, with their reasons; `None`: in the log only.
+    pub dead_letters: Option<TableName>,
     /// Where our own tables live; `None`: in the target's schema.
     pub metadata_schema: Option<Ident>,
     pub commit: Commit,

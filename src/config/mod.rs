@@ -10,6 +10,7 @@
 mod around;
 mod content;
 mod convert;
+mod dead_letter;
 mod fields;
 mod file;
 mod job;

@@ -22,6 +22,7 @@ impl Job {
         settings.outputs.clone_from(&self.outputs);
         settings.input_filter.clone_from(&self.filter);
         settings.failing = self.commit.failing;
+        settings.dead_letters.clone_from(&self.dead_letters);
         settings.formatter = self.formatter();
         settings
     }

@@ -148,6 +148,19 @@ impl Error {
         }
     }
 
+    /// Whether the database refuses rows of the batch, and not the statement as such.
+    ///
+    /// | class | what |
+    /// |---|---|
+    /// | 21, 22 | a subquery with several rows; values: casts, division by zero, lengths |
+    /// | 23, 44 | constraints; a view's check |
+    /// | 38, 39, 45, P0 | functions, and what they raise |
+    /// | 54 | a value too large for an index |
+    pub fn is_of_rows(&self) -> bool {
+        let Self::Sql { state, .. } = self else { return false };
+        matches!(&state[..state.len().min(2)], "21" | "22" | "23" | "38" | "39" | "44" | "45" | "54" | "P0")
+    }
+
     /// From the client library: `doing` is a participle, "reading the ledger".
     pub(super) fn from_client(doing: &str, error: &postgres::Error) -> Self {
         let doing = doing.to_owned();

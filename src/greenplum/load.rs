@@ -14,7 +14,7 @@ use super::failure::{Error, one_line};
 use super::identity::{JobId, Loader};
 use super::ledger::Ledger;
 use super::rejects::{self, SegmentRejects};
-use super::salvage::Salvage;
+use super::salvage::{Aside, Salvage};
 use super::step::Written;
 use super::steps::run_all;
 use super::writes::{Reading, Writes};
@@ -128,19 +128,22 @@ impl Load {
         let Some(stage) = self.writes.kept_stage().filter(|_| written.read > 0) else {
             return run_all(&mut self.connection, &self.script.rest.0, written);
         };
-        let backup = Backup::new(&self.ledger.table().schema, &self.job, self.writes.source());
-        let mut salvage = Salvage { connection: &mut self.connection, writes: &self.writes, stage, backup };
+        let aside = match self.writes.dead_letters() {
+            Some(table) => Aside::DeadLetters(table.clone()),
+            None => Aside::Backup(Backup::new(&self.ledger.table().schema, &self.job, self.writes.source())),
+        };
+        let mut salvage = Salvage { connection: &mut self.connection, writes: &self.writes, stage, aside };
         salvage.run(&self.script.rest, self.writes.failing(), written)
     }
 
-    /// The rows that segments refused in this batch, `limit` of them by name.
+    /// The rows that segments refused in this batch, `limit` of them by name, and of `shown` how they begin.
     ///
     /// # Errors
     /// The error log could not be read.
-    pub fn rejects(&mut self, limit: usize) -> Result<SegmentRejects, Error> {
+    pub fn rejects(&mut self, limit: usize, shown: usize) -> Result<SegmentRejects, Error> {
         match self.connection.dialect() {
             Dialect::Greenplum { .. } => {
-                let mut rejects = rejects::read(&mut self.connection, &self.external.name, limit)?;
+                let mut rejects = rejects::read(&mut self.connection, &self.external.name, limit, shown)?;
                 if self.external.is_custom {
                     // a formatter counts what it likes
                     rejects.named.iter_mut().for_each(|reject| reject.line = 0);

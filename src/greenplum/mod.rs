@@ -15,11 +15,13 @@
 //! | read and move the committed positions | [`Ledger`], [`Chain`]; prune them: [`Ledger::prune`] |
 //! | go on from the original's history | [`original::tables`], [`original::ends`] |
 //! | run the user's own SQL | [`Connection::run_task`], [`Connection::check_task`], [`Load::run_inside`] |
+//! | keep what was refused, and take it out again | [`DeadLetters`] |
 //! | run a batch | [`Load::begin`], [`Load::write`], [`Load::commit`] |
 
 mod backup;
 mod chain;
 mod connection;
+pub mod dead_letters;
 mod dialect;
 mod external;
 mod external_greenplum;
@@ -28,6 +30,7 @@ mod failure;
 mod holder;
 mod identity;
 mod insert;
+mod kept;
 mod knock;
 mod ledger;
 mod load;
@@ -58,6 +61,7 @@ mod writes;
 
 pub use chain::{Chain, Commit, Entry, Kind, Move};
 pub use connection::{Canceller, Connection};
+pub use dead_letters::{DeadLetters, Letter, Refusal, Stage};
 pub use dialect::Dialect;
 pub use external::{Definition, ExternalTable};
 pub use failure::Error;

@@ -16,7 +16,7 @@ pub struct SegmentReject {
     pub line: u32,
     /// The database's own words, with the column; they may hold bytes of the record.
     pub message: String,
-    /// The row as it was sent, its first 1000 bytes.
+    /// The row as it was sent, its first 1000 bytes; of the first rejects only.
     pub raw: Vec<u8>,
 }
 
@@ -44,11 +44,17 @@ fn count(notice: &str) -> Option<u64> {
 const RAW_MAX: i32 = 1000;
 
 /// Reads the whole log of a table: the caller empties it before each statement, so what is there is the statement's.
-pub(super) fn read(connection: &mut Connection, table: &TableName, limit: usize) -> Result<SegmentRejects, Error> {
+pub(super) fn read(
+    connection: &mut Connection,
+    table: &TableName,
+    limit: usize,
+    shown: usize,
+) -> Result<SegmentRejects, Error> {
     let doing = "reading the rows that segments refused";
     let name = table.to_string();
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let named = connection.query(doing, include_str!("../../sql/rejects_named.sql"), &[&name, &limit, &RAW_MAX])?;
+    let [limit, shown] = [limit, shown].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+    let sql = include_str!("../../sql/rejects_named.sql");
+    let named = connection.query(doing, sql, &[&name, &limit, &RAW_MAX, &shown])?;
     let counts = connection.query(doing, include_str!("../../sql/rejects_counted.sql"), &[&name])?;
     Ok(SegmentRejects {
         named: named
@@ -58,7 +64,7 @@ pub(super) fn read(connection: &mut Connection, table: &TableName, limit: usize)
                 first: row.get("first"),
                 line: u32::try_from(row.get::<_, i32>("line")).unwrap_or(0),
                 message: row.get("message"),
-                raw: row.get("raw"),
+                raw: row.get::<_, Option<_>>("raw").unwrap_or_default(),
             })
             .collect(),
         counts: counts.iter().map(|row| (row.get("partition"), row.get::<_, i64>("refused").unsigned_abs())).collect(),

@@ -16,10 +16,12 @@
 //! choice among rows of one key sees all of them.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 
 use super::backup::Backup;
 use super::connection::Connection;
+use super::dead_letters::{Refusal, Stage};
 use super::failure::Error;
 use super::scratch::{Scratch, list};
 use super::search::Search;
@@ -44,14 +46,33 @@ pub(super) struct Salvage<'b> {
     pub(super) writes: &'b Writes,
     /// The rows as they were staged.
     pub(super) stage: &'b Scratch,
-    pub(super) backup: Backup,
+    pub(super) aside: Aside,
 }
 
 /// A row that the database refuses, by its number.
 struct Bad {
     number: i64,
-    /// The database's own words, with their SQLSTATE.
-    error: String,
+    cause: Cause,
+}
+
+/// The database's own words, with their SQLSTATE.
+#[derive(Debug, Clone)]
+struct Cause {
+    text: String,
+    state: String,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (SQLSTATE {})", self.text, self.state)
+    }
+}
+
+/// Where rows go that are kept.
+pub(super) enum Aside {
+    Backup(Backup),
+    /// They are handed back as refusals: whoever knows their records writes them there.
+    DeadLetters(TableName),
 }
 
 impl Salvage<'_> {
@@ -73,7 +94,7 @@ impl Salvage<'_> {
         *written = staged;
         let saved = match failing {
             Failing::Recover => self.recover(written)?,
-            Failing::Save | Failing::Fail => self.save(written, cause)?,
+            Failing::Save | Failing::Fail => self.save(written, &cause)?,
         };
         written.read -= saved.rows;
         if saved.is_part && written.read > 0 {
@@ -103,27 +124,31 @@ impl Salvage<'_> {
         self.connection.batch("rolling back to a savepoint", sql)
     }
 
-    fn save(&mut self, written: &Written, cause: String) -> Result<Saved, Error> {
-        self.backup.ensure(self.connection, &self.stage.table)?;
-        let sql = self.backup.fill(include_str!("../../sql/backup_whole.sql"), ("stage", &self.stage.table));
-        self.connection.execute("keeping a failing batch", &sql, &[&cause])?;
+    fn save(&mut self, written: &Written, cause: &Cause) -> Result<Saved, Error> {
+        let cause = cause.to_string();
+        let mut saved = self.nothing_saved();
+        if let Aside::Backup(backup) = &self.aside {
+            backup.ensure(self.connection, &self.stage.table)?;
+            let sql = backup.fill(include_str!("../../sql/backup_whole.sql"), ("stage", &self.stage.table));
+            self.connection.execute("keeping a failing batch", &sql, &[&cause])?;
+        }
         let sql = format!("SELECT gpkafka_partition, pg_catalog.count(*) FROM {} GROUP BY 1", self.stage.table);
-        let by_partition = self.counted(&sql, &[])?;
-        Ok(Saved {
-            table: self.backup.table.clone(),
-            rows: written.read,
-            by_partition,
-            cause,
-            is_part: false,
-            trials: 0,
-        })
+        saved.by_partition = self.counted(&sql, &[])?;
+        Ok(Saved { rows: written.read, cause, is_part: false, ..saved })
+    }
+
+    fn nothing_saved(&self) -> Saved {
+        let table = match &self.aside {
+            Aside::Backup(backup) => backup.table.clone(),
+            Aside::DeadLetters(table) => table.clone(),
+        };
+        let (by_partition, cause, refusals) = (BTreeMap::new(), String::new(), Vec::new());
+        Saved { table, rows: 0, by_partition, cause, is_part: true, trials: 0, refusals }
     }
 
     fn recover(&mut self, written: &Written) -> Result<Saved, Error> {
         let numbered = self.number()?;
-        let table = self.backup.table.clone();
-        let (rows, by_partition, cause) = (0, BTreeMap::new(), String::new());
-        let mut saved = Saved { table, rows, by_partition, cause, is_part: true, trials: 0 };
+        let mut saved = self.nothing_saved();
         let is_greenplum = self.connection.dialect().is_greenplum();
         if is_greenplum {
             self.savepoint()?;
@@ -143,18 +168,23 @@ impl Salvage<'_> {
         Ok(saved)
     }
 
-    /// Keeps bad rows in the backup table, and takes them out of the numbered ones.
+    /// Keeps bad rows, and takes them out of the numbered ones.
     fn set_aside(&mut self, numbered: &TableName, bad: &[Bad], saved: &mut Saved) -> Result<(), Error> {
         let Some(first) = bad.first() else { return Ok(()) };
         if saved.cause.is_empty() {
-            saved.cause.clone_from(&first.error);
+            saved.cause = first.cause.to_string();
         }
         saved.rows += bad.len() as u64;
         let numbers: Vec<i64> = bad.iter().map(|bad| bad.number).collect();
-        let errors: Vec<&str> = bad.iter().map(|bad| bad.error.as_str()).collect();
-        self.backup.ensure(self.connection, &self.stage.table)?;
-        let sql = self.backup.fill(include_str!("../../sql/backup_bad.sql"), ("numbered", numbered));
-        self.connection.execute("keeping the bad rows of a batch", &sql, &[&numbers, &errors])?;
+        match &self.aside {
+            Aside::Backup(backup) => {
+                let errors: Vec<String> = bad.iter().map(|bad| bad.cause.to_string()).collect();
+                backup.ensure(self.connection, &self.stage.table)?;
+                let sql = backup.fill(include_str!("../../sql/backup_bad.sql"), ("numbered", numbered));
+                self.connection.execute("keeping the bad rows of a batch", &sql, &[&numbers, &errors])?;
+            }
+            Aside::DeadLetters(_) => saved.refusals.extend(self.refusals(numbered, bad, &numbers)?),
+        }
         let are_bad = "gpkafka_number = ANY ($1)";
         let count = format!("SELECT gpkafka_partition, pg_catalog.count(*) FROM {numbered} WHERE {are_bad} GROUP BY 1");
         for (partition, rows) in self.counted(&count, &[&numbers])? {
@@ -162,6 +192,25 @@ impl Salvage<'_> {
         }
         let delete = format!("DELETE FROM {numbered} WHERE {are_bad}");
         self.connection.execute("setting the bad rows of a batch aside", &delete, &[&numbers]).map(drop)
+    }
+
+    /// Bad rows by the records that they are of.
+    fn refusals(&mut self, numbered: &TableName, bad: &[Bad], numbers: &[i64]) -> Result<Vec<Refusal>, Error> {
+        let sql = fill(include_str!("../../sql/numbered_places.sql"), &[("numbered", numbered)]);
+        let rows = self.connection.query("naming the bad rows of a batch", &sql, &[&numbers])?;
+        let causes: BTreeMap<i64, &Cause> = bad.iter().map(|bad| (bad.number, &bad.cause)).collect();
+        let refusal = |row: &postgres::Row| {
+            let cause = causes.get(&row.get("gpkafka_number"))?;
+            Some(Refusal {
+                partition: row.get("gpkafka_partition"),
+                offset: row.get("gpkafka_offset"),
+                row: row.get("gpkafka_row"),
+                stage: Stage::Expression,
+                error: cause.text.clone(),
+                state: Some(cause.state.clone()),
+            })
+        };
+        Ok(rows.iter().filter_map(refusal).collect())
     }
 
     fn counted(
@@ -210,7 +259,7 @@ impl Salvage<'_> {
             let part = self.writes.part(numbered, Some(&within(&rows)));
             match self.try_part(&part, written)? {
                 None => search.passed(),
-                Some(error) if search.failed() => bad.push(Bad { number: rows.start.cast_signed(), error }),
+                Some(cause) if search.failed() => bad.push(Bad { number: rows.start.cast_signed(), cause }),
                 Some(_) => {}
             }
         }
@@ -235,29 +284,29 @@ impl Salvage<'_> {
         while let Some(rows) = search.next() {
             saved.trials += 1;
             let part = self.writes.rehearsal(numbered, &within(&rows));
-            let Some(mut error) = self.try_part(&part, written)? else {
+            let Some(mut cause) = self.try_part(&part, written)? else {
                 search.passed();
                 continue;
             };
             if !search.failed() {
                 continue;
             }
-            if error.contains("(SQLSTATE 23") {
+            if cause.state.starts_with("23") {
                 // in the target's name, if it is of the same mind
                 let part = self.writes.part(numbered, Some(&within(&rows)));
                 match self.try_part(&part, written)? {
-                    Some(own) => error = own,
+                    Some(own) => cause = own,
                     None => return Ok(Vec::new()),
                 }
             }
-            bad.push(Bad { number: rows.start.cast_signed(), error });
+            bad.push(Bad { number: rows.start.cast_signed(), cause });
         }
         require_few(&search, &bad, saved)?;
         Ok(bad)
     }
 
     /// `None`: it passed and stays, until the search is over.
-    fn try_part(&mut self, part: &Script, written: &Written) -> Result<Option<String>, Error> {
+    fn try_part(&mut self, part: &Script, written: &Written) -> Result<Option<Cause>, Error> {
         self.connection.batch("setting a savepoint", "SAVEPOINT gpkafka_part")?;
         let refused = self.outputs(part, &mut written.clone()).err().map(of_rows).transpose()?;
         let sql = match refused {
@@ -278,7 +327,7 @@ fn require_few(search: &Search, bad: &[Bad], saved: &Saved) -> Result<(), Error>
     match bad.first().filter(|_| search.is_given_up()) {
         None => Ok(()),
         Some(first) => {
-            let first = if saved.cause.is_empty() { first.error.clone() } else { saved.cause.clone() };
+            let first = if saved.cause.is_empty() { first.cause.to_string() } else { saved.cause.clone() };
             Err(Error::TooManyBad { found: saved.rows + search.bad(), max: BAD_ROWS_MAX, first })
         }
     }
@@ -292,20 +341,12 @@ fn numbered(stage: &Scratch) -> Scratch {
 }
 
 /// What the database says of a row; any other error comes back.
-///
-/// | class | what |
-/// |---|---|
-/// | 21, 22 | a subquery with several rows; values: casts, division by zero, lengths |
-/// | 23, 44 | constraints; a view's check |
-/// | 38, 39, 45, P0 | functions, and what they raise |
-/// | 54 | a value too large for an index |
-fn of_rows(error: Error) -> Result<String, Error> {
+fn of_rows(error: Error) -> Result<Cause, Error> {
+    if !error.is_of_rows() {
+        return Err(error);
+    }
     match error {
-        Error::Sql { state, text, .. }
-            if matches!(&state[..state.len().min(2)], "21" | "22" | "23" | "38" | "39" | "44" | "45" | "54" | "P0") =>
-        {
-            Ok(format!("{text} (SQLSTATE {state})"))
-        }
+        Error::Sql { state, text, .. } => Ok(Cause { text, state }),
         other => Err(other),
     }
 }

@@ -126,6 +126,8 @@ pub struct Settings {
     /// An SQL condition over the source columns; rows for which it is not true reach no output.
     pub input_filter: Option<String>,
     pub failing: Failing,
+    /// Where rows go that [`Failing::Recover`] finds; `None` is a backup table.
+    pub dead_letters: Option<TableName>,
     /// PostgreSQL only: the executable that the server runs in place of a segment; `None` is this one.
     pub segment_program: Option<PathBuf>,
     /// PostgreSQL only: how many of them.
@@ -157,6 +159,7 @@ impl Settings {
             formatter: None,
             input_filter: None,
             failing: Failing::Fail,
+            dead_letters: None,
             segment_program: None,
             segments: Self::SEGMENTS,
             connect_timeout: Self::CONNECT_TIMEOUT,

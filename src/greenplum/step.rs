@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::dead_letters::Refusal;
 use super::statement::Statement;
 use crate::table::TableName;
 
@@ -64,6 +65,8 @@ pub struct Saved {
     pub is_part: bool,
     /// How many parts of the batch were tried to find them.
     pub trials: u64,
+    /// They are to become dead letters, and nothing of them is in the table yet.
+    pub refusals: Vec<Refusal>,
 }
 
 /// What became of them in one output.

@@ -33,6 +33,7 @@ pub struct Writes {
     has_bookkeeping: bool,
     input_filter: Option<String>,
     failing: Failing,
+    dead_letters: Option<TableName>,
     /// Where several outputs read, and where a batch is tried from again.
     stage: Option<Scratch>,
     outputs: Vec<Way>,
@@ -103,7 +104,8 @@ impl Writes {
         let failing = settings.failing;
         let has_bookkeeping = failing != Failing::Fail || outputs.iter().any(|way| way.merge.is_some());
         let input_filter = condition(settings.input_filter.as_ref());
-        let mut writes = Self { source, has_bookkeeping, input_filter, failing, stage: None, outputs };
+        let dead_letters = settings.dead_letters.clone();
+        let mut writes = Self { source, has_bookkeeping, input_filter, failing, dead_letters, stage: None, outputs };
         if writes.outputs.len() > 1 || gets_sets || failing != Failing::Fail {
             writes.stage = Some(Scratch::new("gpkafka_stage", writes.columns(), Vec::new()));
         }
@@ -143,6 +145,11 @@ impl Writes {
     /// What becomes of a batch of which the database refuses a row.
     pub(super) fn failing(&self) -> Failing {
         self.failing
+    }
+
+    /// Where rows go that are found bad, in place of a backup table.
+    pub(super) fn dead_letters(&self) -> Option<&TableName> {
+        self.dead_letters.as_ref()
     }
 
     /// Where the batch stays until its outputs are written, if a failing one is kept.

@@ -42,6 +42,9 @@ impl RejectLimit {
 /// between them take next to nothing; where each is a transaction of its own, this ends a batch after 500,000.
 const INDEX_BYTES_MAX: usize = 8 << 20;
 
+/// Memory for rejects that are kept until the commit, where they are to become dead letters: some 50,000 of them.
+const REJECT_BYTES_MAX: usize = 8 << 20;
+
 /// How many rejects of a batch are named in the log; the rest is counted.
 pub const REJECTS_NAMED_MAX: usize = 20;
 
@@ -80,8 +83,10 @@ pub struct Batch {
     pub last_block: Instant,
     pub delta: CheckpointDelta,
     pub counts: Counts,
-    /// The first rejects, to be named in the log.
+    /// The first rejects, to be named in the log; all of them, with the payloads of the first alone, where they are kept.
     pub rejects: Vec<Reject>,
+    keeps_rejects: bool,
+    reject_bytes: usize,
     /// The sums again, parted.
     pub by_partition: BTreeMap<i32, Counts>,
     /// Of the record before each partition's end; absent where that is a hole.
@@ -96,7 +101,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub fn new(number: u64, now: Instant) -> Self {
+    /// A batch without blocks, which keeps all rejects if it is to.
+    pub fn new(number: u64, now: Instant, keeps_rejects: bool) -> Self {
         Self {
             number,
             started: now,
@@ -104,6 +110,8 @@ impl Batch {
             delta: CheckpointDelta::default(),
             counts: Counts::default(),
             rejects: Vec::new(),
+            keeps_rejects,
+            reject_bytes: 0,
             by_partition: BTreeMap::new(),
             leader_epochs: BTreeMap::new(),
             sent: Vec::new(),
@@ -124,8 +132,7 @@ impl Batch {
         self.last_block = now;
         self.counts.add(&block);
         self.by_partition.entry(partition).or_default().add(&block);
-        let room = REJECTS_NAMED_MAX.saturating_sub(self.rejects.len());
-        self.rejects.extend(std::mem::take(&mut block.rejects).into_iter().take(room));
+        self.keep(std::mem::take(&mut block.rejects));
         match block.leader_epoch {
             Some(epoch) => self.leader_epochs.insert(partition, epoch),
             None => self.leader_epochs.remove(&partition),
@@ -137,6 +144,17 @@ impl Batch {
         Ok(())
     }
 
+    fn keep(&mut self, rejects: Vec<Reject>) {
+        for reject in rejects {
+            match self.rejects.len() < REJECTS_NAMED_MAX {
+                true => self.rejects.push(reject),
+                false if self.keeps_rejects => self.rejects.push(reject.without_payload()),
+                false => return,
+            }
+            self.reject_bytes += self.rejects.last().map_or(0, Reject::bytes_held);
+        }
+    }
+
     /// Whether one of the limits is reached.
     pub fn is_full(&self, limits: &Limits, now: Instant) -> bool {
         let reached = |limit: u64, value: u64| limit > 0 && value >= limit;
@@ -144,6 +162,7 @@ impl Batch {
         reached(limits.rows_max, self.counts.rows)
             || reached(limits.bytes_max, self.counts.bytes)
             || self.index_bytes >= INDEX_BYTES_MAX
+            || self.reject_bytes >= REJECT_BYTES_MAX
             || elapsed(limits.age_max, self.started)
             || elapsed(limits.idle_max, self.last_block)
     }
@@ -158,6 +177,11 @@ impl Batch {
     pub fn offset_of(&self, partition: i32, first: i64, line: u32) -> Option<i64> {
         let block = self.sent.iter().find(|block| block.partition == partition && block.span.first() == first)?;
         block.offset_of(line.checked_sub(1)?)
+    }
+
+    /// The sent blocks by the names under which the database knows them.
+    pub fn blocks(&self) -> BTreeMap<(i32, i64), &BlockIndex> {
+        self.sent.iter().map(|block| ((block.partition, block.span.first()), block)).collect()
     }
 }
 
@@ -185,7 +209,7 @@ mod tests {
     fn zero_is_no_limit() {
         let now = Instant::now();
         let limits = Limits { rows_max: 0, bytes_max: 0, age_max: Duration::from_secs(5), idle_max: Duration::ZERO };
-        let batch = Batch::new(1, now);
+        let batch = Batch::new(1, now, false);
         assert!(!batch.is_full(&limits, now + Duration::from_secs(4)));
         assert!(batch.is_full(&limits, now + Duration::from_secs(5)));
         assert_eq!(batch.deadline(&limits), Some(now + Duration::from_secs(5)));
@@ -209,7 +233,7 @@ mod tests {
     #[test]
     fn the_leader_epoch_is_that_of_the_record_before_the_end_or_none() {
         let now = Instant::now();
-        let mut batch = Batch::new(1, now);
+        let mut batch = Batch::new(1, now, false);
         batch.absorb(block(0, 5, Some(3), Vec::new()), now).unwrap();
         assert_eq!(batch.leader_epochs.get(&0), Some(&3));
         batch.absorb(block(5, 6, None, Vec::new()), now).unwrap();
@@ -219,10 +243,32 @@ mod tests {
     }
 
     #[test]
+    fn rejects_that_are_kept_end_a_batch_in_time() {
+        let now = Instant::now();
+        let limits = Limits { rows_max: 0, bytes_max: 0, age_max: Duration::from_secs(5), idle_max: Duration::ZERO };
+        let rejects = |first: i64| {
+            let reject = |offset| Reject { partition: 0, offset, reason: "bad".into(), payload: vec![b'x'; 200] };
+            let block = block(first, first + 1000, None, Vec::new());
+            RowBlock { rejects: (first..first + 1000).map(reject).collect(), ..block }
+        };
+        let (mut named, mut kept) = (Batch::new(1, now, false), Batch::new(1, now, true));
+        let mut blocks = 0;
+        while !kept.is_full(&limits, now) {
+            named.absorb(rejects(blocks * 1000), now).unwrap();
+            kept.absorb(rejects(blocks * 1000), now).unwrap();
+            blocks += 1;
+            assert!(blocks < 1000, "the batch grows for ever");
+        }
+        assert!(!named.is_full(&limits, now) && blocks > 10, "{blocks}");
+        assert_eq!((named.rejects.len(), kept.rejects.len() as u64), (REJECTS_NAMED_MAX, kept.counts.rejected));
+        assert_eq!(kept.rejects.iter().filter(|reject| !reject.payload.is_empty()).count(), REJECTS_NAMED_MAX);
+    }
+
+    #[test]
     fn names_of_rows_are_bounded() {
         let now = Instant::now();
         let limits = Limits { rows_max: 0, bytes_max: 0, age_max: Duration::from_secs(5), idle_max: Duration::ZERO };
-        let mut batch = Batch::new(1, now);
+        let mut batch = Batch::new(1, now, false);
         let mut blocks = 0;
         while !batch.is_full(&limits, now) {
             let runs = (0..1000).map(|row| Run { row, record_rows: 1, offset: blocks * 2000 + i64::from(row) * 2 });

@@ -104,6 +104,11 @@ impl Error {
         }
     }
 
+    /// Whether only the ledger knows what became of the batch.
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Database(greenplum::Error::InDoubt { .. }))
+    }
+
     /// Whether a server has answered with it, so that there is one.
     pub fn is_answer(&self) -> bool {
         matches!(self, Self::Database(error) if error.state().is_some())

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::batch::{Limits, RejectLimit};
+use super::dead_letters::{self, Writer};
 use super::failure::Error;
 use super::positions::Positions;
 use super::prepare::Prepared;
@@ -22,7 +23,7 @@ use super::watch::{self, KafkaWatch};
 use super::worker::{BlockLimits, Lane, Told, Worker};
 use crate::config::{ErrorLimit, Idle};
 use crate::decode;
-use crate::greenplum::{Chain, Load};
+use crate::greenplum::{Chain, DeadLetters, Load};
 use crate::kafka::{Consumer, Start};
 use crate::offset::Generation;
 use crate::transform::Program;
@@ -107,6 +108,8 @@ impl Prepared {
             troubles: Default::default(),
             again: None,
             is_finishing: false,
+            is_careful: memory.is_careful,
+            clean_batches: 0,
             hours: Hours { eof_from: run.hours.eof_from.filter(|_| !memory.quits_at_eof), ..run.hours },
             is_over: false,
             job: run.job,
@@ -129,10 +132,18 @@ fn warehouse(
         topic: run.job.source.topic.clone(),
         orders,
         replies,
+        dead_letters: dead_letters(run, &stop),
         stop,
         post_batch: run.job.task.post_batch.as_ref().map(|post_batch| post_batch.sql.clone()),
         has_analyzed: false,
     }
+}
+
+/// What keeps the refused records of a batch, if they are to be kept.
+fn dead_letters(run: &Run<'_>, stop: &Stop) -> Option<Writer> {
+    let table = run.job.dead_letters.as_ref()?;
+    let kafka = run.job.kafka_settings(dead_letters::QUEUE_BYTES, 1);
+    Some(Writer::new(DeadLetters::new(table, &run.id), kafka, stop.clone()))
 }
 
 /// What all workers share.
@@ -243,6 +254,7 @@ fn wants(run: &Run<'_>, memory: &Memory, is_filtered: bool, counts_rows: bool) -
         },
         has_filter: is_filtered,
         counts_rows,
+        keeps_rejects: run.job.dead_letters.is_some(),
         until_end_of: ends.map(|ends| ends.keys().copied().collect()),
     }
 }

@@ -6,9 +6,10 @@
 //!   └─ prepare   topic, claim, target, external table, ledger, positions; told by announce
 //!   └─ launch    threads, assignment
 //!   └─ steer     the loop: events of all threads → state → actions on all threads
-//!        lookout         what nobody would tell the loop, and what the user sees
+//!        lookout, tell   what nobody would tell the loop, and what the user sees
 //!        state   (pure)  batches, when they are full, what may commit
 //!        worker  records → decode → encode → blocks        warehouse  BEGIN … INSERT … ledger … COMMIT
+//!        dead_letters  what was refused, read again and kept before the COMMIT
 //!        watch   main Kafka queue, new partitions, control session
 //! ```
 
@@ -16,6 +17,7 @@ pub mod alert;
 mod announce;
 pub mod batch;
 pub mod commit;
+pub mod dead_letters;
 pub mod failure;
 mod group;
 pub mod launch;
@@ -34,6 +36,7 @@ pub mod starts;
 pub mod state;
 pub mod steer;
 mod task;
+mod tell;
 pub mod threads;
 pub mod totals;
 pub mod warehouse;

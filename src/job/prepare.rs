@@ -13,8 +13,8 @@ use super::run::{Memory, QUEUE_SHARE, Run};
 use super::{announce, group, resolve, task};
 use crate::decode;
 use crate::greenplum::{
-    self, Chain, Claim, Commit, Connection, Entry, ExternalTable, Holder, Ledger, Load, Loader, Settings, Target,
-    Writes,
+    self, Chain, Claim, Commit, Connection, DeadLetters, Entry, ExternalTable, Failing, Holder, Ledger, Load, Loader,
+    Settings, Target, Writes,
 };
 use crate::kafka::{self, Consumer, Watermarks};
 use crate::transform;
@@ -42,7 +42,7 @@ pub struct Prepared {
 /// # Errors
 /// What is wrong with the world; nothing was read and nothing loaded.
 pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
-    let settings = settings(run);
+    let settings = settings(run, memory);
     let name = run.id.application_name(&run.instance);
     let mut connection = Connection::open(&settings, &name)?;
     // PREPARE_SQL may make the target, and must not run beside another loader
@@ -62,6 +62,9 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     if !run.options.skip_explain && !memory.has_run {
         writes.explain(&mut connection, &external.name)?;
         task::check(run.job, &mut connection)?;
+    }
+    if let Some(table) = &settings.dead_letters {
+        DeadLetters::new(table, &run.id).ensure(&mut connection)?;
     }
     let ledger = Ledger::ensure(&mut connection, settings.metadata_schema())?;
     let mut chain = ledger.read(&mut connection, &run.id)?;
@@ -134,8 +137,11 @@ fn prepared_by_task(run: &Run<'_>, memory: &mut Memory, settings: &Settings) -> 
     Ok(Some(held))
 }
 
-fn settings(run: &Run<'_>) -> Settings {
+fn settings(run: &Run<'_>, memory: &Memory) -> Settings {
     let mut settings = run.job.greenplum_settings();
+    if memory.is_careful {
+        settings.failing = Failing::Recover;
+    }
     settings.segment_program.clone_from(&run.options.segment_program);
     settings
 }

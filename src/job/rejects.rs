@@ -85,7 +85,7 @@ mod tests {
             dropped: 0,
             rejects: (0..rejected).map(reject).collect(),
         };
-        let mut batch = Batch::new(7, Instant::now());
+        let mut batch = Batch::new(7, Instant::now(), false);
         batch.sent.push(block.index.clone());
         batch.absorb(block, Instant::now()).unwrap();
         batch

@@ -14,6 +14,7 @@ use super::schedule::{self, Hours};
 use super::schemas::Registries;
 use super::steer::{self, Ended};
 use super::task;
+use super::tell;
 use super::totals::{Sums, Totals};
 use crate::budget::Budget;
 use crate::config::Job;
@@ -81,6 +82,9 @@ pub struct Memory {
     pub quits_at_eof: bool,
     /// RUNNING_DURATION is over.
     pub is_over: bool,
+    /// The database has refused rows of a batch that are to become dead letters: the next attempts stage batches, so that
+    /// such rows can be found.
+    pub is_careful: bool,
     /// PREPARE_SQL has run.
     pub is_prepared: bool,
     /// Ends of the partitions when that began, where it is to stop there.
@@ -131,7 +135,7 @@ pub fn run(
         task::at_end(&run, &memory)?;
         let is_at_end = shutdown.urgency() == Urgency::None && !memory.is_over;
         if memory.ends.is_some() && is_at_end {
-            reporter.batch(&steer::empty_report(memory.batches_made + 1));
+            reporter.batch(&tell::empty_report(memory.batches_made + 1));
         }
         Ok(())
     });
@@ -216,15 +220,22 @@ impl<'a> Run<'a> {
         let mut steer = prepared.start(self, memory)?;
         let ended = steer.run();
         let (made, is_over) = (steer.state.batches_made(), steer.is_over);
+        let has_been_careful_enough = steer.clean_batches >= steer::CLEAN_BATCHES;
         drop(steer);
         memory.batches_made = made;
         memory.is_over |= is_over;
+        memory.is_careful &= !has_been_careful_enough;
         ended
     }
 
     /// Waits before the next attempt, or gives the failure back where waiting is no use: the cause does not pass, a first
     /// start finds nobody at an address, or the job was told to end and what was in hand is not committed.
     fn pause_or_fail(&self, memory: &mut Memory, error: Error) -> Result<(), Error> {
+        if self.may_be_found(memory, &error) {
+            memory.is_careful = true;
+            say!(self.reporter, Warn, "{error}; loading the batch again through a temporary table, to find such rows");
+            return Ok(());
+        }
         let is_worth_it = error.is_passing() && (memory.has_run || error.is_answer());
         let is_told_to_end = self.shutdown.urgency() != Urgency::None || self.hours.is_over(Instant::now());
         if !is_worth_it || is_told_to_end {
@@ -242,6 +253,12 @@ impl<'a> Run<'a> {
         say!(self.reporter, Warn, "{error}; trying again from the ledger in {} s", pause.as_secs());
         self.wait(*pause)?;
         if self.shutdown.urgency() == Urgency::None { Ok(()) } else { Err(error) }
+    }
+
+    /// Whether what the database refuses are rows that can be found and become dead letters.
+    fn may_be_found(&self, memory: &Memory, error: &Error) -> bool {
+        let is_of_rows = matches!(error, Error::Database(error) if error.is_of_rows());
+        is_of_rows && self.job.dead_letters.is_some() && !memory.is_careful
     }
 
     fn wait(&self, pause: Duration) -> Result<(), Error> {

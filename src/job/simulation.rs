@@ -119,6 +119,7 @@ impl World {
             reject_limit: RejectLimit::Percent(100),
             has_filter: false,
             counts_rows: true,
+            keeps_rejects: false,
             until_end_of: (!stop_early).then(|| self.topic.partitions.keys().copied().collect()),
         };
         Attempt {

@@ -105,6 +105,8 @@ pub struct Wants {
     /// It is known how many rows are sent. Else they are messages, of which the database alone makes rows, and what it
     /// inserts cannot be compared with them.
     pub counts_rows: bool,
+    /// All rejects are wanted at the commit, not only those that are named.
+    pub keeps_rejects: bool,
     /// Partitions whose ends end the job; `None` runs until told.
     pub until_end_of: Option<BTreeSet<i32>>,
 }
@@ -240,7 +242,7 @@ impl State {
     fn absorb(&mut self, block: RowBlock, now: Instant) -> Result<(), Broken> {
         if self.filling().is_none() {
             self.batches_made += 1;
-            self.batches.push_back(Batch::new(self.batches_made, now));
+            self.batches.push_back(Batch::new(self.batches_made, now, self.wants.keeps_rejects));
         }
         let passed = std::mem::take(&mut self.passed);
         let batch = self.batches.back_mut().expect("a filling batch was just made sure of");
@@ -404,6 +406,7 @@ mod tests {
             reject_limit: RejectLimit::Rows(0),
             has_filter: false,
             counts_rows: true,
+            keeps_rejects: false,
             until_end_of: None,
         };
         State::new(wants, Generation(1), Checkpoint::default(), 0)

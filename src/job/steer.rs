@@ -7,21 +7,20 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 use jiff::Timestamp;
 
-use super::batch::Batch;
 use super::failure::Error;
-use super::report::{BatchReport, Level, Reporter, Troubles, say};
+use super::report::{Reporter, Troubles, say};
 use super::schedule::Hours;
-use super::state::{Action, Broken, Done, Event, Outcome, State};
+use super::state::{Action, Broken, Event, State};
 use super::threads::Threads;
 use super::totals::Totals;
 use super::warehouse::{Order, Reply, fail_opened};
 use super::watch::Seen;
 use super::worker::Told;
-use super::{commit, rejects, task};
+use super::{commit, dead_letters, task};
 use crate::budget::Budget;
 use crate::config::Job;
 use crate::gpfdist::{Cause, Session, Status};
-use crate::greenplum::{self, Canceller, Saved, SegmentRejects, Written, WrittenTo};
+use crate::greenplum::{self, Canceller, Saved, SegmentRejects, Written};
 use crate::kafka::{Consumer, Event as KafkaEvent};
 use crate::metrics::Metrics;
 use crate::offset::Generation;
@@ -35,6 +34,9 @@ const WAIT: Duration = Duration::from_millis(100);
 /// has begun is lost.
 const CANCEL_MAX: Duration = Duration::from_secs(20);
 const CANCEL_AGAIN: Duration = Duration::from_secs(1);
+
+/// See [`Steer::is_careful`].
+pub const CLEAN_BATCHES: u32 = 20;
 
 /// How an attempt ended well.
 #[derive(Debug, PartialEq, Eq)]
@@ -85,6 +87,10 @@ pub struct Steer<'a> {
     pub hours: Hours,
     /// That has come.
     pub is_over: bool,
+    /// Batches are staged, because one of them had rows that the database refuses.
+    pub is_careful: bool,
+    /// Batches since then that had none.
+    pub clean_batches: u32,
     pub job: &'a Job,
 }
 
@@ -145,7 +151,7 @@ impl Steer<'_> {
             }
             _ => {}
         }
-        if let Some(event) = self.hour_has_come() {
+        if let Some(event) = self.hour_has_come().or_else(|| self.has_been_careful_enough()) {
             return Ok(event);
         }
         let nobody = crossbeam_channel::never();
@@ -179,6 +185,16 @@ impl Steer<'_> {
         Some(
             self.begin_anew("QUIT_AT_EOF_AFTER has come: stopping at the ends of the topic as they are now".to_owned()),
         )
+    }
+
+    /// Staging costs time, and is left when it has been for nothing for a while.
+    fn has_been_careful_enough(&mut self) -> Option<Event> {
+        if !self.is_careful || self.is_finishing || self.clean_batches < CLEAN_BATCHES {
+            return None;
+        }
+        let why =
+            format!("{CLEAN_BATCHES} batches in a row had no row that the database refuses: loading straight again");
+        Some(self.begin_anew(why))
     }
 
     fn was_told(&mut self, told: Option<Told>) -> Result<Event, Error> {
@@ -273,7 +289,7 @@ impl Steer<'_> {
             }
             Reply::Failed { batch, error } => {
                 // in doubt only where the error says so
-                self.is_committing = matches!(error, greenplum::Error::InDoubt { .. });
+                self.is_committing = error.is_in_doubt();
                 Err(self.failed(batch, error))
             }
         }
@@ -291,7 +307,8 @@ impl Steer<'_> {
     }
 
     /// The database's error, or what caused it on our side.
-    fn failed(&mut self, batch: u64, error: greenplum::Error) -> Error {
+    fn failed(&mut self, batch: u64, error: Error) -> Error {
+        let Error::Database(error) = error else { return error };
         let failure = self.session.take().and_then(|session| session.status().failure);
         match failure {
             Some(failure) if failure.cause != Cause::Source && is_from_source(&error) => {
@@ -340,7 +357,14 @@ impl Steer<'_> {
                 let refused = commit::refused(&self.rejects, self.saved.as_ref());
                 let commit = commit::of(front, self.state.outcome(), &refused, self.topic_id.as_deref());
                 let runs_task = has_rows && task::is_due(self.job, self.totals.with_rows);
-                self.order(Order::Commit { batch, has_rows, runs_task, commit })?;
+                let refusals = match &self.job.dead_letters {
+                    None => Vec::new(),
+                    Some(_) => {
+                        let found_bad = self.saved.as_ref().map_or(&[][..], |saved| &saved.refusals);
+                        dead_letters::of(front, &self.rejects, found_bad)
+                    }
+                };
+                self.order(Order::Commit { batch, has_rows, runs_task, commit, refusals })?;
                 self.is_committing = true;
             }
             Action::Report(done) => self.report(&done),
@@ -367,58 +391,12 @@ impl Steer<'_> {
         self.orders.send(order).map_err(|_| Error::Internal("the warehouse thread has ended".to_owned()))
     }
 
-    fn report(&mut self, done: &Done) {
-        self.name_rejects(&done.batch);
-        self.rejects = SegmentRejects::default();
-        self.tell_saved(done.batch.number);
-        for output in &done.outputs {
-            self.tell_output(done.batch.number, output);
-        }
-        self.totals.add(done, &self.metrics);
-        self.reporter.sums(&self.totals.sums);
-        self.tell_group_after();
-        self.reporter.batch(&batch_report(done));
-    }
-
-    fn tell_saved(&mut self, batch: u64) {
-        let Some(Saved { table, rows, cause, is_part, .. }) = self.saved.take() else { return };
-        let (rows, which) = (units::count(rows), if is_part { "the others are loaded" } else { "all that it had" });
-        say!(
-            self.reporter,
-            Warn,
-            "batch {batch}: the database refuses rows; {rows} went into {table}, {which}; of the first it says: {cause}"
-        );
-    }
-
-    /// Where rows have changed others; and once that a key came from several partitions, whose order Kafka does not know.
-    fn tell_output(&mut self, batch: u64, output: &WrittenTo) {
-        let WrittenTo { target, filtered, passed_over, inserted, updated, deleted, .. } = output;
-        say!(
-            self.reporter,
-            Debug,
-            "batch {batch} into {target}: inserted {inserted}, updated {updated}, deleted {deleted}, gave way to later rows {passed_over}, filtered {filtered}"
-        );
-        if output.has_several_partitions && !std::mem::replace(&mut self.totals.has_told_of_partitions, true) {
-            say!(
-                self.reporter,
-                Warn,
-                "a key of {target} came from several partitions in batch {batch}: the row with the latest timestamp counts as its last; write all records of a key to one partition, or name ORDER_COLUMNS"
-            );
-        }
-    }
-
     fn broken(&mut self, cause: Broken) -> Error {
         let front = self.state.front();
         if let (Broken::TooManyRejects { .. }, Some(front)) = (&cause, front) {
             self.name_rejects(front);
         }
         Error::Broken { batch: front.map_or(0, |front| front.number), cause }
-    }
-
-    fn name_rejects(&self, batch: &Batch) {
-        for line in rejects::lines(&self.topic, batch, &self.rejects) {
-            self.reporter.log(Level::Warn, &line);
-        }
     }
 
     /// Whatever the INSERT waits for, it must not go on.
@@ -455,9 +433,7 @@ impl Steer<'_> {
                         self.report(&done);
                     }
                 }
-                Ok(Reply::Failed { error, .. }) => {
-                    self.is_committing = matches!(error, greenplum::Error::InDoubt { .. });
-                }
+                Ok(Reply::Failed { error, .. }) => self.is_committing = error.is_in_doubt(),
                 Ok(Reply::Inserted { .. }) => {}
             }
         }
@@ -467,31 +443,4 @@ impl Steer<'_> {
 /// What the database says when its source fails: class 08 from a segment, 38000 from a program in its place.
 fn is_from_source(error: &greenplum::Error) -> bool {
     error.state().is_some_and(|state| state.starts_with("08") || state == "38000")
-}
-
-/// A committed batch as it is shown. Its start is as long ago as its first block.
-fn batch_report(done: &Done) -> BatchReport {
-    let age = done.batch.started.elapsed();
-    let end = Timestamp::now();
-    BatchReport {
-        number: done.batch.number,
-        start: end.checked_sub(jiff::SignedDuration::try_from(age).unwrap_or_default()).unwrap_or(end),
-        end,
-        counts: done.batch.counts.clone(),
-        outcome: done.outcome,
-        moved: done.batch.delta.iter().map(|(partition, span)| (partition, span.first(), span.next())).collect(),
-    }
-}
-
-/// The empty batch that the original prints at the end of a topic.
-pub fn empty_report(number: u64) -> BatchReport {
-    let now = Timestamp::now();
-    BatchReport {
-        number,
-        start: now,
-        end: now,
-        counts: super::batch::Counts::default(),
-        outcome: Outcome::default(),
-        moved: Vec::new(),
-    }
 }

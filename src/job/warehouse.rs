@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
+use super::batch::REJECTS_NAMED_MAX;
+use super::dead_letters::{SEGMENT_REJECTS_MAX, Writer};
+use super::failure::Error;
 use super::task;
 use super::threads::Stop;
 use crate::gpfdist::{Scan, Server, Session};
-use crate::greenplum::{Chain, Commit, Error, Load, SegmentRejects, Written};
+use crate::greenplum::{self, Chain, Commit, Load, Refusal, SegmentRejects, Written};
 
 /// How often a warehouse without orders looks at the wish to end.
 const WAIT: Duration = Duration::from_millis(50);
@@ -19,8 +22,8 @@ const WAIT: Duration = Duration::from_millis(50);
 pub enum Order {
     /// BEGIN, then the INSERT.
     Insert { batch: u64 },
-    /// POST_BATCH_SQL where it is its turn, ledger and COMMIT. Without rows the transaction is begun for it.
-    Commit { batch: u64, has_rows: bool, runs_task: bool, commit: Commit },
+    /// POST_BATCH_SQL where it is its turn, dead letters, ledger and COMMIT. Without rows the transaction is begun for it.
+    Commit { batch: u64, has_rows: bool, runs_task: bool, commit: Commit, refusals: Vec<Refusal> },
 }
 
 /// What became of it.
@@ -57,6 +60,7 @@ pub struct Warehouse {
     pub topic: String,
     pub orders: Receiver<Order>,
     pub replies: Sender<Reply>,
+    pub dead_letters: Option<Writer>,
     pub stop: Stop,
     pub post_batch: Option<String>,
     /// The target's statistics have been looked at.
@@ -72,8 +76,8 @@ impl Warehouse {
         while !self.stop.is_asked() {
             let (batch, done) = match self.orders.recv_timeout(WAIT) {
                 Ok(Order::Insert { batch }) => (batch, self.insert(batch)),
-                Ok(Order::Commit { batch, has_rows, runs_task, commit }) => {
-                    (batch, self.commit(batch, (has_rows, runs_task), &commit))
+                Ok(Order::Commit { batch, has_rows, runs_task, commit, refusals }) => {
+                    (batch, self.commit(batch, (has_rows, runs_task), &commit, refusals))
                 }
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -108,17 +112,38 @@ impl Warehouse {
         let written = written?;
         let rejects = match written.rejected {
             0 => SegmentRejects { named: Vec::new(), counts: BTreeMap::new() },
-            _ => self.load.rejects(super::batch::REJECTS_NAMED_MAX)?,
+            _ if self.dead_letters.is_none() => self.load.rejects(REJECTS_NAMED_MAX, REJECTS_NAMED_MAX)?,
+            _ => self.all_rejects()?,
         };
         Ok(Reply::Inserted { batch, written, rejects })
     }
 
-    fn commit(&mut self, batch: u64, (has_rows, runs_task): (bool, bool), commit: &Commit) -> Result<Reply, Error> {
+    /// Each of them is to become a dead letter.
+    fn all_rejects(&mut self) -> Result<SegmentRejects, greenplum::Error> {
+        let rejects = self.load.rejects(SEGMENT_REJECTS_MAX, REJECTS_NAMED_MAX)?;
+        let (found, max) = (rejects.counts.values().sum(), SEGMENT_REJECTS_MAX as u64);
+        if found > max {
+            let first = rejects.named.first().map(|reject| reject.message.clone()).unwrap_or_default();
+            return Err(greenplum::Error::TooManyBad { found, max, first });
+        }
+        Ok(rejects)
+    }
+
+    fn commit(
+        &mut self,
+        batch: u64,
+        (has_rows, runs_task): (bool, bool),
+        commit: &Commit,
+        refusals: Vec<Refusal>,
+    ) -> Result<Reply, Error> {
         if !has_rows {
             self.load.begin()?;
         }
         if let Some(sql) = self.post_batch.as_ref().filter(|_| runs_task) {
             self.load.run_inside(task::POST_BATCH, sql)?;
+        }
+        if let Some(dead_letters) = &mut self.dead_letters {
+            dead_letters.write(&mut self.load, batch, refusals)?;
         }
         self.load.commit(&mut self.chain, commit)?;
         Ok(Reply::Committed { batch })

@@ -42,6 +42,10 @@ pub enum Error {
     #[error("{doing} of consumer group \"{group}\": {cause}")]
     Group { group: String, doing: &'static str, cause: String, passes: bool },
 
+    /// A record that was read before could not be read again.
+    #[error("reading {topic}[{partition}] again from offset {offset}: {cause}")]
+    Unread { topic: String, partition: i32, offset: i64, cause: String, passes: bool },
+
     /// The assignment could not be set; nothing is assigned now.
     #[error("assigning partitions of topic \"{topic}\": {cause}")]
     Assign { topic: String, cause: String },
@@ -50,7 +54,13 @@ pub enum Error {
 impl Error {
     /// Whether the same call may succeed later without anybody doing anything.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Offsets { .. } | Self::Group { passes: true, .. })
+        matches!(
+            self,
+            Self::Unreachable { .. }
+                | Self::Offsets { .. }
+                | Self::Group { passes: true, .. }
+                | Self::Unread { passes: true, .. }
+        )
     }
 }
 

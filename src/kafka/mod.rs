@@ -8,7 +8,7 @@
 //! Who calls it: the job's `kafka` thread polls [`Consumer::poll`] and looks for new partitions; each worker owns one
 //! [`RecordQueue`]; the job thread assigns. Only this module names rdkafka.
 //!
-//! Reading order: [`Settings`], [`Consumer`], [`RecordQueue`]; `ffi` is the one place with unsafe code.
+//! Reading order: [`Settings`], [`Consumer`], [`RecordQueue`], [`Reread`]; `ffi` is the one place with unsafe code.
 
 mod assignment;
 mod consumer;
@@ -18,6 +18,7 @@ mod ffi;
 mod group;
 mod offsets;
 mod queue;
+mod reread;
 mod settings;
 mod topic;
 
@@ -30,5 +31,6 @@ pub use error::Error;
 pub use events::Event;
 pub use offsets::Watermarks;
 pub use queue::{Item, QueueId, RecordQueue};
+pub use reread::Reread;
 pub use settings::{Ignored, Settings, check_properties, check_property};
 pub use topic::Topic;

@@ -25,8 +25,16 @@ const WITHOUT_PLACE: [(&str, &str); 4] = [
 ];
 
 /// Blocks of version 2 whose keys version 3 has elsewhere.
-const TAKEN_APART: [&str; 7] =
-    ["KAFKA", "KAFKA.INPUT", "KAFKA.INPUT.SOURCE", "KAFKA.METADATA", "KAFKA.COMMIT", "KAFKA.TASK", "KAFKA.INPUT.META"];
+const TAKEN_APART: [&str; 8] = [
+    "KAFKA",
+    "KAFKA.INPUT",
+    "KAFKA.INPUT.SOURCE",
+    "KAFKA.METADATA",
+    "KAFKA.DEAD_LETTER",
+    "KAFKA.COMMIT",
+    "KAFKA.TASK",
+    "KAFKA.INPUT.META",
+];
 
 pub(super) struct Rewriter<'a> {
     pub text: &'a str,

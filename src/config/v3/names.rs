@@ -7,13 +7,15 @@ use crate::config::keys;
 pub(in crate::config) type Home = (&'static str, &'static str);
 
 /// Under targets/gpdb, but for `tables`. `GPDB` stands for version 2's top level.
-pub(in crate::config) const GPDB: [Home; 8] = [
+pub(in crate::config) const GPDB: [Home; 10] = [
     ("host", "GPDB.HOST"),
     ("port", "GPDB.PORT"),
     ("user", "GPDB.USER"),
     ("password", "GPDB.PASSWORD"),
     ("database", "GPDB.DATABASE"),
     ("work_schema", "KAFKA.METADATA.SCHEMA"),
+    ("dead_letter_schema", "KAFKA.DEAD_LETTER.SCHEMA"),
+    ("dead_letter_table", "KAFKA.DEAD_LETTER.TABLE"),
     ("error_limit", "KAFKA.INPUT.ERROR_LIMIT"),
     ("filter_expression", "KAFKA.INPUT.FILTER"),
 ];
@@ -98,13 +100,14 @@ pub(in crate::config) const FORMATS: [(&str, Option<&str>); 7] = [
 ];
 
 /// Blocks of version 2 and where their keys stand in version 3, the longest first.
-const BLOCKS: [Home; 12] = [
+const BLOCKS: [Home; 13] = [
     ("sources.kafka", "KAFKA.INPUT.SOURCE"),
     ("sources.kafka.task.batch_size", "KAFKA.COMMIT"),
     ("sources.kafka.rdkafka_prop", "KAFKA.PROPERTIES"),
     ("targets.gpdb.tables", "KAFKA.OUTPUTS"),
     ("targets.gpdb.tables", "KAFKA.OUTPUT"),
     ("targets.gpdb", "KAFKA.METADATA"),
+    ("targets.gpdb", "KAFKA.DEAD_LETTER"),
     ("sources.kafka", "KAFKA.INPUT"),
     ("sources.kafka.task", "KAFKA.TASK"),
     ("option.schedule", "SCHEDULE"),

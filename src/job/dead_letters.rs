@@ -1,0 +1,183 @@
+//! Dead letters of a batch: what was refused of it, with the records read again from Kafka, into their table before the
+//! COMMIT. Until then places and reasons are all that is kept, so that rejects of any size take little memory.
+
+use crate::block::Reject;
+use crate::greenplum::{self, DeadLetters, Letter, Load, Refusal, SegmentRejects, Stage};
+use crate::kafka::{self, Reread};
+use crate::record::{OwnedRecord, Record};
+
+use super::batch::Batch;
+use super::failure::Error;
+use super::threads::Stop;
+
+/// Rows of a batch that segments may refuse: they are in memory together for a while, at some 200 bytes each.
+pub const SEGMENT_REJECTS_MAX: usize = 100_000;
+
+/// What one statement writes.
+const LETTERS_MAX: usize = 1000;
+const BYTES_MAX: usize = 1 << 20;
+
+/// What librdkafka may hold of records that are read again.
+pub const QUEUE_BYTES: usize = 8 << 20;
+
+/// All that was refused of a batch, in the order of partition, offset and row.
+pub fn of(batch: &Batch, by_segments: &SegmentRejects, found_bad: &[Refusal]) -> Vec<Refusal> {
+    let blocks = batch.blocks();
+    let own = batch.rejects.iter().map(|Reject { partition, offset, reason, .. }| Refusal {
+        partition: *partition,
+        offset: *offset,
+        row: None,
+        stage: Stage::Decode,
+        error: reason.clone(),
+        state: None,
+    });
+    let theirs = by_segments.named.iter().map(|reject| {
+        let block = blocks.get(&(reject.partition, reject.first));
+        let place = block.and_then(|block| block.place_of(reject.line.checked_sub(1)?));
+        let (offset, row) = place.unwrap_or((reject.first, 0));
+        Refusal {
+            partition: reject.partition,
+            offset,
+            row: i32::try_from(row).ok(),
+            stage: Stage::Segment,
+            error: reject.message.clone(),
+            state: None,
+        }
+    });
+    let mut all: Vec<Refusal> = own.chain(theirs).chain(found_bad.iter().cloned()).collect();
+    all.sort_by_key(|refusal| (refusal.partition, refusal.offset, refusal.row));
+    all
+}
+
+/// Writes them.
+pub struct Writer {
+    letters: DeadLetters,
+    kafka: kafka::Settings,
+    /// Made when the first one is wanted.
+    reread: Option<Reread>,
+    stop: Stop,
+}
+
+impl Writer {
+    pub fn new(letters: DeadLetters, kafka: kafka::Settings, stop: Stop) -> Self {
+        Self { letters, kafka, reread: None, stop }
+    }
+
+    /// Writes what was refused of a batch, in the order of [`of`], in the transaction that is open.
+    ///
+    /// # Errors
+    /// A record could not be read, for now or for good; the database refuses.
+    ///
+    /// # Blocks
+    /// For as long as the records take to read.
+    pub fn write(&mut self, load: &mut Load, batch: u64, refusals: Vec<Refusal>) -> Result<(), Error> {
+        if refusals.is_empty() {
+            return Ok(());
+        }
+        if self.reread.is_none() {
+            self.reread = Some(Reread::connect(&self.kafka)?);
+        }
+        let reread = self.reread.as_mut().expect("it has just been made");
+        let batch = i64::try_from(batch).unwrap_or(i64::MAX);
+        let mut sheet = Sheet { letters: &self.letters, load, batch, written: Vec::new(), bytes: 0 };
+        let is_over = || self.stop.is_asked();
+        for refused in refusals.chunk_by(|one, other| one.partition == other.partition) {
+            let mut offsets: Vec<i64> = refused.iter().map(|refusal| refusal.offset).collect();
+            offsets.dedup();
+            let mut rest = refused;
+            reread.read(refused[0].partition, &offsets, &is_over, &mut |offset, record| {
+                let (these, others) = rest.split_at(rest.partition_point(|refusal| refusal.offset <= offset));
+                rest = others;
+                these.iter().try_for_each(|refusal| sheet.write(refusal, record))
+            })?;
+        }
+        sheet.flush().map_err(Error::from)
+    }
+}
+
+/// Letters for one statement.
+struct Sheet<'s> {
+    letters: &'s DeadLetters,
+    load: &'s mut Load,
+    batch: i64,
+    written: Vec<Letter>,
+    bytes: usize,
+}
+
+impl Sheet<'_> {
+    fn write(&mut self, refusal: &Refusal, record: Option<&Record<'_>>) -> Result<(), Error> {
+        let record = record.map(OwnedRecord::from);
+        self.bytes += refusal.error.len() + record.as_ref().map_or(0, OwnedRecord::bytes);
+        self.written.push(Letter { refusal: refusal.clone(), batch: self.batch, record });
+        match self.written.len() >= LETTERS_MAX || self.bytes >= BYTES_MAX {
+            true => self.flush().map_err(Error::from),
+            false => Ok(()),
+        }
+    }
+
+    fn flush(&mut self) -> Result<(), greenplum::Error> {
+        if !self.written.is_empty() {
+            self.letters.append(self.load.connection(), &self.written)?;
+        }
+        self.written.clear();
+        self.bytes = 0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::block::{BlockIndex, RowBlock, Run};
+    use crate::greenplum::SegmentReject;
+    use crate::offset::{Generation, Span};
+
+    #[test]
+    fn what_three_refuse_is_named_by_record_and_row() {
+        let index = BlockIndex {
+            partition: 1,
+            span: Span::new(100, 110).unwrap(),
+            rows: 6,
+            runs: vec![Run { row: 0, record_rows: 1, offset: 100 }, Run { row: 2, record_rows: 2, offset: 105 }],
+        };
+        let block = RowBlock {
+            index: index.clone(),
+            generation: Generation(1),
+            leader_epoch: None,
+            bytes: Default::default(),
+            source_bytes: 0,
+            records: 6,
+            dropped: 0,
+            rejects: vec![Reject { partition: 1, offset: 103, reason: "csv  bad".to_owned(), payload: vec![] }],
+        };
+        let mut batch = Batch::new(7, Instant::now(), true);
+        batch.absorb(block, Instant::now()).unwrap();
+        batch.sent.push(index);
+        let named =
+            |line| SegmentReject { partition: 1, first: 100, line, message: format!("line {line}"), raw: vec![] };
+        let by_segments = SegmentRejects { named: vec![named(2), named(6)], counts: [(1, 2)].into() };
+        let found = Refusal {
+            partition: 1,
+            offset: 105,
+            row: Some(0),
+            stage: Stage::Expression,
+            error: "division by zero".to_owned(),
+            state: Some("22012".to_owned()),
+        };
+        let shown: Vec<_> = of(&batch, &by_segments, &[found])
+            .iter()
+            .map(|it| format!("{}@{} {:?} {} {}", it.partition, it.offset, it.row, it.stage.name(), it.error))
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                "1@101 Some(0) segment line 2",
+                "1@103 None decode csv  bad",
+                "1@105 Some(0) expression division by zero",
+                "1@106 Some(1) segment line 6",
+            ]
+        );
+    }
+}
