@@ -163,6 +163,22 @@ impl Rows {
         })
     }
 
+    /// Some of the rows, as they count from 0; `None` where one of them is not there.
+    pub fn only(&self, wanted: &[u32]) -> Option<Self> {
+        let mut some = Self::default();
+        for &row in wanted {
+            let row = self.iter().nth(usize::try_from(row).ok()?)?;
+            for field in row {
+                match field {
+                    Some(bytes) => some.field(bytes),
+                    None => some.null(),
+                }
+            }
+            some.end_row();
+        }
+        Some(some)
+    }
+
     fn open_from(&self) -> usize {
         self.fields.last().map_or(0, |&(end, _)| end)
     }

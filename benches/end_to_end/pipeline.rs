@@ -10,9 +10,10 @@ use crossbeam_channel::bounded;
 use gpkafka::budget::Budget;
 use gpkafka::decode::{self, Column, CsvOptions, Format};
 use gpkafka::gpfdist::{self, Scan, Server};
+use gpkafka::job::hand::{BlockLimits, Hand, Lane, Told, Tools};
 use gpkafka::job::schemas::Registries;
 use gpkafka::job::threads::Threads;
-use gpkafka::job::worker::{BlockLimits, Lane, Told, Worker};
+use gpkafka::job::worker::Worker;
 use gpkafka::kafka::{Consumer, Item, Settings, Start};
 use gpkafka::metrics::Metrics;
 use gpkafka::offset::Generation;
@@ -95,13 +96,11 @@ pub fn discard(brokers: &str, topic: &str) {
             leader_epoch: None,
             queue: queue.id(),
         }));
-        let worker = Worker {
-            queue,
+        let tools = Tools {
             transform: None,
-            sends_payloads: false,
             decoder: decode::decoder(&csv()),
+            sends_payloads: false,
             registries: Registries::default(),
-            lanes,
             limits: BlockLimits { bytes: BLOCK_BYTES, rows_max: 0 },
             generation: Generation(1),
             budget: budget.clone(),
@@ -109,6 +108,7 @@ pub fn discard(brokers: &str, topic: &str) {
             out: told_in.clone(),
             stop: threads.reading(),
         };
+        let worker = Worker { queue, hand: Hand::new(tools, lanes) };
         threads.start(&format!("worker-{number}"), move || worker.run()).unwrap();
     }
     consumer.assign(Generation(1), &starts).unwrap();

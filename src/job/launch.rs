@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::batch::{Limits, RejectLimit};
 use super::dead_letters::{self, Writer};
 use super::failure::Error;
+use super::hand::{BlockLimits, Hand, Lane, Told, Tools};
 use super::positions::Positions;
 use super::prepare::Prepared;
 use super::report::say;
@@ -20,7 +21,7 @@ use super::steer::Steer;
 use super::threads::{Stop, Threads};
 use super::warehouse::{Order, Reply, Warehouse};
 use super::watch::{self, KafkaWatch};
-use super::worker::{BlockLimits, Lane, Told, Worker};
+use super::worker::Worker;
 use crate::config::{ErrorLimit, Idle};
 use crate::decode;
 use crate::greenplum::{Chain, DeadLetters, Load};
@@ -177,13 +178,11 @@ impl Crew<'_> {
                 leader_epoch: self.chain.get(partition).and_then(|entry| entry.leader_epoch),
                 queue: queue.id(),
             }));
-            let worker = Worker {
-                queue,
+            let tools = Tools {
                 transform: self.program.map(Program::start).transpose()?,
                 decoder: decode::decoder(self.decoding),
                 sends_payloads: self.decoding.is_custom(),
                 registries: self.run.registries.clone(),
-                lanes,
                 limits,
                 generation: self.generation,
                 budget: self.run.budget.clone(),
@@ -191,6 +190,7 @@ impl Crew<'_> {
                 out: told.clone(),
                 stop: threads.reading(),
             };
+            let worker = Worker { queue, hand: Hand::new(tools, lanes) };
             threads.start(&format!("worker-{at}"), move || worker.run())?;
         }
         Ok(starts)

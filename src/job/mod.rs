@@ -8,7 +8,7 @@
 //!   └─ steer     the loop: events of all threads → state → actions on all threads
 //!        lookout, tell   what nobody would tell the loop, and what the user sees
 //!        state   (pure)  batches, when they are full, what may commit
-//!        worker  records → decode → encode → blocks        warehouse  BEGIN … INSERT … ledger … COMMIT
+//!        worker, hand  records → decode → encode → blocks  warehouse  BEGIN … INSERT … ledger … COMMIT
 //!        dead_letters  what was refused, read again and kept before the COMMIT
 //!        watch   main Kafka queue, new partitions, control session
 //! ```
@@ -20,6 +20,7 @@ pub mod commit;
 pub mod dead_letters;
 pub mod failure;
 mod group;
+pub mod hand;
 pub mod launch;
 mod lookout;
 pub mod positions;

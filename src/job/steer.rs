@@ -8,6 +8,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 use jiff::Timestamp;
 
 use super::failure::Error;
+use super::hand::Told;
 use super::report::{Reporter, Troubles, say};
 use super::schedule::Hours;
 use super::state::{Action, Broken, Event, State};
@@ -15,7 +16,6 @@ use super::threads::Threads;
 use super::totals::Totals;
 use super::warehouse::{Order, Reply, fail_opened};
 use super::watch::Seen;
-use super::worker::Told;
 use super::{commit, dead_letters, task};
 use crate::budget::Budget;
 use crate::config::Job;
