@@ -53,6 +53,7 @@ mod protobuf;
 mod readme;
 mod registry;
 mod rejects;
+mod replay;
 mod schedule;
 mod segments;
 mod servers;

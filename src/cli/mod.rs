@@ -16,6 +16,7 @@ pub mod init;
 pub mod load;
 pub mod migrate;
 mod passwords;
+pub mod replay;
 pub mod segment;
 pub mod shadow;
 
@@ -59,6 +60,8 @@ pub struct Cli {
 pub enum Command {
     /// Load a topic into a table until interrupted, or up to its end
     Load(LoadArgs),
+    /// Load dead letters again, after a fix; those that are refused again stay
+    Replay(ReplayArgs),
     /// Show what a job has committed, and how far it is behind
     Check(CheckArgs),
     /// Validate a job file and show the SQL it would run, without loading
@@ -154,6 +157,25 @@ pub struct LoadArgs {
     /// Serve health and metrics on this port of the loopback address
     #[arg(long, value_name = "PORT")]
     pub debug_port: Option<u16>,
+    /// Executable that a PostgreSQL server runs to read rows [default: this one]
+    #[arg(long, value_name = "PATH")]
+    pub segment_program: Option<PathBuf>,
+    #[command(flatten)]
+    pub gpfdist: GpfdistArgs,
+    #[command(flatten)]
+    pub log: LogArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// An SQL condition over the columns of the dead-letter table: only those for which it is true
+    #[arg(long = "where", value_name = "SQL")]
+    pub condition: Option<String>,
+    /// Memory for everything in flight, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..))]
+    pub memory: u32,
     /// Executable that a PostgreSQL server runs to read rows [default: this one]
     #[arg(long, value_name = "PATH")]
     pub segment_program: Option<PathBuf>,
@@ -386,6 +408,7 @@ fn moment(written: &str) -> Result<i64, String> {
 pub fn run(cli: Cli) -> Result<(), Exit> {
     match cli.command {
         Command::Load(args) => load::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Dryrun(args) => dryrun::run(&args),
         Command::Init(args) => init::run(&args),
@@ -425,6 +448,7 @@ mod tests {
 
                 Commands:
                   load     Load a topic into a table until interrupted, or up to its end
+                  replay   Load dead letters again, after a fix; those that are refused again stay
                   check    Show what a job has committed, and how far it is behind
                   dryrun   Validate a job file and show the SQL it would run, without loading
                   init     Write a job file from what a topic, its registry and the table are like

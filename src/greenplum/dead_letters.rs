@@ -65,7 +65,7 @@ pub struct Letter {
 }
 
 /// A letter that was taken out of the table.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taken {
     pub partition: i32,
     pub offset: i64,
@@ -73,7 +73,6 @@ pub struct Taken {
     pub row: Option<i32>,
     pub batch: i64,
     pub record: OwnedRecord,
-    written: f64,
 }
 
 /// What the table holds of a job.
@@ -111,9 +110,6 @@ const COLUMNS: [(&str, &str); 16] = [
     ("batch", "bigint"),
     ("written_at", "timestamp with time zone"),
 ];
-
-/// Records that one look at the table asks about.
-const LOOK_MAX: i64 = 10_000;
 
 impl DeadLetters {
     /// All letters of a job.
@@ -223,14 +219,15 @@ impl DeadLetters {
     /// There is no such table, it may not be read, or the condition is none.
     pub fn held(&self, connection: &mut Connection) -> Result<BTreeMap<i32, Held>, Error> {
         let sql = self.fill(include_str!("../../sql/dead_letters_left.sql"));
-        let rows = connection.query("counting dead letters", &sql, &[&self.job.hash()])?;
+        let rows = connection.query("looking for dead letters", &sql, &[&self.job.hash()])?;
         let count = |row: &postgres::Row, name: &str| row.get::<_, i64>(name).unsigned_abs();
         let held =
             |row: &postgres::Row| Held { letters: count(row, "letters"), without_record: count(row, "without_record") };
         Ok(rows.iter().map(|row| (row.get("partition"), held(row))).collect())
     }
 
-    /// Where a part of about so many bytes ends that begins behind a record; `None` at the end of the table.
+    /// Where a part of so many records and about so many bytes ends that begins behind a record; `None` at the end of the
+    /// table.
     ///
     /// # Errors
     /// See [`DeadLetters::held`].
@@ -238,10 +235,10 @@ impl DeadLetters {
         &self,
         connection: &mut Connection,
         behind: (i32, i64),
-        bytes_max: u64,
+        (records_max, bytes_max): (i64, u64),
     ) -> Result<Option<(i32, i64)>, Error> {
         let sql = self.fill(include_str!("../../sql/dead_letters_next.sql"));
-        let params: [&(dyn ToSql + Sync); 4] = [&self.job.hash(), &behind.0, &behind.1, &LOOK_MAX];
+        let params: [&(dyn ToSql + Sync); 4] = [&self.job.hash(), &behind.0, &behind.1, &records_max];
         let (mut end, mut bytes) = (None, 0);
         for row in connection.query("looking for dead letters", &sql, &params)? {
             bytes += row.get::<_, i64>("bytes").unsigned_abs();
@@ -265,14 +262,14 @@ impl DeadLetters {
         let sql = self.fill(include_str!("../../sql/dead_letters_take.sql"));
         let params: [&(dyn ToSql + Sync); 5] = [&self.job.hash(), &behind.0, &behind.1, &end.0, &end.1];
         let rows = connection.query("taking dead letters", &sql, &params)?;
-        let mut taken: Vec<Taken> = rows.iter().map(taken).collect();
+        let mut taken: Vec<(f64, Taken)> = rows.iter().map(|row| (row.get("written"), taken(row))).collect();
+        let place = |it: &Taken| (it.partition, it.offset, it.row);
         // after a reset the same row may have been refused twice; the later letter counts
-        taken.sort_by(|one, other| {
-            let place = |it: &Taken| (it.partition, it.offset, it.row);
-            place(one).cmp(&place(other)).then(other.written.total_cmp(&one.written))
+        taken.sort_by(|(one_written, one), (other_written, other)| {
+            place(one).cmp(&place(other)).then(other_written.total_cmp(one_written))
         });
-        taken.dedup_by_key(|it| (it.partition, it.offset, it.row));
-        Ok(taken)
+        taken.dedup_by_key(|(_, it)| place(it));
+        Ok(taken.into_iter().map(|(_, it)| it).collect())
     }
 
     fn fill(&self, template: &str) -> String {
@@ -294,7 +291,6 @@ fn taken(row: &postgres::Row) -> Taken {
             payload: row.get("payload"),
             headers: headers.map(|text| headers_from(&text)).unwrap_or_default(),
         },
-        written: row.get("written"),
     }
 }
 

@@ -335,18 +335,7 @@ impl Ledger {
             }
         };
         fail_point!("before-commit");
-        match connection.batch("committing", "COMMIT") {
-            Ok(()) => {}
-            Err(Error::Lost { text, .. }) => return Err(Error::InDoubt { batch: commit.batch, text }),
-            Err(Error::Sql { state, text, .. }) if connection.dialect().is_greenplum() && leaves_open(&state) => {
-                return Err(Error::InDoubt { batch: commit.batch, text });
-            }
-            // any other ERROR, unlike a FATAL, says that the transaction is rolled back
-            Err(error) => {
-                connection.roll_back()?;
-                return Err(error);
-            }
-        }
+        connection.commit(commit.batch)?;
         fail_point!("after-commit");
         chain.advance(rows);
         Ok(())
@@ -387,12 +376,6 @@ impl Ledger {
         let (partition, by) = (first.partition, format!("a transaction that cannot be seen yet ({error})"));
         Error::PositionTaken { partition, seq: seq_of(partition), by, is_own: false }
     }
-}
-
-/// Whether an ERROR at COMMIT tells nothing of the transaction: where one segment alone takes part, Greenplum may lose it
-/// after it has committed ("one phase commit notification failed"). What a constraint or a trigger says is clear.
-fn leaves_open(state: &str) -> bool {
-    matches!(&state[..state.len().min(2)], "08" | "57" | "58" | "XX")
 }
 
 fn taker(row: &postgres::Row) -> String {

@@ -167,6 +167,15 @@ impl Load {
         self.ledger.settle(&mut self.connection, &self.job, &self.loader, chain, commit, appended)
     }
 
+    /// Commits without a word in the ledger: what was loaded has its place elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::InDoubt`]; anything else: rolled back.
+    pub fn commit_alone(&mut self, batch: i64) -> Result<(), Error> {
+        fail_point!("before-commit");
+        self.connection.commit(batch)
+    }
+
     /// Ends the transaction, whatever state it is in.
     ///
     /// # Errors

@@ -49,6 +49,11 @@ pub fn of(batch: &Batch, by_segments: &SegmentRejects, found_bad: &[Refusal]) ->
     all
 }
 
+/// "1 dead letter", "20 dead letters".
+pub fn counted(letters: u64) -> String {
+    format!("{} dead {}", crate::units::count(letters), if letters == 1 { "letter" } else { "letters" })
+}
+
 /// Writes them.
 pub struct Writer {
     letters: DeadLetters,

@@ -83,6 +83,9 @@ pub enum Error {
     /// What runs after the last batch.
     #[error("{text}; the rows of this load and their offsets are committed")]
     AfterEnd { text: String },
+    /// Dead letters were loaded, or they were not.
+    #[error("COMMIT got no clear reply ({text}); replay once more: letters that are loaded have left the table")]
+    ReplayInDoubt { text: String },
     /// Our own arithmetic is wrong; better stopped than loaded.
     #[error("{0}; this is a mistake in gpkafka, please report it; nothing of the batch was loaded")]
     Internal(String),

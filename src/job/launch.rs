@@ -259,7 +259,7 @@ fn wants(run: &Run<'_>, memory: &Memory, is_filtered: bool, counts_rows: bool) -
     }
 }
 
-fn block_limits(run: &Run<'_>, partitions: usize) -> BlockLimits {
+pub(super) fn block_limits(run: &Run<'_>, partitions: usize) -> BlockLimits {
     let share = run.budget.bytes_max() / 4 / partitions.max(1);
     BlockLimits {
         bytes: BLOCK_BYTES.min(share).max(4096),

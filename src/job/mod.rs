@@ -9,6 +9,7 @@
 //!        lookout, tell   what nobody would tell the loop, and what the user sees
 //!        state   (pure)  batches, when they are full, what may commit
 //!        worker, hand  records → decode → encode → blocks  warehouse  BEGIN … INSERT … ledger … COMMIT
+//!  replay ── dead letters once more, without Kafka
 //!        dead_letters  what was refused, read again and kept before the COMMIT
 //!        watch   main Kafka queue, new partitions, control session
 //! ```
@@ -26,6 +27,7 @@ mod lookout;
 pub mod positions;
 pub mod prepare;
 pub mod rejects;
+pub mod replay;
 pub mod report;
 pub mod resolve;
 pub mod run;

@@ -137,7 +137,7 @@ fn prepared_by_task(run: &Run<'_>, memory: &mut Memory, settings: &Settings) -> 
     Ok(Some(held))
 }
 
-fn settings(run: &Run<'_>, memory: &Memory) -> Settings {
+pub(super) fn settings(run: &Run<'_>, memory: &Memory) -> Settings {
     let mut settings = run.job.greenplum_settings();
     if memory.is_careful {
         settings.failing = Failing::Recover;
@@ -146,7 +146,7 @@ fn settings(run: &Run<'_>, memory: &Memory) -> Settings {
     settings
 }
 
-fn loader(run: &Run<'_>) -> Loader {
+pub(super) fn loader(run: &Run<'_>) -> Loader {
     Loader::this(run.instance.clone())
 }
 
@@ -171,7 +171,7 @@ fn due_reset(run: &Run<'_>, memory: &Memory) -> Option<Reset> {
     run.options.reset.filter(|_| !memory.reset_is_done)
 }
 
-fn claim(run: &Run<'_>, memory: &Memory, settings: &Settings, partitions: &[i32]) -> Result<Holder, Error> {
+pub(super) fn claim(run: &Run<'_>, memory: &Memory, settings: &Settings, partitions: &[i32]) -> Result<Holder, Error> {
     let mut holder = Holder::open(settings, &run.id, &run.instance)?;
     if let Some(earlier) = memory.session {
         holder.end_earlier(earlier)?;
@@ -187,7 +187,7 @@ fn claim(run: &Run<'_>, memory: &Memory, settings: &Settings, partitions: &[i32]
     }
 }
 
-fn external(
+pub(super) fn external(
     run: &Run<'_>,
     memory: &Memory,
     connection: &mut Connection,

@@ -159,7 +159,7 @@ pub fn identity(job: &Job) -> JobId {
 }
 
 impl<'a> Run<'a> {
-    fn new(
+    pub(super) fn new(
         job: &'a Job,
         options: &'a Options,
         hours: Hours,
@@ -185,7 +185,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn announce(&self) {
+    pub(super) fn announce(&self) {
         let asked = self.options.gpfdist.port;
         let address = self.server.address();
         if asked != 0 && asked != address.port() {
