@@ -45,7 +45,7 @@ on_each_database! {
 
 #[test]
 fn its_flags_exist() {
-    let help = ["load", "check", "dryrun", "segment", "migrate", "help"]
+    let help = ["load", "replay", "check", "dryrun", "segment", "migrate", "help"]
         .map(|name| Loader::command(["help", name]).run().stdout)
         .concat();
     let is_flag = |word: &&str| word.starts_with("--") && word[2..].starts_with(|char: char| char.is_ascii_lowercase());
@@ -62,7 +62,7 @@ fn its_flags_exist() {
 
 #[test]
 fn its_other_blocks_fit_into_the_first_file() {
-    let [first, fields, merge] = blocks("yaml")[..] else { panic!("the README has other blocks of YAML") };
+    let [first, fields, merge, letters] = blocks("yaml")[..] else { panic!("the README has other blocks of YAML") };
     let part = |from: &str, to: &str| {
         let rest = &first[first.find(from).unwrap()..];
         rest[..rest.find(to).unwrap()].to_owned()
@@ -77,6 +77,10 @@ fn its_other_blocks_fit_into_the_first_file() {
     );
     let outcome = Loader::with_job("dryrun", &with_fields.replace(&part("    MAPPING:", "  COMMIT:"), "")).run();
     outcome.expect_code(0).expect_text("\"first_item\" jsonb");
+    let (limit, table) = letters.split_once("  DEAD_LETTER:").unwrap();
+    let with_letters = first.replace("    ERROR_LIMIT: 10\n", limit.split_once("  INPUT:\n").unwrap().1);
+    let with_letters = with_letters.replace("  COMMIT:", &format!("  DEAD_LETTER:{}\n  COMMIT:", table.trim_end()));
+    Loader::with_job("dryrun", &with_letters).run().expect_code(0).expect_text("\"dead_letters\"");
     Loader::with_job("dryrun", &with_merge).run().expect_code(0).expect_text("DELETE FROM \"public\".\"customers\"");
 }
 

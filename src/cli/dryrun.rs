@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{DryrunArgs, Exit, console, files, load};
 use crate::config::Job;
-use crate::greenplum::{Chain, Connection, Ledger, Settings, Target, Writes};
+use crate::greenplum::{Chain, Connection, DeadLetters, Ledger, Settings, Target, Writes};
 use crate::job::failure::Error;
 use crate::job::positions::{self, Begun, Known};
 use crate::job::{resolve, run};
@@ -82,6 +82,10 @@ impl Dryrun<'_> {
         let mut text = String::new();
         line(&mut text, "\n-- once: the ledger of committed offsets");
         line(&mut text, &format!("{};", Ledger::create_sql(metadata, is_greenplum).trim_end()));
+        if let Some(table) = &self.settings.dead_letters {
+            line(&mut text, "\n-- once: the table of refused records");
+            line(&mut text, &format!("{};", DeadLetters::create_sql(table, is_greenplum)));
+        }
         line(&mut text, &format!("\n-- once per definition: the external table ({database})"));
         line(&mut text, &format!("{};", definition.sql(is_greenplum).trim_end()));
         let tables = writes.tables(is_greenplum);
@@ -95,6 +99,10 @@ impl Dryrun<'_> {
         line(&mut text, "BEGIN;");
         for statement in writes.statements(&definition.table()) {
             line(&mut text, &format!("{statement};"));
+        }
+        if let Some(table) = &self.settings.dead_letters {
+            line(&mut text, &format!("-- what was refused of it, read from Kafka again, into {table};"));
+            line(&mut text, "-- if that is a statement's rows, the batch is loaded again through a temporary table");
         }
         line(&mut text, "-- rows sent = inserted + rejected, or the batch fails; then the offsets, a row a partition");
         let [append, before] = Ledger::append_sql(metadata);
@@ -113,6 +121,9 @@ impl Dryrun<'_> {
         resolve::decode_settings(self.job, &writes)?;
         if let Some(program) = self.job.transform_program()? {
             program.start()?;
+        }
+        if let Some(table) = &self.settings.dead_letters {
+            DeadLetters::new(table, &run::identity(self.job)).check(&mut connection)?;
         }
         let plans = writes.try_out(&mut connection)?;
         let chain = self.history(&mut connection)?;

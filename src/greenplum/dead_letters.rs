@@ -142,7 +142,7 @@ impl DeadLetters {
     /// For another session that is making it.
     pub fn ensure(&self, connection: &mut Connection) -> Result<(), Error> {
         let create = Self::create_sql(&self.table, connection.dialect().is_greenplum());
-        let columns = COLUMNS.map(|(name, sql_type)| (name.to_owned(), sql_type.to_owned()));
+        let columns = columns();
         let kept = Kept { table: &self.table, create: &create, columns: &columns, holds: "dead letters" };
         connection.batch("beginning a transaction", "BEGIN")?;
         let made = kept.ensure(connection).and_then(|()| connection.batch("committing", "COMMIT"));
@@ -151,6 +151,16 @@ impl DeadLetters {
             return Err(error);
         }
         self.require_rights(connection)
+    }
+
+    /// Whether it would do, if it is there; it is not made.
+    ///
+    /// # Errors
+    /// See [`DeadLetters::ensure`].
+    pub fn check(&self, connection: &mut Connection) -> Result<(), Error> {
+        let columns = columns();
+        let kept = Kept { table: &self.table, create: "", columns: &columns, holds: "dead letters" };
+        if kept.is_there(connection)? { self.require_rights(connection) } else { Ok(()) }
     }
 
     fn require_rights(&self, connection: &mut Connection) -> Result<(), Error> {
@@ -275,6 +285,10 @@ impl DeadLetters {
     fn fill(&self, template: &str) -> String {
         fill(template, &[("table", &self.table), ("where", &self.condition)])
     }
+}
+
+fn columns() -> [(String, String); 16] {
+    COLUMNS.map(|(name, sql_type)| (name.to_owned(), sql_type.to_owned()))
 }
 
 fn taken(row: &postgres::Row) -> Taken {

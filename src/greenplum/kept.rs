@@ -44,7 +44,11 @@ impl Kept<'_> {
         Err(Error::Target { text: format!("the table {} cannot be made; look for someone who drops it", self.table) })
     }
 
-    fn is_there(&self, connection: &mut Connection) -> Result<bool, Error> {
+    /// Whether it is there.
+    ///
+    /// # Errors
+    /// [`Error::Target`]: its columns are others.
+    pub(super) fn is_there(&self, connection: &mut Connection) -> Result<bool, Error> {
         let found = columns(connection, self.table)?;
         if found.is_empty() {
             return Ok(false);
