@@ -1,6 +1,7 @@
 //! Whole files, right and wrong: what each means, and what is said about it.
 
 mod convert;
+mod effects;
 mod keys;
 mod later;
 mod right;
