@@ -10,6 +10,8 @@ pub mod check;
 pub mod console;
 pub mod convert;
 pub mod dryrun;
+#[cfg(test)]
+mod effects;
 mod files;
 mod help;
 pub mod init;
