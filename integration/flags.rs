@@ -93,7 +93,6 @@ fn the_callback_address_of_the_file() {
 #[test]
 fn the_password_of_the_file() {
     let case = case(postgres());
-    case.topic.produce(0, ["1,one"]);
     let role = unique("secretive");
     case.db.execute(&format!("CREATE ROLE {role} LOGIN SUPERUSER PASSWORD 's3cret'"));
     // this role alone is asked for its password
@@ -105,6 +104,7 @@ fn the_password_of_the_file() {
     let file = |password: &str| job(&case).text().replace(&user, &format!("USER: {role}\nPASSWORD: {password}\n"));
     let load = |password: &str| Loader::load(&file(password)).args(["--quit-at-eof"]).run();
     wait_until(SOON, "the server to ask for passwords", || load("sesame").code == 1);
+    case.topic.produce(0, ["1,one"]);
     load("sesame").expect_code(1).expect_text("password authentication failed").expect_no_text("sesame");
     load("s3cret").expect_code(0).expect_text("-Inserted 1 rows");
 }
