@@ -178,7 +178,7 @@ fn a_key_that_is_passed_over_is_missed() {
     for (key, file) in SEEN {
         let whole = seen(file, "none").unwrap_or_else(|refusal| panic!("{}", refused(&refusal)));
         let without = seen(file, key).unwrap_or_else(|refusal| panic!("{key}: {}", refused(&refusal)));
-        assert_ne!(whole, without, "nobody would miss {key}");
+        assert!(whole != without, "nobody would miss {key}");
     }
     for key in NEEDED {
         let refusal = seen(CSV_MERGE, key).unwrap_err();
