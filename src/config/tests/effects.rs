@@ -102,3 +102,24 @@ fn a_key_of_version_3_is_the_one_of_version_2_beside_it() {
         assert_eq!(differs.is_some(), NOT_ALIKE.contains(&key.v2), "without {}: {differs:?}", key.v3);
     }
 }
+
+/// A file of version 2 that reads values alone, as version 1 has it.
+fn flat(text: &str) -> String {
+    let (head, value) = text.split_once("    VALUE:\n").unwrap();
+    let (value, tail) = value.split_once("  OUTPUT:").unwrap();
+    format!("{}{}  OUTPUT:{tail}", head.replace("VERSION: 2\n", ""), value.replace("      ", "    "))
+}
+
+#[test]
+fn a_key_of_version_1_is_the_one_of_version_2_without_value() {
+    let of_value = accepted().map(|key| key.v2).filter(|key| key.starts_with("KAFKA.INPUT.VALUE."));
+    let of_value: Vec<_> = of_value.filter(|key| *key != "KAFKA.INPUT.VALUE.COLUMNS").chain(["none"]).collect();
+    for file in ["avro_file", "avro_registry", "binary", "custom", "protobuf_file", "protobuf_registry"] {
+        let (_, two, _) = PAIRS.into_iter().find(|(name, ..)| *name == file).unwrap();
+        let one = flat(two);
+        for key in &of_value {
+            assert_eq!(common(without(&one, key)), common(without(two, key)), "{file} without {key}");
+        }
+        assert!(without(&one, "none").is_ok(), "{one}");
+    }
+}
