@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
 use crate::case::Case;
-use crate::harness::{Job, Loader, Outcome, SOON, User, directory, on_each_database, postgres, wait_until};
+use crate::harness::{Job, Loader, Outcome, SOON, User, directory, on_each_database, postgres, wait_for, wait_until};
 
 fn alerting(case: &Case<'_>, lines: &[&str]) -> Job {
     lines.iter().fold(case.job_into("rows", "id int"), |job, line| job.around("ALERT", line))
@@ -78,7 +78,9 @@ fn a_command_hears_of_each_failure_that_is_retried() {
 
 /// Answers one request with this status, and gives its head and body back.
 fn answer(listener: &TcpListener, status: &str) -> (String, serde_json::Value) {
-    let (mut stream, _) = listener.accept().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let (mut stream, _) = wait_for(SOON, "the webhook's call", || listener.accept().ok());
+    stream.set_nonblocking(false).unwrap();
     stream.set_read_timeout(Some(SOON)).unwrap();
     let (head, body) = request(&mut stream);
     write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();

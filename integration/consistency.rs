@@ -56,7 +56,8 @@ on_each_database! {
         let case = scene(db, "back");
         let group = unique("group");
         crash(&grouped(&case, "at-most", &group), BEFORE_ROWS);
-        case.load(&grouped(&case, "strong", &group).text()).expect_text("-Inserted 10 rows");
+        let outcome = case.load(&grouped(&case, "strong", &group).text()).expect_text("-Inserted 10 rows");
+        outcome.expect_text("goes on at offset 0, as the ledger has it, and not at 10, where consumer group");
         assert_eq!(case.count("rows"), 10);
         // and the group has heard of it
         case.load(&grouped(&case, "at-most", &group).text()).expect_text("-Inserted 0 rows");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::case::Case;
 use crate::flow::Flow;
-use crate::harness::{Database, Job, Loader, ask, free_port, metric, on_each_database, postgres, wait_until};
+use crate::harness::{Database, Job, Loader, ask, free_port, metric, on_each_database, postgres, unique, wait_until};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -88,6 +88,25 @@ fn the_callback_address_of_the_file() {
     Loader::with_job("load", &file).args(["--quit-at-eof"]).run().expect_code(0).expect_text(&format!("]:{port}"));
     let table = case.rows("SELECT count(*) FROM pg_foreign_table t JOIN pg_class c ON c.oid = ftrelid JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname = '$SCHEMA' AND ftoptions::text LIKE '%gpfdist://127.0.0.1:%'");
     assert_eq!((rows(&case), table), (vec!["1|one".to_owned()], vec!["1".to_owned()]));
+}
+
+#[test]
+fn the_password_of_the_file() {
+    let case = case(postgres());
+    let role = unique("secretive");
+    case.db.execute(&format!("CREATE ROLE {role} LOGIN SUPERUSER PASSWORD 's3cret'"));
+    // this role alone is asked for its password
+    let rules = case.db.value("SHOW hba_file");
+    let others = std::fs::read_to_string(&rules).unwrap();
+    std::fs::write(&rules, format!("host all {role} 127.0.0.1/32 scram-sha-256\n{others}")).unwrap();
+    case.db.execute("SELECT pg_reload_conf()");
+    let user = format!("USER: {}\n", case.db.user);
+    let file = |password: &str| job(&case).text().replace(&user, &format!("USER: {role}\nPASSWORD: {password}\n"));
+    let load = |password: &str| Loader::load(&file(password)).args(["--quit-at-eof"]).run();
+    wait_until(SOON, "the server to ask for passwords", || load("sesame").code == 1);
+    case.topic.produce(0, ["1,one"]);
+    load("sesame").expect_code(1).expect_text("password authentication failed").expect_no_text("sesame");
+    load("s3cret").expect_code(0).expect_text("-Inserted 1 rows");
 }
 
 #[test]

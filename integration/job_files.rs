@@ -1,7 +1,9 @@
 //! What is done with job files alone, no server asked: rewritten as version 3, explained, their passwords hidden or taken
 //! from elsewhere.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::harness::Loader;
@@ -45,6 +47,36 @@ fn a_converted_file_runs_the_same_statements() {
         .expect_code(64)
         .expect_text("may not take the place of the old one");
     assert_eq!(std::fs::read_to_string(&place).unwrap(), JOB);
+}
+
+/// All that the tests of job files have: people's own files, examples of every format, every key, in every version.
+#[test]
+fn every_sample_is_clean() {
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config");
+    let files = ["samples", "every_key"].map(|folder| config.join(folder)).map(|folder| folder.read_dir().unwrap());
+    let files = files.into_iter().flatten().map(|file| file.unwrap().path());
+    let mut versions = BTreeMap::<_, usize>::new();
+    for file in files.filter(|file| file.extension().is_some_and(|ending| ending == "yaml")) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let variables = ["port=5432", "region=emea"].into_iter();
+        let variables =
+            variables.filter(|given| text.contains(&format!("{{{{{}}}}}", given.split_once('=').unwrap().0)));
+        let dryrun = Loader::with_job("dryrun", &text).args(variables.flat_map(|given| ["-p", given])).run();
+        assert_eq!((dryrun.code, dryrun.stderr.as_str()), (0, ""), "{}", file.display());
+        // what is said of keys that have no effect here, and of no others
+        let warnings = dryrun.stdout.lines().filter(|line| line.starts_with("-- warning: "));
+        for warning in warnings {
+            assert!(
+                ["ENCRYPTION", "POLL"].iter().any(|key| warning.contains(&format!("{key} has no effect"))),
+                "{warning}"
+            );
+        }
+        assert!(dryrun.stdout.contains("-- each batch") || dryrun.stdout.contains("--connect looks them up"));
+        let version = text.lines().find(|line| line.to_lowercase().starts_with("version:")).unwrap_or("VERSION: 1");
+        *versions.entry(version.to_lowercase()).or_default() += 1;
+    }
+    assert_eq!(versions.keys().collect::<Vec<_>>(), ["version: 1", "version: 2", "version: v3"]);
+    assert!(versions.values().sum::<usize>() > 50, "{versions:?}");
 }
 
 #[test]

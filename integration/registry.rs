@@ -1,9 +1,10 @@
 //! The registry's client against a real server over real sockets: what is there, what is not, and every way to fail.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gpkafka::config::{Variables, parse};
 use gpkafka::decode::{self, Column, Format, Part, ProtobufOptions, ProtobufSource};
 use gpkafka::job::schemas::{Answer, Registries};
 use gpkafka::record::Record;
@@ -322,6 +323,42 @@ fn a_version_of_tls_below_the_minimum_is_not_spoken() {
     assert!(said(&error).contains("it speaks no version of TLS that we may"), "{error}");
     settings.min_tls_version = Some(TlsVersion::V1_2);
     Registry::new(&settings).unwrap().schema(id).unwrap();
+}
+
+/// With either of the formats that have one, each of its keys at work.
+#[test]
+fn the_registry_of_a_job_file_is_asked_as_the_file_says() {
+    crate::gpfdist_peer::take_out_rules();
+    let (authority, of_clients) = (Authority::new("test CA"), Authority::new("clients' CA"));
+    let tls = Tls { clients: Some(&of_clients), max_version: Some(SslVersion::TLS1_2) };
+    let server = SchemaRegistry::secure(&authority, &tls);
+    // etl:secret
+    server.demand("ZXRsOnNlY3JldA==");
+    let id = server.avro("s", "\"int\"");
+    let files = Files::of(&authority);
+    let (certificate, key) = of_clients.issue("etl");
+    let (certificate, key) = (files.write("cert", &certificate), files.write("key", &key));
+    for format in ["avro", "protobuf"] {
+        let asked = |version: &str| {
+            let job = format!(
+                "{{DATABASE: d, USER: u, HOST: h, PORT: 1, KAFKA: {{OUTPUT: {{TABLE: t}}, INPUT: {{SOURCE: {{BROKERS: b, \
+                 TOPIC: t}}, FORMAT: {format}, {}_OPTION: {{SCHEMA_REGISTRY_ADDR: '{}', SCHEMA_REGISTRY_USER: etl, \
+                 SCHEMA_REGISTRY_PASSWORD: secret, SCHEMA_CA_ON_GPDB: '{}', SCHEMA_CERT_ON_GPDB: '{}', \
+                 SCHEMA_KEY_ON_GPDB: '{}', SCHEMA_MIN_TLS_VERSION: {version}}}}}}}}}",
+                format.to_uppercase(),
+                server.url(),
+                files.path("ca").display(),
+                certificate.display(),
+                key.display(),
+            );
+            let job = parse(Path::new("job.yaml"), job.into_bytes(), &Variables::new()).unwrap();
+            let [_, settings] = job.registry_settings();
+            Registry::new(&Settings { timeout: SOON, ..settings.unwrap() }).and_then(|registry| registry.schema(id))
+        };
+        asked("'1.2'").unwrap();
+        let error = asked("'1.3'").unwrap_err();
+        assert!(said(&error).contains("it speaks no version of TLS that we may"), "{error}");
+    }
 }
 
 #[test]

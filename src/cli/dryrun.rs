@@ -47,15 +47,15 @@ fn line(text: &mut String, line: &str) {
 }
 
 /// A job, and where its segments would call.
-struct Dryrun<'a> {
-    job: &'a Job,
-    settings: &'a Settings,
-    host: &'a str,
-    port: u16,
+pub(super) struct Dryrun<'a> {
+    pub job: &'a Job,
+    pub settings: &'a Settings,
+    pub host: &'a str,
+    pub port: u16,
 }
 
 impl Dryrun<'_> {
-    fn offline(&self) -> String {
+    pub fn offline(&self) -> String {
         let writes = Writes::unchecked(self.settings).filter(|_| self.settings.columns.is_some());
         let mut text = self.heading();
         match writes {

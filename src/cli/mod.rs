@@ -10,6 +10,8 @@ pub mod check;
 pub mod console;
 pub mod convert;
 pub mod dryrun;
+#[cfg(test)]
+mod effects;
 mod files;
 mod help;
 pub mod init;
@@ -148,7 +150,7 @@ pub struct LoadArgs {
     /// Show the offsets of each partition with each batch
     #[arg(long)]
     pub partition: bool,
-    /// Skip the EXPLAIN of the INSERT at the start
+    /// Skip the EXPLAIN of what each batch writes, at the start
     #[arg(long)]
     pub skip_explain: bool,
     /// Memory for everything in flight, in MiB
@@ -207,7 +209,7 @@ pub enum Which {
 pub struct DryrunArgs {
     #[command(flatten)]
     pub file: FileArgs,
-    /// Ask the servers too: EXPLAIN the INSERT, look up the topic
+    /// Ask the servers too: EXPLAIN what each batch writes, look up the topic
     #[arg(long)]
     pub connect: bool,
     #[command(flatten)]
@@ -492,7 +494,7 @@ mod tests {
                   --force-reset-timestamp <MS>  Forget the stored offsets; start from the first record at or
                                                 after a time (milliseconds since 1970)
                   --partition                   Show the offsets of each partition with each batch
-                  --skip-explain                Skip the EXPLAIN of the INSERT at the start
+                  --skip-explain                Skip the EXPLAIN of what each batch writes, at the start
                   --memory <MIB>                Memory for everything in flight, in MiB [default: 512]
                   --debug-port <PORT>           Serve health and metrics on this port of the loopback address
                   --segment-program <PATH>      Executable that a PostgreSQL server runs to read rows [default:

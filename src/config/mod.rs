@@ -13,6 +13,8 @@ mod convert;
 mod dead_letter;
 mod fields;
 mod file;
+#[cfg(any(test, feature = "failpoints"))]
+mod ignored;
 mod job;
 mod keys;
 mod output;
@@ -76,8 +78,21 @@ pub fn parse(path: &Path, bytes: Vec<u8>, variables: &Variables) -> Result<Job, 
         for name in variables.keys().filter(|name| !filled.uses(name)) {
             complaints.warning_of_file(format!("there is no {{{{{name}}}}} in the file to give a value to"));
         }
+        #[cfg(feature = "failpoints")]
+        if let Some(root) = ignored::by_fail_point(root) {
+            return file::job(complaints, &root);
+        }
         file::job(complaints, root)
     })?;
+    Ok(Job { warnings, ..job })
+}
+
+/// As [`parse`], of a file of which one key is passed over, see `ignored.rs`.
+#[cfg(test)]
+pub(crate) fn parse_without(path: &Path, text: &str, key: &str) -> Result<Job, Refusal> {
+    let filled = Filled::new(text.to_owned(), &Variables::new());
+    let (job, warnings) =
+        understood(path, &filled, |complaints, root| file::job(complaints, &ignored::without(root, key)))?;
     Ok(Job { warnings, ..job })
 }
 

@@ -7,20 +7,56 @@ const ENDING: [&str; 6] = ["BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT
 
 /// The statements of a text, without the semicolons between them; what holds nothing but spaces and comments is none.
 pub fn statements(sql: &str) -> Vec<&str> {
-    let (mut found, mut first, mut at) = (Vec::new(), 0, 0);
+    let (mut found, mut first, mut at, mut body) = (Vec::new(), 0, 0, Body::default());
     while at < sql.len() {
         match sql.as_bytes()[at] {
-            b';' => {
+            b';' if !body.is_open() => {
                 found.push(&sql[first..at]);
                 at += 1;
-                first = at;
+                (first, body) = (at, Body::default());
             }
-            _ => at = after(sql, at),
+            _ => {
+                let next = after(sql, at);
+                if !sql[at..next].trim().is_empty() && after_comment(sql, at).is_none() {
+                    body.pass(&sql[at..next]);
+                }
+                at = next;
+            }
         }
     }
     found.push(&sql[first..]);
     found.retain(|statement| first_word(statement).is_some());
     found
+}
+
+/// The body of a CREATE FUNCTION or PROCEDURE in SQL's own form, `BEGIN ATOMIC … END`, in which semicolons part no
+/// statements.
+#[derive(Default)]
+struct Body {
+    /// Whether the statement begins with CREATE, once it has begun.
+    is_create: Option<bool>,
+    is_after_begin: bool,
+    /// How many END it takes; CASE has one too.
+    depth: usize,
+}
+
+impl Body {
+    fn is_open(&self) -> bool {
+        self.depth > 0
+    }
+
+    /// One more token of the statement, neither space nor comment.
+    fn pass(&mut self, token: &str) {
+        let is = |word: &str| token.eq_ignore_ascii_case(word);
+        let is_create = *self.is_create.get_or_insert(is("CREATE"));
+        let opens = if self.is_open() { is("CASE") } else { self.is_after_begin && is("ATOMIC") };
+        if opens {
+            self.depth += 1;
+        } else if is("END") {
+            self.depth = self.depth.saturating_sub(1);
+        }
+        self.is_after_begin = is_create && is("BEGIN");
+    }
 }
 
 /// The word with which a text begins or ends a transaction by itself, if it does. `ROLLBACK TO` does not; `PREPARE
@@ -154,12 +190,16 @@ mod tests {
             "SELECT 1 -- ; not here\n + 1",
             "SELECT 1 /* ; /* ; */ ; */ + 1",
             "SELECT 'ä;', \u{e4}",
+            "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC; SELECT CASE WHEN 1 = 1 THEN 1 END; SELECT 2; END",
+            "CREATE FUNCTION f() RETURNS int begin /* ; */ atomic SELECT 1; END",
         ] {
             assert_eq!(statements(one), [one], "{one}");
         }
         assert_eq!(statements(" -- nothing\n /* at all */ ").len(), 0);
         assert_eq!(statements("SELECT $1; SELECT a$b; SELECT $x$;$x$").len(), 3);
         assert_eq!(statements("SELECT name'x;y';SELECT 2").len(), 2);
+        assert_eq!(statements("CREATE FUNCTION f() BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT 3;").len(), 2);
+        assert_eq!(statements("SELECT begin atomic; SELECT CASE 1 WHEN 1 THEN 2 END; SELECT 3").len(), 3);
     }
 
     #[test]
@@ -175,6 +215,8 @@ mod tests {
             "-- c\nROLLBACK AND CHAIN",
             "PREPARE TRANSACTION 'x'",
             "COMMIT PREPARED 'x'",
+            "BEGIN ATOMIC; SELECT 1; END",
+            "CREATE FUNCTION f() BEGIN ATOMIC SELECT 1; END; COMMIT",
         ] {
             assert!(transaction_word(sql).is_some(), "{sql}");
         }
@@ -187,6 +229,7 @@ mod tests {
             "-- COMMIT;\nSELECT 1",
             "UPDATE t SET a = 1; DELETE FROM \"COMMIT\"",
             "PREPARE p AS SELECT 1",
+            "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT 1; SELECT 2; END; SELECT f()",
         ] {
             assert_eq!(transaction_word(sql), None, "{sql}");
         }

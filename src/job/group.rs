@@ -13,6 +13,7 @@
 //! with `strong` again the job goes on where it ends. A group that stands nowhere leaves a partition to the ledger.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use fail::fail_point;
 
@@ -26,6 +27,9 @@ use crate::config::{Consistency, FallbackOffset};
 use crate::kafka::Consumer;
 use crate::offset::Checkpoint;
 
+/// How long a start waits for what it only wants to tell.
+const GROUP_WAIT: Duration = Duration::from_secs(3);
+
 /// Where a start goes on.
 ///
 /// # Errors
@@ -33,7 +37,9 @@ use crate::offset::Checkpoint;
 pub(super) fn positions(run: &Run<'_>, known: &Known<'_>, consumer: &Consumer) -> Result<Positions, Error> {
     let partitions: Vec<i32> = known.watermarks.keys().copied().collect();
     let told = match run.job.consistency() {
-        Consistency::Strong => return positions::resume(known),
+        Consistency::Strong => {
+            return positions::resume(known).inspect(|positions| tell_of_group(run, known, positions, consumer));
+        }
         Consistency::None if !run.job.tells_group() => anew(known),
         _ => consumer.group_positions(&partitions, KAFKA_WAIT)?,
     };
@@ -51,6 +57,23 @@ pub(super) fn positions(run: &Run<'_>, known: &Known<'_>, consumer: &Consumer) -
         );
     }
     Ok(positions)
+}
+
+/// The ledger decides; a group that stands elsewhere is told of, since a job may have gone by it before. What the group
+/// says changes nothing, and neither does its silence.
+fn tell_of_group(run: &Run<'_>, known: &Known<'_>, positions: &Positions, consumer: &Consumer) {
+    let Some(group) = run.job.source.properties.get("group.id") else { return };
+    let partitions: Vec<i32> = known.watermarks.keys().copied().collect();
+    for (partition, stands) in consumer.group_positions(&partitions, GROUP_WAIT).unwrap_or_default() {
+        if let Some(next) = positions.starts.get(partition).filter(|&next| next != stands) {
+            say!(
+                run.reporter,
+                Info,
+                "CONSISTENCY: {}[{partition}] goes on at offset {next}, as the ledger has it, and not at {stands}, where consumer group \"{group}\" stands",
+                run.job.source.topic
+            );
+        }
+    }
 }
 
 /// Nothing is stored, so nothing is known.

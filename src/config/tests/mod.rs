@@ -2,6 +2,7 @@
 
 mod convert;
 mod dead_letter;
+mod effects;
 mod keys;
 mod later;
 mod right;

@@ -1,0 +1,22 @@
+;; ON_INIT: start keeps the properties; TRANSFORM: unpack makes every message of them.
+(module
+  (import "gpkafka" "output" (func $output (param i32 i32)))
+  (memory (export "memory") 1)
+  (global $free (mut i32) (i32.const 1024))
+  (global $kept (mut i32) (i32.const 0))
+  (global $length (mut i32) (i32.const 0))
+  (func (export "gpkafka_alloc") (param $length i32) (result i32)
+    (local $at i32)
+    (local.set $at (global.get $free))
+    (global.set $free (i32.add (global.get $free) (local.get $length)))
+    (local.get $at))
+  (func (export "start") (param $at i32) (param $length i32) (result i32)
+    (global.set $kept (local.get $at))
+    (global.set $length (local.get $length))
+    (i32.const 0))
+  (func (export "unpack") (param $at i32) (param $length i32) (result i32)
+    (call $output (global.get $kept) (global.get $length))
+    (i32.const 0))
+  ;; leaves messages as they are
+  (func (export "other") (param $at i32) (param $length i32) (result i32)
+    (i32.const 0)))
