@@ -1,6 +1,8 @@
 //! Dead letters of a batch: what was refused of it, with the records read again from Kafka, into their table before the
 //! COMMIT. Until then places and reasons are all that is kept, so that rejects of any size take little memory.
 
+use std::collections::BTreeMap;
+
 use crate::block::Reject;
 use crate::greenplum::{self, DeadLetters, Letter, Load, Refusal, SegmentRejects, Stage};
 use crate::kafka::{self, Reread};
@@ -86,16 +88,18 @@ impl Writer {
         let batch = i64::try_from(batch).unwrap_or(i64::MAX);
         let mut sheet = Sheet { letters: &self.letters, load, batch, written: Vec::new(), bytes: 0 };
         let is_over = || self.stop.is_asked();
-        for refused in refusals.chunk_by(|one, other| one.partition == other.partition) {
-            let mut offsets: Vec<i64> = refused.iter().map(|refusal| refusal.offset).collect();
-            offsets.dedup();
-            let mut rest = refused;
-            reread.read(refused[0].partition, &offsets, &is_over, &mut |offset, record| {
-                let (these, others) = rest.split_at(rest.partition_point(|refusal| refusal.offset <= offset));
-                rest = others;
-                these.iter().try_for_each(|refusal| sheet.write(refusal, record))
-            })?;
+        let mut wanted: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+        let mut by_place: BTreeMap<(i32, i64), Vec<Refusal>> = BTreeMap::new();
+        for refusal in refusals {
+            by_place.entry((refusal.partition, refusal.offset)).or_default().push(refusal);
         }
+        for &(partition, offset) in by_place.keys() {
+            wanted.entry(partition).or_default().push(offset);
+        }
+        reread.read(&wanted, &is_over, &mut |partition, offset, record| {
+            let here = by_place.remove(&(partition, offset)).unwrap_or_default();
+            here.into_iter().try_for_each(|refusal| sheet.write(refusal, record))
+        })?;
         sheet.flush().map_err(Error::from)
     }
 }
@@ -110,10 +114,10 @@ struct Sheet<'s> {
 }
 
 impl Sheet<'_> {
-    fn write(&mut self, refusal: &Refusal, record: Option<&Record<'_>>) -> Result<(), Error> {
+    fn write(&mut self, refusal: Refusal, record: Option<&Record<'_>>) -> Result<(), Error> {
         let record = record.map(OwnedRecord::from);
         self.bytes += refusal.error.len() + record.as_ref().map_or(0, OwnedRecord::bytes);
-        self.written.push(Letter { refusal: refusal.clone(), batch: self.batch, record });
+        self.written.push(Letter { refusal, batch: self.batch, record });
         match self.written.len() >= LETTERS_MAX || self.bytes >= BYTES_MAX {
             true => self.flush().map_err(Error::from),
             false => Ok(()),

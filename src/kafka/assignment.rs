@@ -94,7 +94,7 @@ impl Consumer {
         outcome
     }
 
-    /// Fetches no more of a partition, for as long as the connection lasts: it has been read as far as it is wanted, and
+    /// Fetches no more of a partition, until [`Self::come_back`]: it has been read as far as it is wanted, and
     /// the others get its share of the bandwidth. Their records and queues stay as they are; what was fetched of this
     /// one is dropped. What goes wrong comes as a note: then it is fetched for nothing, no more.
     ///
@@ -107,6 +107,21 @@ impl Consumer {
             let text = format!("pausing partition {partition}, which is read to its end: {error}");
             self.client.context().push(Event::Note { text });
         }
+    }
+
+    /// Takes back [`Self::leave`], before such partitions are assigned anew.
+    ///
+    /// # Errors
+    /// librdkafka refuses.
+    pub fn come_back(&self, partitions: impl IntoIterator<Item = i32>) -> Result<(), Error> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&self.topic, partition);
+        }
+        if list.count() == 0 {
+            return Ok(());
+        }
+        self.client.resume(&list).map_err(|error| self.refused(error.to_string()))
     }
 
     fn assignment(&self) -> MutexGuard<'_, Assignment> {

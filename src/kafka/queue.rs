@@ -144,6 +144,27 @@ pub struct RecordQueue {
     lane: Arc<Lane>,
 }
 
+/// Who takes items out of a queue.
+pub(super) trait Taker {
+    /// Whether a record is looked at.
+    fn wants(&self, partition: i32, offset: i64) -> bool;
+
+    fn take(&mut self, item: Item<'_>);
+}
+
+/// Takes everything.
+struct Each<'e>(&'e mut dyn FnMut(Item<'_>));
+
+impl Taker for Each<'_> {
+    fn wants(&self, _partition: i32, _offset: i64) -> bool {
+        true
+    }
+
+    fn take(&mut self, item: Item<'_>) {
+        (self.0)(item);
+    }
+}
+
 /// Bytes of records that one poll should about take out of librdkafka's own limits. Large enough that its costs vanish,
 /// small beside any memory budget.
 const BATCH_BYTES: usize = 1 << 20;
@@ -171,6 +192,11 @@ impl RecordQueue {
     /// # Blocks
     /// Up to `wait`, less when an assignment arrives meanwhile; and as long as `each` does, which holds nobody up.
     pub fn poll(&mut self, wait: Duration, max: usize, each: &mut dyn FnMut(Item<'_>)) -> usize {
+        self.poll_into(wait, max, &mut Each(each))
+    }
+
+    /// The same for who passes over most records: of those nothing but the offset is looked at.
+    pub(super) fn poll_into(&mut self, wait: Duration, max: usize, taker: &mut impl Taker) -> usize {
         let until = Instant::now() + wait;
         let Some(news) = self.lane.enter(wait) else { return 0 };
         let mut items = usize::from(news.is_some());
@@ -178,12 +204,15 @@ impl RecordQueue {
         self.take(wait, max);
         self.lane.leave();
         if let Some(news) = &news {
-            each(news.item());
+            taker.take(news.item());
         }
         let mut bytes = 0;
         let mut records = 0;
         let mut headers = Vec::new();
         for message in self.batch.iter() {
+            if message.error() == 0 && !taker.wants(message.partition(), message.offset()) {
+                continue;
+            }
             headers.clear();
             if self.wants_headers {
                 message.headers(&mut headers);
@@ -193,7 +222,7 @@ impl RecordQueue {
                 records += 1;
                 bytes += record.bytes();
             }
-            each(item);
+            taker.take(item);
             items += 1;
         }
         self.batch.clear();
