@@ -33,6 +33,9 @@ const RECORDS_PER_POLL: usize = 1000;
 /// Memory for the rows of one record that a worker keeps for the next; what a giant took more goes back.
 const ROWS_BYTES_MAX: usize = 1 << 20;
 
+/// What a decoder may take for itself beside the budget; a record that takes more is treated as a giant.
+const SCRATCH_BYTES_MAX: usize = 16 << 20;
+
 /// What a worker tells the brain.
 #[derive(Debug)]
 pub enum Told {
@@ -267,10 +270,14 @@ impl Hand {
 
     /// Decodes `made`, what became of `record`, which is what is counted and named in rejects.
     fn load(&mut self, record: &Record<'_>, made: &Record<'_>, next: i64) {
-        if made.bytes() > self.limits.bytes {
-            return self.giant(record, made, next);
-        }
-        while self.make_room(record.partition, next) {
+        loop {
+            // again with each schema that is learned: before that nobody knows what it takes
+            if made.bytes() > self.limits.bytes || self.decoder.scratch(made) > SCRATCH_BYTES_MAX {
+                return self.giant(record, made, next);
+            }
+            if !self.make_room(record.partition, next) {
+                return;
+            }
             match self.decode(record, made) {
                 None => return self.flush_if_full(record.partition),
                 Some((part, id)) if self.learn(record.partition, part, id) => {}
@@ -280,13 +287,18 @@ impl Hand {
     }
 
     /// A record larger than a block has one of its own. Its rows lie in memory twice, decoded and encoded, so that both
-    /// stand under the permit; what names millions of short rows may be many times the payload. How much that is may
-    /// only be known with its schema: until then it adds nothing.
+    /// stand under the permit; what names millions of short rows may be many times the payload, and so may what decoding
+    /// takes, which is needed for the look at the room, too. How much that is may only be known with its schema: until
+    /// then it adds nothing.
     fn giant(&mut self, record: &Record<'_>, made: &Record<'_>, next: i64) {
         loop {
             self.flush(record.partition);
+            let scratch = self.decoder.scratch(made);
+            let Some(looking) = self.permit(scratch) else { return };
             let room = self.decoder.room(made);
-            let decoded = room.bytes_held().saturating_sub(ROWS_BYTES_MAX);
+            // given back before the next one is waited for: two workers that each hold one would wait for each other
+            drop(looking);
+            let decoded = scratch + room.bytes_held().saturating_sub(ROWS_BYTES_MAX);
             let Some(mut permit) = self.permit(decoded + text::bytes_wanted(room)) else { return };
             let decoded = permit.split_off(decoded);
             self.rows.reserve(room);
@@ -541,6 +553,8 @@ mod tests {
         decoder: Box<dyn Decoder>,
         budget: Budget,
         seen: Arc<AtomicUsize>,
+        /// What it says that it takes.
+        scratch: usize,
     }
 
     impl Decoder for Looking {
@@ -551,6 +565,10 @@ mod tests {
 
         fn room(&self, record: &Record<'_>) -> Room {
             self.decoder.room(record)
+        }
+
+        fn scratch(&self, _record: &Record<'_>) -> usize {
+            self.scratch
         }
 
         fn learn(&mut self, part: decode::Part, id: u32, schema: Result<&Schema, &str>) {
@@ -565,7 +583,7 @@ mod tests {
         let seen = Arc::new(AtomicUsize::new(0));
         let format = decode::Format::Jsonl { newline: "\n".to_owned() };
         let decoder = decode::decoder(&decode::Settings::of_value(format, Vec::new()));
-        hand.decoder = Box::new(Looking { decoder, budget: hand.budget.clone(), seen: Arc::clone(&seen) });
+        hand.decoder = Box::new(Looking { decoder, budget: hand.budget.clone(), seen: Arc::clone(&seen), scratch: 0 });
         let lines = 500_000;
         hand.take(record(5, "1\n".repeat(lines).as_bytes()));
         let names = lines * (size_of::<(usize, bool)>() + size_of::<usize>());
@@ -576,6 +594,21 @@ mod tests {
         assert!(hand.rows.held().bytes_held() <= ROWS_BYTES_MAX);
         drop(block);
         assert_eq!(hand.budget.used(), 0);
+    }
+
+    /// However small the record is.
+    #[test]
+    fn what_decoding_takes_stands_under_a_permit_and_goes_back() {
+        for (scratch, blocks) in [(SCRATCH_BYTES_MAX, 0), (SCRATCH_BYTES_MAX + 1, 1)] {
+            let (mut hand, told) = hand();
+            let seen = Arc::new(AtomicUsize::new(0));
+            let decoder = std::mem::replace(&mut hand.decoder, Box::<ByFirstByte>::default());
+            hand.decoder = Box::new(Looking { decoder, budget: hand.budget.clone(), seen: Arc::clone(&seen), scratch });
+            hand.take(record(5, b"{}"));
+            assert_eq!(seen.load(Ordering::Relaxed) > scratch, blocks == 1, "{seen:?}");
+            assert_eq!(told.try_iter().count(), blocks);
+            assert!(hand.budget.used() <= 4096, "{}", hand.budget.used());
+        }
     }
 
     /// The permit of a giant is not kept for the few bytes that a rejected one leaves.

@@ -8,6 +8,7 @@
 //! | `field.rs` | one value → the bare text, hex or array literal of a column |
 //! | `json.rs` | one value → JSON |
 //! | `known.rs` | the messages of `google.protobuf` that mean more than their fields |
+//! | `weigh.rs` | what decoding takes in memory |
 //!
 //! # What columns hold
 //!
@@ -34,6 +35,7 @@ mod field;
 mod json;
 mod known;
 mod plan;
+mod weigh;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -154,6 +156,20 @@ impl Parse for Protobuf {
         // where it fails, parsing fails at the latest, and has added no more
         drop(self.count(payload, &mut counted));
         Room { bytes: counted.bytes(), fields: self.columns.len().max(1), rows: 1 }
+    }
+
+    fn scratch(&self, payload: &[u8]) -> usize {
+        match &self.source {
+            _ if weigh::is_light(payload) => 0,
+            Source::Fixed(Err(_)) => 0,
+            Source::Fixed(Ok(plan)) => weigh::weigh(plan.message(), payload),
+            Source::Confluent(learned) => {
+                let framed = Framed::parse(payload).ok();
+                framed.map_or(0, |framed| {
+                    learned.message(&framed).map_or(0, |message| weigh::weigh(&message, framed.message))
+                })
+            }
+        }
     }
 
     fn learn(&mut self, id: u32, schema: Result<&Schema, &str>) {
