@@ -5,6 +5,7 @@
 use std::cell::RefCell;
 use std::path::Path;
 
+use gpkafka::cli::init::drafted;
 use gpkafka::config::{self, Variables};
 use gpkafka::decode::{
     AvroFraming, AvroOptions, Charset, Column, ColumnKind, Content, CsvOptions, Decoder, DelimitedOptions, Format,
@@ -22,7 +23,7 @@ use gpkafka::transform::{self, Program};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names that their folders of seeds have.
-pub const TARGETS: [(&str, Target); 19] = [
+pub const TARGETS: [(&str, Target); 20] = [
     ("answer", answer),
     ("avro", avro),
     ("avro_schema", avro_schema),
@@ -41,6 +42,7 @@ pub const TARGETS: [(&str, Target); 19] = [
     ("protobuf", protobuf),
     ("references", references),
     ("request", request),
+    ("sample", sample),
     ("shadow", shadow),
 ];
 
@@ -70,6 +72,15 @@ fn shadow(data: &[u8]) {
          COLUMNS: [{{NAME: a, TYPE: int}}], FORMAT: csv}}, OUTPUT: {{TABLE: t}}}}\n"
     );
     job_file(file.as_bytes());
+}
+
+/// Messages parted by NULs: what job file `gpkafka init` makes of them, another command reads.
+fn sample(data: &[u8]) {
+    let values: Vec<_> = data.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect();
+    if let Some(text) = drafted(&values) {
+        let job = config::parse(Path::new("job.yaml"), text.clone().into_bytes(), &Variables::new());
+        job.unwrap_or_else(|refusal| panic!("{}", config::render(&refusal, false, false)));
+    }
 }
 
 fn pgpass(data: &[u8]) {

@@ -10,6 +10,12 @@
 //! | `known.rs` | the messages of `google.protobuf` that mean more than their fields |
 //! | `weigh.rs` | what decoding takes in memory |
 //!
+//! # What it takes
+//!
+//! A message is decoded into a value of its own for each field: of most messages that takes ten times the payload, and of
+//! hostile ones, small messages inside each other, up to 450 times. `weigh.rs` tells the most that it may be, and what is
+//! large is decoded under a permit of the memory budget, one that is larger than the whole budget alone.
+//!
 //! # What columns hold
 //!
 //! A single column of json or jsonb, found by no more than its name, is the whole message; every other column is what
