@@ -602,7 +602,8 @@ mod tests {
         for (scratch, blocks) in [(SCRATCH_BYTES_MAX, 0), (SCRATCH_BYTES_MAX + 1, 1)] {
             let (mut hand, told) = hand();
             let seen = Arc::new(AtomicUsize::new(0));
-            let decoder = std::mem::replace(&mut hand.decoder, Box::<ByFirstByte>::default());
+            let columns = vec![decode::Column::document("j")];
+            let decoder = decode::decoder(&decode::Settings::of_value(decode::Format::Json, columns));
             hand.decoder = Box::new(Looking { decoder, budget: hand.budget.clone(), seen: Arc::clone(&seen), scratch });
             hand.take(record(5, b"{}"));
             assert_eq!(seen.load(Ordering::Relaxed) > scratch, blocks == 1, "{seen:?}");
