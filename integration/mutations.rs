@@ -118,7 +118,8 @@ macro_rules! calm {
     )* };
 }
 
-calm!(answer avro avro_schema convert csv delimited descriptor_set job_file json jsonl pgpass proto protobuf shadow);
+calm!(answer avro avro_schema composed convert csv delimited descriptor_set encoding job_file json jsonl module);
+calm!(pgpass proto protobuf references request sample shadow);
 
 #[test]
 fn every_target_has_its_seeds() {

@@ -5,35 +5,44 @@
 use std::cell::RefCell;
 use std::path::Path;
 
+use gpkafka::cli::init::drafted;
 use gpkafka::config::{self, Variables};
 use gpkafka::decode::{
     AvroFraming, AvroOptions, Charset, Column, ColumnKind, Content, CsvOptions, Decoder, DelimitedOptions, Format,
-    Part, ProtobufOptions, ProtobufSource, Settings, check_avro, check_protobuf, decoder,
+    META_FIELDS, Meta, MetaField, Part, ProtobufOptions, ProtobufSource, Settings, check_avro, check_protobuf, decoder,
 };
+use gpkafka::gpfdist::check_request;
 use gpkafka::greenplum::passfile::{self, Wanted};
-use gpkafka::record::Record;
+use gpkafka::record::{Header, Record, TimestampType};
 use gpkafka::registry::check_answer;
 use gpkafka::row::Rows;
-use gpkafka::schema::{Schema, SchemaKind};
+use gpkafka::schema::{Reference, Schema, SchemaKind};
+use gpkafka::transform::{self, Program};
 
 /// Takes any bytes, and panics where something is wrong.
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names that their folders of seeds have.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 20] = [
     ("answer", answer),
     ("avro", avro),
     ("avro_schema", avro_schema),
+    ("composed", composed),
     ("convert", convert),
     ("csv", csv),
     ("delimited", delimited),
     ("descriptor_set", descriptor_set),
+    ("encoding", encoding),
     ("job_file", job_file),
     ("json", json),
     ("jsonl", jsonl),
+    ("module", module),
     ("pgpass", pgpass),
     ("proto", proto),
     ("protobuf", protobuf),
+    ("references", references),
+    ("request", request),
+    ("sample", sample),
     ("shadow", shadow),
 ];
 
@@ -65,6 +74,15 @@ fn shadow(data: &[u8]) {
     job_file(file.as_bytes());
 }
 
+/// Messages parted by NULs: what job file `gpkafka init` makes of them, another command reads.
+fn sample(data: &[u8]) {
+    let values: Vec<_> = data.split(|&byte| byte == 0).map(<[u8]>::to_vec).collect();
+    if let Some(text) = drafted(&values) {
+        let job = config::parse(Path::new("job.yaml"), text.clone().into_bytes(), &Variables::new());
+        job.unwrap_or_else(|refusal| panic!("{}", config::render(&refusal, false, false)));
+    }
+}
+
 fn pgpass(data: &[u8]) {
     let wanted = Wanted { host: "mdw", port: 5432, database: "test", user: "gpadmin" };
     if let Some(password) = passfile::password(&String::from_utf8_lossy(data), &wanted) {
@@ -94,12 +112,17 @@ fn columns() -> Vec<Column> {
     ]
 }
 
-/// One record through a decoder.
+/// One value through a decoder.
 fn decode(decoder: &mut dyn Decoder, payload: &[u8]) {
-    let record = Record::new(0, 0, Some(payload));
-    let room = decoder.room(&record);
+    decode_record(decoder, &Record::new(0, 0, Some(payload)));
+}
+
+/// One record through a decoder.
+fn decode_record(decoder: &mut dyn Decoder, record: &Record<'_>) {
+    std::hint::black_box(decoder.scratch(record));
+    let room = decoder.room(record);
     let mut rows = Rows::default();
-    match decoder.decode(&record, &mut rows) {
+    match decoder.decode(record, &mut rows) {
         Err(reason) => {
             assert!(rows.is_empty() && rows.open_fields() == 0 && rows.open_field().is_empty(), "{reason}");
         }
@@ -164,6 +187,60 @@ fn jsonl(data: &[u8]) {
         let columns = if first & 1 == 0 { vec![Column::document("doc")] } else { columns() };
         Settings::of_value(Format::Jsonl { newline }, columns)
     });
+}
+
+/// Any charset, which the first byte chooses, under a format that is text, which the second one does.
+fn encoding(data: &[u8]) {
+    let [charset, format, payload @ ..] = data else { return };
+    let names: Vec<_> = Charset::names().collect();
+    let format = match format % 4 {
+        0 => Format::Csv(CsvOptions::default()),
+        1 => Format::Delimited(DelimitedOptions::of_byte(b'|')),
+        2 => Format::Json,
+        _ => Format::Jsonl { newline: "\n".to_owned() },
+    };
+    let charset = Charset::named(names[usize::from(*charset) % names.len()]);
+    decode(&mut *decoder(&Settings { charset, ..Settings::of_value(format, columns()) }), payload);
+}
+
+/// Every format but those with schemas.
+fn format_of(choice: u8) -> Format {
+    match choice % 6 {
+        0 => Format::Csv(CsvOptions { fill_missing_fields: true, ..CsvOptions::default() }),
+        1 => Format::Delimited(DelimitedOptions::of_byte(b',')),
+        2 => Format::Json,
+        3 => Format::Jsonl { newline: "\n".to_owned() },
+        4 => Format::Binary,
+        _ => Format::Custom,
+    }
+}
+
+/// All of a record: the first byte chooses the formats, the second one what there is of it; then value, key, and a
+/// header's name and value, parted by NULs. What is not there is NULL.
+fn composed(data: &[u8]) {
+    let [formats, meta, rest @ ..] = data else { return };
+    let content = |choice: u8, columns: Vec<Column>| Content { format: format_of(choice), columns };
+    let mut fields: Vec<_> = META_FIELDS.map(|(_, field)| field).into();
+    fields.extend([MetaField::Document, MetaField::Row]);
+    let settings = Settings {
+        value: (meta & 1 == 0).then(|| content(formats % 16, columns())),
+        key: (meta & 2 == 0).then(|| content(formats / 16, vec![Column::text("k"), Column::text("l")])),
+        meta: fields.into_iter().map(|field| Meta { field, is_number: meta & 4 == 0 }).collect(),
+        topic: "orders".to_owned(),
+        charset: if meta & 8 == 0 { None } else { Charset::named("LATIN1") },
+    };
+    let mut parts = rest.split(|&byte| byte == 0);
+    let (payload, key) = (parts.next(), parts.next());
+    let name = parts.next().map(String::from_utf8_lossy);
+    let headers: Vec<_> = name.iter().map(|name| Header { name, value: parts.next() }).collect();
+    let record = Record {
+        key,
+        headers: &headers,
+        timestamp_ms: (meta & 16 != 0).then_some(i64::from(*formats) << (meta >> 2)),
+        timestamp_type: Some(TimestampType::LogAppend),
+        ..Record::new(0, 0, payload.filter(|_| meta & 32 == 0))
+    };
+    decode_record(&mut *decoder(&settings), &record);
 }
 
 /// Something of everything that Avro has.
@@ -248,8 +325,66 @@ fn proto(data: &[u8]) {
     decode(&mut *decoder, &[&[0; 6], message].concat());
 }
 
+/// What is a set is also decoded as if it were a message of it.
 fn descriptor_set(data: &[u8]) {
-    drop(check_protobuf(data, "p.R"));
+    if check_protobuf(data, "p.R").is_ok() {
+        let source = ProtobufSource::Fixed { descriptor_set: data.to_vec(), message: "p.R".to_owned() };
+        for columns in [vec![Column::document("doc")], columns()] {
+            let format = Format::Protobuf(ProtobufOptions { source: source.clone() });
+            decode(&mut *decoder(&Settings::of_value(format, columns)), data);
+        }
+    }
+}
+
+/// A schema with what it refers to. The first byte chooses the language; then the schema, names and texts of what it
+/// needs, parted by NULs.
+fn references(data: &[u8]) {
+    let Some((first, rest)) = data.split_first() else { return };
+    let mut parts = rest.split(|&byte| byte == 0).map(|part| String::from_utf8_lossy(part).into_owned());
+    let text = parts.next().unwrap_or_default();
+    let mut references = Vec::new();
+    while let (Some(name), Some(text)) = (parts.next(), parts.next()) {
+        references.push(Reference { name, text });
+    }
+    let (kind, format) = if first & 1 == 0 {
+        (SchemaKind::Avro, avro_options(AvroFraming::Confluent, true))
+    } else {
+        (SchemaKind::Protobuf, Format::Protobuf(ProtobufOptions { source: ProtobufSource::Confluent }))
+    };
+    let mut decoder = decoder(&Settings::of_value(format, columns()));
+    decoder.learn(Part::Value, 0, Ok(&Schema { kind, text, references }));
+    decode(&mut *decoder, &[0; 24]);
+}
+
+/// A transformer's module, or its text, started and called.
+fn module(data: &[u8]) {
+    const MEMORY_BYTES_MAX: usize = 1 << 20;
+    let settings = transform::Settings {
+        on_init: data.last().filter(|&&last| last == b' ').map(|_| "init".to_owned()),
+        memory_bytes_max: MEMORY_BYTES_MAX,
+        fuel: 100_000,
+        ..transform::Settings::new("t.wat", "upper")
+    };
+    let Ok(mut transform) = Program::new(data, settings).and_then(|program| program.start()) else { return };
+    for payload in [&b"# no"[..], b"", b"abc\xff"] {
+        let record = Record { key: Some(b"the key"), ..Record::new(0, 0, Some(payload)) };
+        if let Ok(transform::Verdict::Changed(output)) = transform.apply(&record) {
+            assert!(output.len() <= MEMORY_BYTES_MAX);
+            transform.give_back(output);
+        }
+    }
+}
+
+/// A request's head as lines, `name: value`: what a segment says, or who takes its place.
+fn request(data: &[u8]) {
+    let headers = data.split(|&byte| byte == b'\n').map(|line| {
+        let at = line.iter().position(|&byte| byte == b':').unwrap_or(line.len());
+        (String::from_utf8_lossy(&line[..at]).into_owned(), line.get(at + 1..).unwrap_or_default())
+    });
+    let headers: Vec<_> = headers.collect();
+    if let Err(reason) = check_request(headers.iter().map(|(name, value)| (name.as_str(), *value))) {
+        assert!(!reason.is_empty() && reason.len() <= 1000 && !reason.contains(char::is_control), "{reason:?}");
+    }
 }
 
 type Make = fn(u8) -> Box<dyn Decoder>;

@@ -128,6 +128,14 @@ impl Decoder for Composed {
         }
     }
 
+    fn scratch(&self, record: &Record<'_>) -> usize {
+        let of = |half: &Option<Half>, bytes: Option<&[u8]>| {
+            half.as_ref().zip(bytes).map_or(0, |(half, bytes)| half.parser.scratch(bytes))
+        };
+        // one after the other
+        of(&self.value, record.payload).max(of(&self.key, record.key))
+    }
+
     fn learn(&mut self, part: Part, id: u32, schema: Result<&Schema, &str>) {
         let half = match part {
             Part::Key => &mut self.key,

@@ -227,6 +227,12 @@ pub trait Decoder: Send {
     /// all of the payload for it: for records that are large enough to be worth the question.
     fn room(&self, record: &Record<'_>) -> Room;
 
+    /// Bytes of memory that [`Decoder::decode`] and [`Decoder::room`] take on the way, beside the rows: at most so many,
+    /// where it is so much more than the payload that it should be asked for. Nothing is allocated to tell.
+    fn scratch(&self, _record: &Record<'_>) -> usize {
+        0
+    }
+
     /// The schema that keys or values name by this id, or why there is none; then every record that names it is refused
     /// with that.
     fn learn(&mut self, part: Part, id: u32, schema: Result<&Schema, &str>);
@@ -265,6 +271,11 @@ trait Parse: Send {
 
     /// The most that it adds.
     fn room(&self, payload: &[u8]) -> Room;
+
+    /// See [`Decoder::scratch`].
+    fn scratch(&self, _payload: &[u8]) -> usize {
+        0
+    }
 
     /// See [`Decoder::learn`]; for formats that ask for schemas by [`Cause::SchemaWanted`].
     fn learn(&mut self, _id: u32, _schema: Result<&Schema, &str>) {}

@@ -24,5 +24,6 @@ pub mod frame;
 
 pub use handle::Session;
 pub use listen::Error;
+pub use request::check as check_request;
 pub use server::{Server, Settings};
 pub use session::{Cause, Failure, Phase, Scan, Status};

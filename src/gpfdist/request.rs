@@ -81,6 +81,14 @@ pub(super) fn parse<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) 
     })
 }
 
+/// Reads what may be a request, for whoever wants to know that nothing that comes over the network does harm.
+///
+/// # Errors
+/// The reason that its sender would be given.
+pub fn check<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<(), String> {
+    parse(headers).map(drop).map_err(|refusal| refusal.reason)
+}
+
 /// The headers that count, as they came.
 #[derive(Default)]
 struct Given<'a> {

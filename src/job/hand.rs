@@ -26,6 +26,9 @@ const WAIT: Duration = Duration::from_millis(50);
 /// Memory for the rows of one record that is kept for the next; what a giant took more goes back.
 const ROWS_BYTES_MAX: usize = 1 << 20;
 
+/// What a decoder may take for itself beside the budget; a record that takes more is treated as a giant.
+const SCRATCH_BYTES_MAX: usize = 16 << 20;
+
 /// What a worker tells the brain.
 #[derive(Debug)]
 pub enum Told {
@@ -199,10 +202,14 @@ impl Hand {
 
     /// Decodes `made`, what became of `record`, which is what is counted and named in rejects.
     fn load(&mut self, record: &Record<'_>, made: &Record<'_>, next: i64) {
-        if made.bytes() > self.tools.limits.bytes {
-            return self.giant(record, made, next);
-        }
-        while self.make_room(record.partition, next) {
+        loop {
+            // again with each schema that is learned: before that nobody knows what it takes
+            if made.bytes() > self.tools.limits.bytes || self.tools.decoder.scratch(made) > SCRATCH_BYTES_MAX {
+                return self.giant(record, made, next);
+            }
+            if !self.make_room(record.partition, next) {
+                return;
+            }
             match self.decode(record, made) {
                 None => return self.flush_if_full(record.partition),
                 Some((part, id)) if self.learn(record.partition, part, id) => {}
@@ -212,13 +219,18 @@ impl Hand {
     }
 
     /// A record larger than a block has one of its own. Its rows lie in memory twice, decoded and encoded, so that both
-    /// stand under the permit; what names millions of short rows may be many times the payload. How much that is may
-    /// only be known with its schema: until then it adds nothing.
+    /// stand under the permit; what names millions of short rows may be many times the payload, and so may what decoding
+    /// takes, which is needed for the look at the room, too. How much that is may only be known with its schema: until
+    /// then it adds nothing.
     fn giant(&mut self, record: &Record<'_>, made: &Record<'_>, next: i64) {
         loop {
             self.flush(record.partition);
+            let scratch = self.tools.decoder.scratch(made);
+            let Some(looking) = self.permit(scratch) else { return };
             let room = self.tools.decoder.room(made);
-            let decoded = room.bytes_held().saturating_sub(ROWS_BYTES_MAX);
+            // given back before the next one is waited for: two workers that each hold one would wait for each other
+            drop(looking);
+            let decoded = scratch + room.bytes_held().saturating_sub(ROWS_BYTES_MAX);
             let Some(mut permit) = self.permit(decoded + text::bytes_wanted(room)) else { return };
             let decoded = permit.split_off(decoded);
             self.rows.reserve(room);

@@ -41,8 +41,7 @@ fn yaml(text: &str) -> String {
     };
     match text {
         text if is_bare(text) => text.to_owned(),
-        // strings of JSON are strings of YAML
-        text => serde_json::Value::from(text).to_string(),
+        text => quoted(text),
     }
 }
 
@@ -55,7 +54,21 @@ fn name(ident: &Ident) -> String {
 
 /// For a comment: on one line, and nothing that a template would fill in.
 fn comment(text: &str) -> String {
-    line::excerpt(text, 200).replace("{{", "{ {")
+    without_odd(&line::excerpt(text, 200).replace("{{", "{ {"))
+}
+
+/// What a text of YAML may not hold, or takes for the end of a line or for nothing, as quotes write it.
+fn without_odd(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                let _infallible = write!(plain, "\\u{:04x}", u32::from(char));
+            }
+            char => plain.push(char),
+        }
+    }
+    plain
 }
 
 impl Draft<'_> {
@@ -126,8 +139,7 @@ impl Draft<'_> {
             let head = format!("      {name}:");
             std::iter::once(head).chain(lines.iter().map(|line| format!("        {line}"))).collect::<Vec<_>>()
         };
-        let delimited =
-            |delimiter: char| vec![format!("DELIMITER: {}", serde_json::Value::from(delimiter.to_string()))];
+        let delimited = |delimiter: char| vec![format!("DELIMITER: {}", quoted(&delimiter.to_string()))];
         let (format, mut options) = match (self.shape, &self.registry) {
             (Shape::Json, _) => ("json", Vec::new()),
             (Shape::Jsonl, _) => ("jsonl", Vec::new()),
@@ -201,9 +213,9 @@ impl Draft<'_> {
     }
 }
 
-/// In quotes, whatever it is.
+/// In quotes, whatever it is: strings of JSON are strings of YAML, but for letters that it wants written out.
 fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    without_odd(&serde_json::Value::from(text).to_string())
 }
 
 #[cfg(test)]
@@ -335,9 +347,9 @@ mod tests {
         /// Whatever fields and tables are called, the file is one, and says what it was made from.
         #[test]
         fn every_draft_is_a_job_file(
-            names in prop::collection::hash_set("[a-zA-Z_ .:'\"#é{}\\[\\],-]{1,12}|null|true|1", 1..8),
+            names in prop::collection::hash_set("[a-zA-Z_ .:'\"#é{}\\[\\],\u{2028}\u{2029}\u{feff}\u{fffe}\u{ffff}😀-]{1,12}|null|true|1", 1..8),
             kinds in prop::collection::vec(kind(), 8),
-            targets in prop::collection::vec("[a-zA-Z_ '\"#é]{1,8}", 0..4),
+            targets in prop::collection::vec("[a-zA-Z_ '\"#é\u{2028}\u{feff}\u{fffe}]{1,8}", 0..4),
             topic in "[a-zA-Z0-9._-]{1,20}",
             is_csv in any::<bool>(),
         ) {
@@ -365,6 +377,10 @@ mod tests {
                 let read = job.value.unwrap().columns.unwrap();
                 let expected: Vec<_> = plan.columns.iter().map(|column| column.name.clone()).collect();
                 prop_assert_eq!(read.iter().map(|column| column.name.clone()).collect::<Vec<_>>(), expected);
+                for (read, planned) in read.iter().zip(&plan.columns) {
+                    let path = planned.path.clone().into_iter().collect::<Vec<_>>();
+                    prop_assert_eq!(read.path.clone().unwrap_or_default(), path, "{}", text);
+                }
             }
         }
     }

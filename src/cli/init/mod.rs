@@ -28,6 +28,7 @@ use self::shape::{Field, Shape};
 use super::{Exit, InitArgs, InitFormat, console, passwords};
 use crate::config;
 use crate::greenplum::{Connection, Settings, Target, TargetColumn};
+use crate::table::{Ident, TableName};
 
 /// Looks at topic and table, and writes the file.
 ///
@@ -49,7 +50,7 @@ pub fn run(args: &InitArgs) -> Result<(), Exit> {
         _ => None,
     };
     let fields = framed.as_ref().map_or_else(|| shape::fields(shape, &sample.values), |framed| framed.fields.clone());
-    let plan = plan(args, shape, fields, table.as_deref())?;
+    let plan = plan(&args.table, shape, fields, table.as_deref())?;
     let draft = Draft {
         host: &args.host,
         port: args.port,
@@ -73,6 +74,31 @@ pub fn run(args: &InitArgs) -> Result<(), Exit> {
         tell(&format!("table {} does not exist yet; --create-table prints a statement that makes it", args.table));
     }
     Ok(())
+}
+
+/// The job file for messages like these, and a table that is yet to be made: for whoever wants to know that no message
+/// makes a file that cannot be read. `None` where it takes a registry to tell.
+pub fn drafted(values: &[Vec<u8>]) -> Option<String> {
+    let table = TableName { schema: Ident::exact("public"), table: Ident::exact("new") };
+    let shape = shape::recognise(values);
+    let plan = plan(&table, shape, shape::fields(shape, values), None).ok().filter(|_| shape != Shape::Framed)?;
+    let draft = Draft {
+        host: "host",
+        port: 5432,
+        user: "user",
+        database: "database",
+        brokers: "broker:9092",
+        topic: "topic",
+        table: &table,
+        table_exists: false,
+        shape,
+        registry: None,
+        sampled: values.len(),
+        has_keys: true,
+        has_tombstones: true,
+        plan: &plan,
+    };
+    Some(draft.text())
 }
 
 fn in_the_way(path: &Path) -> Exit {
@@ -127,27 +153,27 @@ fn shape(format: InitFormat, values: &[Vec<u8>]) -> Result<Shape, Exit> {
     Ok(wanted)
 }
 
-fn plan(args: &InitArgs, shape: Shape, fields: Vec<Field>, table: Option<&[TargetColumn]>) -> Result<Plan, Exit> {
+fn plan(target: &TableName, shape: Shape, fields: Vec<Field>, table: Option<&[TargetColumn]>) -> Result<Plan, Exit> {
     let has_names = matches!(shape, Shape::Json | Shape::Jsonl | Shape::Framed);
     // what a job file would fill in is no name for one
     let (fields, odd): (Vec<_>, Vec<_>) =
         fields.into_iter().partition(|field| !field.name.contains("{{") && !field.name.contains(char::is_control));
     let mut plan = match table {
-        _ if shape == Shape::Binary => whole(args, Kind::Bytes, &["bytea"], table)?,
-        _ if fields.is_empty() => whole(args, Kind::Json, &["json", "jsonb"], table)?,
+        _ if shape == Shape::Binary => whole(target, Kind::Bytes, &["bytea"], table)?,
+        _ if fields.is_empty() => whole(target, Kind::Json, &["json", "jsonb"], table)?,
         None => Plan::of_new(&fields, has_names),
         Some(table) if has_names => Plan::by_name(&fields, table),
         Some(table) => Plan::by_place(&fields, table),
     };
     if plan.columns.is_empty() {
-        plan = whole(args, Kind::Json, &["json", "jsonb"], table)?;
+        plan = whole(target, Kind::Json, &["json", "jsonb"], table)?;
     }
     plan.left_out.extend(odd);
     Ok(plan)
 }
 
 /// A message as one value, into the first column of such a type.
-fn whole(args: &InitArgs, kind: Kind, types: &[&str], table: Option<&[TargetColumn]>) -> Result<Plan, Exit> {
+fn whole(target: &TableName, kind: Kind, types: &[&str], table: Option<&[TargetColumn]>) -> Result<Plan, Exit> {
     let field = Field { name: "data".to_owned(), seen: Seen::of(kind), is_nullable: true };
     let Some(table) = table else {
         let mut plan = Plan::of_new(&[field], false);
@@ -157,8 +183,7 @@ fn whole(args: &InitArgs, kind: Kind, types: &[&str], table: Option<&[TargetColu
     let takes = |column: &&TargetColumn| !column.is_generated && types.contains(&column.sql_type.as_str());
     let Some(column) = table.iter().find(takes) else {
         return Err(Exit::failed(format!(
-            "no field of the messages has the name of a column of {}, and it has no column of type {} for whole messages",
-            args.table,
+            "no field of the messages has the name of a column of {target}, and it has no column of type {} for whole messages",
             types.join(" or ")
         )));
     };

@@ -8,6 +8,13 @@
 //! | `field.rs` | one value → the bare text, hex or array literal of a column |
 //! | `json.rs` | one value → JSON |
 //! | `known.rs` | the messages of `google.protobuf` that mean more than their fields |
+//! | `weigh.rs` | what decoding takes in memory |
+//!
+//! # What it takes
+//!
+//! A message is decoded into a value of its own for each field: of most messages that takes ten times the payload, and of
+//! hostile ones, small messages inside each other, up to 450 times. `weigh.rs` tells the most that it may be, and what is
+//! large is decoded under a permit of the memory budget, one that is larger than the whole budget alone.
 //!
 //! # What columns hold
 //!
@@ -34,6 +41,7 @@ mod field;
 mod json;
 mod known;
 mod plan;
+mod weigh;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -154,6 +162,20 @@ impl Parse for Protobuf {
         // where it fails, parsing fails at the latest, and has added no more
         drop(self.count(payload, &mut counted));
         Room { bytes: counted.bytes(), fields: self.columns.len().max(1), rows: 1 }
+    }
+
+    fn scratch(&self, payload: &[u8]) -> usize {
+        match &self.source {
+            _ if weigh::is_light(payload) => 0,
+            Source::Fixed(Err(_)) => 0,
+            Source::Fixed(Ok(plan)) => weigh::weigh(plan.message(), payload),
+            Source::Confluent(learned) => {
+                let framed = Framed::parse(payload).ok();
+                framed.map_or(0, |framed| {
+                    learned.message(&framed).map_or(0, |message| weigh::weigh(&message, framed.message))
+                })
+            }
+        }
     }
 
     fn learn(&mut self, id: u32, schema: Result<&Schema, &str>) {

@@ -359,6 +359,37 @@ fn framed(id: u32, indexes: &[u8], message: &[u8]) -> Vec<u8> {
     [&[0], &id.to_be_bytes()[..], indexes, message].concat()
 }
 
+/// A value is many times its bytes, and a message more so; a text is hardly more than itself.
+#[test]
+fn what_decoding_takes_is_told_from_the_bytes() {
+    let value = size_of::<prost_reflect::Value>();
+    let many = |bytes: &[u8], times: usize| bytes.repeat(times);
+    let packed = [&[0xc2, 0x01, 0xc0, 0x84, 0x3d][..], &many(&[0], 1_000_000)].concat();
+    let long = [&[0x22, 0xc0, 0x84, 0x3d][..], &many(b"x", 1_000_000)].concat();
+    // an order with a line without anything, with a line of a count, with numbers, with a note
+    for (payload, least, most) in [
+        (many(&[0x52, 0], 100_000), 100_000 * value, 4_000_000 * value),
+        (many(&[0x52, 2, 0x10, 1], 100_000), 100_000 * 11 * value, 5_000_000 * value),
+        (packed, 1_000_000 * value, 5_000_000 * value),
+        (long, 1_000_000, 1_100_000),
+        // what is damaged ends at once, and what is small is never looked at
+        ([&[0x52, 5, 0xff][..], &many(&[0xff], 100_000)].concat(), 1, 100_000),
+        (many(&[0x52, 0], 1000), 0, 0),
+    ] {
+        let mut confluent = confluent("id");
+        let framed = framed(7, &[2, 2], &payload);
+        let (fixed, record) = (decoder(&settings(Vec::new())), Record::new(0, 0, Some(&framed)));
+        assert_eq!(confluent.scratch(&record), 0, "it is not known yet");
+        confluent.learn(Part::Value, 7, Ok(&schema(ORDER)));
+        for told in [confluent.scratch(&record), fixed.scratch(&Record::new(0, 0, Some(&payload)))] {
+            assert!((least..=most).contains(&told), "{told} of {} bytes", payload.len());
+        }
+        let keys = Settings { key: settings(Vec::new()).value, ..Settings::default() };
+        let record = Record { key: Some(&payload), ..Record::new(0, 0, None) };
+        assert_eq!(decoder(&keys).scratch(&record), fixed.scratch(&Record::new(0, 0, Some(&payload))));
+    }
+}
+
 #[test]
 fn schemas_of_a_registry_are_learned_by_their_id() {
     let mut decoder = confluent("a");

@@ -50,6 +50,8 @@ struct Looking {
     decoder: Box<dyn Decoder>,
     budget: Budget,
     seen: Arc<AtomicUsize>,
+    /// What it says that it takes.
+    scratch: usize,
 }
 
 impl Decoder for Looking {
@@ -60,6 +62,10 @@ impl Decoder for Looking {
 
     fn room(&self, record: &Record<'_>) -> Room {
         self.decoder.room(record)
+    }
+
+    fn scratch(&self, _record: &Record<'_>) -> usize {
+        self.scratch
     }
 
     fn learn(&mut self, part: decode::Part, id: u32, schema: Result<&Schema, &str>) {
@@ -74,7 +80,8 @@ fn the_rows_of_a_large_record_stand_under_a_permit_and_go_back() {
     let seen = Arc::new(AtomicUsize::new(0));
     let format = decode::Format::Jsonl { newline: "\n".to_owned() };
     let decoder = decode::decoder(&decode::Settings::of_value(format, Vec::new()));
-    hand.tools.decoder = Box::new(Looking { decoder, budget: hand.tools.budget.clone(), seen: Arc::clone(&seen) });
+    hand.tools.decoder =
+        Box::new(Looking { decoder, budget: hand.tools.budget.clone(), seen: Arc::clone(&seen), scratch: 0 });
     let lines = 500_000;
     hand.record(&record(5, "1\n".repeat(lines).as_bytes()));
     let names = lines * (size_of::<(usize, bool)>() + size_of::<usize>());
@@ -85,6 +92,24 @@ fn the_rows_of_a_large_record_stand_under_a_permit_and_go_back() {
     assert!(hand.rows.held().bytes_held() <= ROWS_BYTES_MAX);
     drop(block);
     assert_eq!(hand.tools.budget.used(), 0);
+}
+
+/// However small the record is.
+#[test]
+fn what_decoding_takes_stands_under_a_permit_and_goes_back() {
+    for (scratch, blocks) in [(SCRATCH_BYTES_MAX, 0), (SCRATCH_BYTES_MAX + 1, 1)] {
+        let (mut hand, told) = hand();
+        hand.tools.budget = Budget::new(64 << 20);
+        let seen = Arc::new(AtomicUsize::new(0));
+        let columns = vec![decode::Column::document("j")];
+        let decoder = decode::decoder(&decode::Settings::of_value(decode::Format::Json, columns));
+        let budget = hand.tools.budget.clone();
+        hand.tools.decoder = Box::new(Looking { decoder, budget, seen: Arc::clone(&seen), scratch });
+        hand.record(&record(5, b"{}"));
+        assert_eq!(seen.load(Ordering::Relaxed) > scratch, blocks == 1, "{seen:?}");
+        assert_eq!(told.try_iter().count(), blocks);
+        assert!(hand.tools.budget.used() <= 4096, "{}", hand.tools.budget.used());
+    }
 }
 
 /// The permit of a giant is not kept for the few bytes that a rejected one leaves.
