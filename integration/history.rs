@@ -25,12 +25,12 @@ on_each_database! {
         flow.produce(0, 20..23);
         let latest = cells(&check(&job.text(), &[]).expect_code(0));
         assert_eq!(latest.len(), 1, "{latest:?}");
-        assert_eq!((latest[0][0].as_str(), &latest[0][3..]), ("0", &["10", "20", "load", "10", "0", "3"].map(str::to_owned)[..]));
+        assert_eq!((latest[0][0].as_str(), &latest[0][3..]), ("0", &["10", "20", "load", "10", "0", "0", "3"].map(str::to_owned)[..]));
         flow.produce(1, 0..7);
         let both = cells(&check(&flow.job().text(), &["--name", "nightly"]).expect_code(0).expect_text("  nightly  topic"));
-        assert_eq!((both.len(), both[1].join(" ")), (2, "1 - - - - - - - 7".to_owned()));
+        assert_eq!((both.len(), both[1].join(" ")), (2, "1 - - - - - - - - 7".to_owned()));
         let all = cells(&check(&job.text(), &["--show-commit-history", "all"]).expect_code(0));
-        let spans: Vec<_> = all.iter().map(|row| (row[3].as_str(), row[4].as_str(), row[8].as_str())).collect();
+        let spans: Vec<_> = all.iter().map(|row| (row[3].as_str(), row[4].as_str(), row[9].as_str())).collect();
         assert_eq!(spans, [("0", "10", "-"), ("10", "20", "3")]);
     }
 

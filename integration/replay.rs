@@ -29,18 +29,18 @@ on_each_database! {
             format!("1|1|1|{zero}"), format!("1|1|2|{zero}"),
         ]);
         // nothing is mended, nothing changes but the time
-        let outcome = place.replay(&divide("a"), &[]).expect_code(0);
+        let outcome = place.replay(&divide("a"), &[]).expect_code(1);
         outcome.expect_text("5 dead letters").expect_text("Loaded 0 dead letters again").expect_text("Refused 5 dead letters again");
         assert_eq!((place.letters(places).len(), place.rows().len()), (5, 4));
         // one is repaired by hand; the divisor is mended, so that keys come twice
         db.execute(&format!("UPDATE {}.letters SET payload = '7,right'::bytea WHERE stage = 'decode'", place.schema));
         let mended = divide("(CASE a WHEN 0 THEN ascii(b) ELSE a END)");
-        place.replay(&mended, &["--where", "\"partition\" = 0 -- only"]).expect_code(0).expect_text("Loaded 1 dead letter again");
+        place.replay(&mended, &["--where", "\"partition\" = 0 -- only"]).expect_code(1).expect_text("Loaded 1 dead letter again");
         // 100 / ascii('y') = 100 / ascii('v') = 0: the second is the bad one
         assert_eq!(place.rows(), ["0|y", "2|u", "5|z", "10|x", "100|w"]);
         let error = |offset: i64| place.letters("\"offset\", sqlstate, stage").into_iter().find(|row| row.starts_with(&format!("{offset}|")));
         assert_eq!(error(2).unwrap(), "2|23505|expression");
-        let outcome = place.replay(&mended, &[]).expect_code(0);
+        let outcome = place.replay(&mended, &[]).expect_code(1);
         outcome.expect_text("Loaded 1 dead letter again").expect_text("Refused 3 dead letters again");
         // 100 / 7, and 100 / ascii('0') = 100 / ascii('1') = 2, which is there already
         assert_eq!(place.rows(), ["0|y", "2|u", "5|z", "10|x", "14|right", "100|w"]);
@@ -56,14 +56,17 @@ on_each_database! {
         let mended = job.clone().value("CSV_OPTION: {FILL_MISSING_FIELDS: true}");
         let words = ["--gpfdist-host", "127.0.0.1", "--gpfdist-port", "0"];
         let running = Loader::with_job("replay", &mended.text()).args(words).failpoints("before-commit=1*off->pause").start();
-        let waiting = format!("SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND application_name LIKE 'gpkafka:%' AND query LIKE '%{}%'", place.schema);
+        let job = place.letters("DISTINCT job, 1 AS \"partition\", 1 AS \"offset\", 1 AS \"row\", '' AS error").remove(0);
+        let job = job.split('|').next().unwrap();
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'";
+        let waiting = format!("{waiting} AND application_name LIKE 'gpkafka:{job}:%'");
         wait_until(Duration::from_secs(60), "the second part", || {
             db.number(&format!("SELECT count(*) FROM {}.t", place.schema)) == 500 && db.number(&waiting) > 0
         });
         running.kill();
         wait_until(Duration::from_secs(60), "the session's end", || db.number(&waiting) == 0);
         assert_eq!((place.letters("1").len(), place.rows().len()), (700, 500));
-        place.replay(&mended, &[]).expect_code(0).expect_text("Loaded 700 dead letters again: 700 rows");
+        place.replay(&mended, &[]).expect_code(0).expect_text("Loaded 700 dead letters again; rows 700 inserted");
         assert_eq!((place.letters("1").len(), place.rows().len()), (0, 1200));
         assert_eq!(db.number(&format!("SELECT count(DISTINCT a) FROM {}.t", place.schema)), 1200);
     }
@@ -84,9 +87,34 @@ on_each_database! {
         let place = Place::new(db, "replaywrong", 1, "");
         let job = Job::new(db, &place.topic, &place.schema, "t", "a int, b text");
         place.replay(&job, &[]).expect_code(64).expect_text("has no DEAD_LETTER: there is no table to load again from");
+        place.replay(&place.job(), &[]).expect_code(1).expect_text("there is no table").expect_no_text("Loaded");
+        place.load(&place.job());
         place.replay(&place.job(), &[]).expect_code(0).expect_text("has 0 dead letters of this job to load again");
+        db.execute(&format!("INSERT INTO {}.letters SELECT 'x', 't', 0, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, true, 'e', NULL, 'decode', 1, now()", place.schema));
+        place.replay(&place.job(), &[]).expect_code(0).expect_text("has 1 dead letter of other jobs");
         place.replay(&place.job(), &["--where", "nonsense = 1"]).expect_code(1).expect_text("column \"nonsense\" does not exist");
     }
+}
+
+/// Who mends a letter keeps the order of its rows, or has all of them loaded.
+#[test]
+fn a_letter_whose_rows_have_changed_places_stays() {
+    let Some(db) = greenplum(2) else { return };
+    let place = Place::new(db, "replayplaces", 1, "");
+    let job = place.job().format("delimited").value("DELIMITED_OPTION: {DELIMITER: ','}");
+    place.topic.produce(0, ["1,a\nx,b\n3,c"]);
+    place.load(&job);
+    assert_eq!(place.letters("\"row\", of_rows"), ["1|3"]);
+    db.execute(&format!("UPDATE {}.letters SET payload = E'2,b\\\\0123,c'::bytea", place.schema));
+    let outcome = place.replay(&job, &[]).expect_code(1);
+    outcome.expect_text("the record makes 2 rows now and made 3 when row 1 was refused");
+    assert_eq!((place.rows().len(), place.letters("\"row\", of_rows")), (2, vec!["1|3".to_owned()]));
+    db.execute(&format!("UPDATE {}.letters SET payload = '2,b'::bytea, \"row\" = NULL", place.schema));
+    place.replay(&job, &[]).expect_code(0).expect_text("Loaded 1 dead letter again; rows 1 inserted");
+    assert_eq!(
+        (place.rows(), place.letters("1").len()),
+        (vec!["1|a".to_owned(), "2|b".to_owned(), "3|c".to_owned()], 0)
+    );
 }
 
 /// Rows that a segment refuses, each in a record of several.
@@ -102,7 +130,7 @@ fn rows_that_a_segment_refuses_are_loaded_again() {
         "UPDATE {}.letters SET payload = decode(replace(encode(payload, 'escape'), 'y', '7'), 'escape')",
         place.schema
     ));
-    let outcome = place.replay(&job, &[]).expect_code(0);
+    let outcome = place.replay(&job, &[]).expect_code(1);
     outcome.expect_text("refused again").expect_text("invalid input syntax for").expect_text("Refused 2 dead letters");
     assert_eq!(place.rows(), ["1|a", "3|c", "7|d"]);
     assert_eq!(place.letters("\"offset\", \"row\", stage"), ["0|1|segment", "1|0|segment"]);

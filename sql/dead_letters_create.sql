@@ -4,6 +4,7 @@ CREATE TABLE {table} (
     "partition"    pg_catalog.int4 NOT NULL,
     "offset"       pg_catalog.int8 NOT NULL,
     "row"          pg_catalog.int4,
+    of_rows        pg_catalog.int4,
     "timestamp"    pg_catalog.timestamptz,
     timestamp_type pg_catalog.text,
     key            pg_catalog.bytea,

@@ -1,7 +1,7 @@
 DELETE FROM {table}
  WHERE job = $1 AND ("partition", "offset") > ($2::pg_catalog.int4, $3::pg_catalog.int8)
    AND ("partition", "offset") <= ($4::pg_catalog.int4, $5::pg_catalog.int8) AND has_record AND {where}
-RETURNING "partition", "offset", "row",
+RETURNING "partition", "offset", "row", of_rows,
           CASE WHEN pg_catalog.isfinite("timestamp")
                THEN pg_catalog.round(pg_catalog.date_part('epoch', "timestamp") * 1000)::pg_catalog.int8
                WHEN "timestamp" IS NOT NULL THEN 9223372036854775807 END AS ms,

@@ -78,6 +78,14 @@ impl BlockIndex {
         self.place_of(row).map(|(offset, _)| offset)
     }
 
+    /// How many rows the record at an offset became; `None` where it is not in this block.
+    pub fn rows_of(&self, offset: i64) -> Option<u32> {
+        let run = self.runs[..self.runs.partition_point(|run| run.offset <= offset)].last()?;
+        let next = self.runs.get(self.runs.partition_point(|run| run.offset <= offset));
+        let records = (next.map_or(self.rows, |next| next.row) - run.row) / run.record_rows;
+        (offset - run.offset < i64::from(records)).then_some(run.record_rows)
+    }
+
     /// The offset of the record that became row `row`, and which of that record's rows it is; both from 0.
     pub fn place_of(&self, row: u32) -> Option<(i64, u32)> {
         if row >= self.rows {
@@ -138,6 +146,8 @@ mod tests {
         };
         let offsets: Vec<_> = (0..8).map_while(|row| index.offset_of(row)).collect();
         assert_eq!(offsets, [11, 12, 13, 30, 30, 31, 31]);
+        let made: Vec<_> = [10, 11, 13, 14, 30, 31, 32].map(|offset| index.rows_of(offset).unwrap_or(0)).into();
+        assert_eq!(made, [0, 1, 1, 0, 2, 2, 0]);
         let rows: Vec<_> = (0..8).map_while(|row| index.place_of(row)).map(|(_, row)| row).collect();
         assert_eq!(rows, [0, 0, 0, 0, 1, 0, 1]);
     }

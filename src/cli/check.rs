@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::console::{self, Console};
 use super::{CheckArgs, Exit, Which, files};
 use crate::config::Job;
-use crate::greenplum::{Connection, HistoryRow, Ledger, Target};
+use crate::greenplum::{self, Connection, DeadLetters, HistoryRow, JobId, Ledger, Target};
+use crate::job::dead_letters::counted;
 use crate::job::report::{Reporter as _, say};
 use crate::job::run;
 use crate::kafka::{Consumer, Error, Watermarks};
@@ -49,11 +50,23 @@ pub fn run(args: &CheckArgs) -> Result<(), Exit> {
     if cells.len() > 1 {
         text.push_str(&aligned(&cells));
     }
+    text.push_str(&letters(&job, &id, &mut connection).map_err(Exit::failed)?);
     match marks {
         Err(error @ Error::UnknownTopic { .. }) => console::print(&text).and(Err(Exit::failed(error))),
         Err(error) => console::print(&format!("{text}lag is unknown: {error}\n")),
         Ok(_) => console::print(&text),
     }
+}
+
+/// A line about dead letters, where there are any.
+fn letters(job: &Job, id: &JobId, connection: &mut Connection) -> Result<String, greenplum::Error> {
+    let Some(table) = &job.dead_letters else { return Ok(String::new()) };
+    let letters = DeadLetters::new(table, id);
+    if !letters.check(connection)? {
+        return Ok(String::new());
+    }
+    let count: u64 = letters.held(connection)?.values().map(|held| held.letters).sum();
+    Ok(if count == 0 { String::new() } else { format!("{} in {table}\n", counted(count)) })
 }
 
 /// What the topic has in each of the job's partitions, or why it cannot be told.
@@ -65,10 +78,10 @@ fn watermarks(job: &Job) -> Result<BTreeMap<i32, Watermarks>, Error> {
 }
 
 /// Columns as the original names them, then ours. A partition of which nothing is committed has its lag alone.
-const HEAD: [&str; 9] =
-    ["PartitionID", "StartTime", "EndTime", "BeginOffset", "EndOffset", "Kind", "Rows", "Rejected", "Lag"];
+const HEAD: [&str; 10] =
+    ["PartitionID", "StartTime", "EndTime", "BeginOffset", "EndOffset", "Kind", "Rows", "Rejected", "Filtered", "Lag"];
 
-fn cells(rows: &[HistoryRow], marks: &BTreeMap<i32, Watermarks>) -> Vec<[String; 9]> {
+fn cells(rows: &[HistoryRow], marks: &BTreeMap<i32, Watermarks>) -> Vec<[String; 10]> {
     let newest: BTreeMap<i32, i64> = rows.iter().map(|row| (row.partition, row.seq)).collect();
     let lag = |partition: i32, next: Option<i64>| {
         let lag = marks.get(&partition).map(|marks| (marks.high - next.unwrap_or(marks.low)).max(0));
@@ -86,12 +99,13 @@ fn cells(rows: &[HistoryRow], marks: &BTreeMap<i32, Watermarks>) -> Vec<[String;
             row.kind.as_str().to_owned(),
             row.inserted.to_string(),
             row.rejected.to_string(),
+            row.filtered.to_string(),
             if is_newest { lag(row.partition, Some(row.next)) } else { "-".to_owned() },
         ]
     }));
     for &partition in marks.keys().filter(|partition| !newest.contains_key(partition)) {
         let mut row = HEAD.map(|_| "-".to_owned());
-        (row[0], row[8]) = (partition.to_string(), lag(partition, None));
+        (row[0], row[9]) = (partition.to_string(), lag(partition, None));
         cells.push(row);
     }
     cells

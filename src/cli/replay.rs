@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Loads the job's dead letters again.
 ///
 /// # Errors
-/// 64 for what is wrong with flags and files, 1 for everything that needed a server.
+/// 64 for what is wrong with flags and files, 1 for everything that needed a server, and where letters stay.
 pub fn run(args: &ReplayArgs) -> Result<(), Exit> {
     let (job, warnings) = files::job(&args.file)?;
     let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref())?;
@@ -59,8 +59,14 @@ pub fn run(args: &ReplayArgs) -> Result<(), Exit> {
     });
     let done = done.map_err(|error| Exit::failed(format!("starting the job's thread failed: {error}")))?;
     let Summary { replayed, failure } = wait(&done, &shutdown)?;
-    tell(&console, replayed);
-    failure.map_or(Ok(()), |error| Err(Exit::failed(error)))
+    if failure.is_none() || replayed != Replayed::default() {
+        tell(&console, replayed);
+    }
+    match failure {
+        Some(error) => Err(Exit::failed(error)),
+        None if replayed.refused > 0 => Err(Exit::failed(format!("{} were refused again", counted(replayed.refused)))),
+        None => Ok(()),
+    }
 }
 
 fn wait(done: &crossbeam_channel::Receiver<Summary>, shutdown: &Shutdown) -> Result<Summary, Exit> {
@@ -82,8 +88,11 @@ fn wait(done: &crossbeam_channel::Receiver<Summary>, shutdown: &Shutdown) -> Res
 }
 
 fn tell(console: &Console, replayed: Replayed) {
-    let Replayed { rows, loaded, refused, without_record } = replayed;
-    say!(console, Info, "Loaded {} again: {} rows", counted(loaded), units::count(rows));
+    let Replayed { inserted, updated, deleted, filtered, loaded, refused, without_record } = replayed;
+    let rows = [(" inserted", inserted), (" updated", updated), (" deleted", deleted), (" filtered", filtered)];
+    let rows = rows.iter().filter(|(what, rows)| *rows > 0 || *what == " inserted");
+    let rows: Vec<String> = rows.map(|(what, rows)| format!("{}{what}", units::count(*rows))).collect();
+    say!(console, Info, "Loaded {} again; rows {}", counted(loaded), rows.join(", "));
     if refused > 0 {
         say!(console, Info, "Refused {} again, which stay with the new reason", counted(refused));
     }

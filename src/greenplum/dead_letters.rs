@@ -47,6 +47,8 @@ pub struct Refusal {
     pub offset: i64,
     /// Which of the record's rows, from 0; `None` is all of the record.
     pub row: Option<i32>,
+    /// How many rows the record made, where one of them was refused.
+    pub of_rows: Option<i32>,
     pub stage: Stage,
     /// The database's own words where it was the database.
     pub error: String,
@@ -71,6 +73,8 @@ pub struct Taken {
     pub offset: i64,
     /// See [`Refusal::row`].
     pub row: Option<i32>,
+    /// See [`Refusal::of_rows`].
+    pub of_rows: Option<i32>,
     pub batch: i64,
     pub record: OwnedRecord,
 }
@@ -92,12 +96,13 @@ pub struct DeadLetters {
 }
 
 /// The table's columns with their types as a server writes them.
-const COLUMNS: [(&str, &str); 16] = [
+const COLUMNS: [(&str, &str); 17] = [
     ("job", "text"),
     ("topic", "text"),
     ("partition", "integer"),
     ("offset", "bigint"),
     ("row", "integer"),
+    ("of_rows", "integer"),
     ("timestamp", "timestamp with time zone"),
     ("timestamp_type", "text"),
     ("key", "bytea"),
@@ -153,14 +158,28 @@ impl DeadLetters {
         self.require_rights(connection)
     }
 
-    /// Whether it would do, if it is there; it is not made.
+    /// Whether it is there; it is not made.
     ///
     /// # Errors
     /// See [`DeadLetters::ensure`].
-    pub fn check(&self, connection: &mut Connection) -> Result<(), Error> {
+    pub fn check(&self, connection: &mut Connection) -> Result<bool, Error> {
         let columns = columns();
         let kept = Kept { table: &self.table, create: "", columns: &columns, holds: "dead letters" };
-        if kept.is_there(connection)? { self.require_rights(connection) } else { Ok(()) }
+        let is_there = kept.is_there(connection)?;
+        if is_there {
+            self.require_rights(connection)?;
+        }
+        Ok(is_there)
+    }
+
+    /// How many letters there are of other jobs.
+    ///
+    /// # Errors
+    /// The table may not be read.
+    pub fn of_others(&self, connection: &mut Connection) -> Result<u64, Error> {
+        let sql = format!("SELECT pg_catalog.count(*) FROM {} WHERE job <> $1", self.table);
+        let row = connection.query_one("looking for dead letters", &sql, &[&self.job.hash()])?;
+        Ok(row.get::<_, i64>(0).unsigned_abs())
     }
 
     fn require_rights(&self, connection: &mut Connection) -> Result<(), Error> {
@@ -187,6 +206,7 @@ impl DeadLetters {
         let partitions: Vec<i32> = letters.iter().map(of).collect();
         let offsets: Vec<i64> = letters.iter().map(|letter| letter.refusal.offset).collect();
         let rows: Vec<Option<i32>> = letters.iter().map(|letter| letter.refusal.row).collect();
+        let of_rows: Vec<Option<i32>> = letters.iter().map(|letter| letter.refusal.of_rows).collect();
         let errors: Vec<String> = letters.iter().map(|letter| without_nul(&letter.refusal.error)).collect();
         let states: Vec<Option<&str>> = letters.iter().map(|letter| letter.refusal.state.as_deref()).collect();
         let stages: Vec<&str> = letters.iter().map(|letter| letter.refusal.stage.name()).collect();
@@ -200,7 +220,7 @@ impl DeadLetters {
             records.iter().map(|record| record.and_then(|it| it.payload.as_deref())).collect();
         let headers: Vec<Option<String>> = records.iter().map(|record| record.and_then(headers_of)).collect();
         let are_there: Vec<bool> = records.iter().map(Option::is_some).collect();
-        let params: [&(dyn ToSql + Sync); 15] = [
+        let params: [&(dyn ToSql + Sync); 16] = [
             &self.job.hash(),
             &self.job.topic(),
             &batches,
@@ -216,6 +236,7 @@ impl DeadLetters {
             &errors,
             &states,
             &stages,
+            &of_rows,
         ];
         let sql = fill(include_str!("../../sql/dead_letters_append.sql"), &[("table", &self.table)]);
         connection.execute("writing dead letters", &sql, &params)?;
@@ -287,7 +308,7 @@ impl DeadLetters {
     }
 }
 
-fn columns() -> [(String, String); 16] {
+fn columns() -> [(String, String); 17] {
     COLUMNS.map(|(name, sql_type)| (name.to_owned(), sql_type.to_owned()))
 }
 
@@ -297,6 +318,7 @@ fn taken(row: &postgres::Row) -> Taken {
         partition: row.get("partition"),
         offset: row.get("offset"),
         row: row.get("row"),
+        of_rows: row.get("of_rows"),
         batch: row.get("batch"),
         record: OwnedRecord {
             timestamp_ms: row.get("ms"),

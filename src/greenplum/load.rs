@@ -3,6 +3,8 @@
 //! The order of calls is [`Load::begin`], [`Load::write`], [`Load::rejects`] where there were any, [`Load::commit`];
 //! [`Load::roll_back`] at any point. What is dropped is rolled back by the server.
 
+use std::sync::Arc;
+
 use fail::fail_point;
 
 use super::backup::Backup;
@@ -14,7 +16,7 @@ use super::failure::{Error, one_line};
 use super::identity::{JobId, Loader};
 use super::ledger::Ledger;
 use super::rejects::{self, SegmentRejects};
-use super::salvage::{Aside, Salvage};
+use super::salvage::{Aside, Salvage, Searching};
 use super::step::Written;
 use super::steps::run_all;
 use super::writes::{Reading, Writes};
@@ -33,6 +35,7 @@ pub struct Load {
     is_laid_out: bool,
     /// The table's error log may hold what is not of the next statement.
     is_log_stale: bool,
+    searching: Arc<Searching>,
 }
 
 impl Load {
@@ -46,7 +49,19 @@ impl Load {
         ledger: Ledger,
     ) -> Self {
         let script = writes.script(&external.name);
-        Self { connection, job, loader, writes, script, external, ledger, is_laid_out: false, is_log_stale: true }
+        let searching = Arc::default();
+        Self {
+            connection,
+            job,
+            loader,
+            writes,
+            script,
+            external,
+            ledger,
+            is_laid_out: false,
+            is_log_stale: true,
+            searching,
+        }
     }
 
     /// The session, between batches.
@@ -57,6 +72,11 @@ impl Load {
     /// Cancels a statement from another thread.
     pub fn canceller(&self) -> Canceller {
         self.connection.canceller()
+    }
+
+    /// How far [`Load::write`] has come in a search for bad rows.
+    pub fn searching(&self) -> Arc<Searching> {
+        Arc::clone(&self.searching)
     }
 
     /// The external table that segments read through.
@@ -132,7 +152,8 @@ impl Load {
             Some(table) => Aside::DeadLetters(table.clone()),
             None => Aside::Backup(Backup::new(&self.ledger.table().schema, &self.job, self.writes.source())),
         };
-        let mut salvage = Salvage { connection: &mut self.connection, writes: &self.writes, stage, aside };
+        let (connection, writes, searching) = (&mut self.connection, &self.writes, &*self.searching);
+        let mut salvage = Salvage { connection, writes, stage, aside, searching };
         salvage.run(&self.script.rest, self.writes.failing(), written)
     }
 

@@ -72,6 +72,7 @@ pub use load::Load;
 pub use original::{EndMeans, HistoryColumns, OriginalEnd};
 pub use partitions::Partitions;
 pub use rejects::{SegmentReject, SegmentRejects};
+pub use salvage::Searching;
 pub use settings::{Failing, Formatter, Mapping, Match, Mode, Output, Settings, Transformer};
 pub use statements::transaction_word;
 pub use step::{Saved, Written, WrittenTo};

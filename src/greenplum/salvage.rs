@@ -18,6 +18,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::backup::Backup;
 use super::connection::Connection;
@@ -40,6 +41,30 @@ const PIECES_WHERE_FAILURES_ARE_DEAR: u64 = 8;
 
 const BACK_TO_PART: &str = "ROLLBACK TO SAVEPOINT gpkafka_part; RELEASE SAVEPOINT gpkafka_part";
 
+/// How far a search for bad rows has come, for who watches it from another thread.
+#[derive(Debug, Default)]
+pub struct Searching {
+    trials: AtomicU64,
+    found: AtomicU64,
+}
+
+impl Searching {
+    /// Parts of the batch that were tried so far; 0 while nothing is searched.
+    pub fn trials(&self) -> u64 {
+        self.trials.load(Ordering::Relaxed)
+    }
+
+    /// Bad rows that were found so far.
+    pub fn found(&self) -> u64 {
+        self.found.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, trials: u64, found: u64) {
+        self.trials.store(trials, Ordering::Relaxed);
+        self.found.store(found, Ordering::Relaxed);
+    }
+}
+
 /// The batch that is in hand.
 pub(super) struct Salvage<'b> {
     pub(super) connection: &'b mut Connection,
@@ -47,6 +72,7 @@ pub(super) struct Salvage<'b> {
     /// The rows as they were staged.
     pub(super) stage: &'b Scratch,
     pub(super) aside: Aside,
+    pub(super) searching: &'b Searching,
 }
 
 /// A row that the database refuses, by its number.
@@ -93,7 +119,11 @@ impl Salvage<'_> {
         self.back()?;
         *written = staged;
         let saved = match failing {
-            Failing::Recover => self.recover(written)?,
+            Failing::Recover => {
+                let saved = self.recover(written);
+                self.searching.set(0, 0);
+                saved?
+            }
             Failing::Save | Failing::Fail => self.save(written, &cause)?,
         };
         written.read -= saved.rows;
@@ -205,6 +235,7 @@ impl Salvage<'_> {
                 partition: row.get("gpkafka_partition"),
                 offset: row.get("gpkafka_offset"),
                 row: row.get("gpkafka_row"),
+                of_rows: None,
                 stage: Stage::Expression,
                 error: cause.text.clone(),
                 state: Some(cause.state.clone()),
@@ -256,6 +287,7 @@ impl Salvage<'_> {
         let mut bad = Vec::new();
         while let Some(rows) = search.next() {
             saved.trials += 1;
+            self.searching.set(saved.trials, saved.rows + bad.len() as u64);
             let part = self.writes.part(numbered, Some(&within(&rows)));
             match self.try_part(&part, written)? {
                 None => search.passed(),
@@ -283,6 +315,7 @@ impl Salvage<'_> {
         let mut bad = Vec::new();
         while let Some(rows) = search.next() {
             saved.trials += 1;
+            self.searching.set(saved.trials, saved.rows + bad.len() as u64);
             let part = self.writes.rehearsal(numbered, &within(&rows));
             let Some(mut cause) = self.try_part(&part, written)? else {
                 search.passed();

@@ -1,6 +1,7 @@
 //! What commits together: the blocks of a batch, its sums, and when it is full. Pure; the state machine calls it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::block::{BlockIndex, Reject, RowBlock, Run};
@@ -26,6 +27,15 @@ pub enum RejectLimit {
     Rows(u64),
     /// So many percent of the batch's rows pass.
     Percent(u8),
+}
+
+impl fmt::Display for RejectLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rows(rows) => write!(f, "{rows}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
 }
 
 impl RejectLimit {

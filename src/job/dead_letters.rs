@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::block::Reject;
 use crate::greenplum::{self, DeadLetters, Letter, Load, Refusal, SegmentRejects, Stage};
 use crate::kafka::{self, Reread};
-use crate::record::{OwnedRecord, Record};
+use crate::record::OwnedRecord;
 
 use super::batch::Batch;
 use super::failure::Error;
@@ -29,6 +29,7 @@ pub fn of(batch: &Batch, by_segments: &SegmentRejects, found_bad: &[Refusal]) ->
         partition: *partition,
         offset: *offset,
         row: None,
+        of_rows: None,
         stage: Stage::Decode,
         error: reason.clone(),
         state: None,
@@ -41,12 +42,20 @@ pub fn of(batch: &Batch, by_segments: &SegmentRejects, found_bad: &[Refusal]) ->
             partition: reject.partition,
             offset,
             row: i32::try_from(row).ok(),
+            of_rows: block.and_then(|block| block.rows_of(offset)).and_then(|rows| i32::try_from(rows).ok()),
             stage: Stage::Segment,
             error: reject.message.clone(),
             state: None,
         }
     });
-    let mut all: Vec<Refusal> = own.chain(theirs).chain(found_bad.iter().cloned()).collect();
+    let found = found_bad.iter().map(|refusal| {
+        // the block that begins last at or before the offset
+        let mut before = blocks.range(..=(refusal.partition, refusal.offset));
+        let block = before.next_back().filter(|((partition, _), _)| *partition == refusal.partition);
+        let rows = block.and_then(|(_, block)| block.rows_of(refusal.offset));
+        Refusal { of_rows: rows.and_then(|rows| i32::try_from(rows).ok()), ..refusal.clone() }
+    });
+    let mut all: Vec<Refusal> = own.chain(theirs).chain(found).collect();
     all.sort_by_key(|refusal| (refusal.partition, refusal.offset, refusal.row));
     all
 }
@@ -86,7 +95,7 @@ impl Writer {
         }
         let reread = self.reread.as_mut().expect("it has just been made");
         let batch = i64::try_from(batch).unwrap_or(i64::MAX);
-        let mut sheet = Sheet { letters: &self.letters, load, batch, written: Vec::new(), bytes: 0 };
+        let mut sheet = Sheet::new(&self.letters, load);
         let is_over = || self.stop.is_asked();
         let mut wanted: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
         let mut by_place: BTreeMap<(i32, i64), Vec<Refusal>> = BTreeMap::new();
@@ -96,35 +105,40 @@ impl Writer {
         for &(partition, offset) in by_place.keys() {
             wanted.entry(partition).or_default().push(offset);
         }
-        reread.read(&wanted, &is_over, &mut |partition, offset, record| {
+        reread.read::<Error>(&wanted, &is_over, &mut |partition, offset, record| {
             let here = by_place.remove(&(partition, offset)).unwrap_or_default();
-            here.into_iter().try_for_each(|refusal| sheet.write(refusal, record))
+            here.into_iter().try_for_each(|refusal| sheet.write(refusal, batch, record.map(OwnedRecord::from)))?;
+            Ok(())
         })?;
         sheet.flush().map_err(Error::from)
     }
 }
 
 /// Letters for one statement.
-struct Sheet<'s> {
+pub(super) struct Sheet<'s> {
     letters: &'s DeadLetters,
     load: &'s mut Load,
-    batch: i64,
     written: Vec<Letter>,
     bytes: usize,
 }
 
-impl Sheet<'_> {
-    fn write(&mut self, refusal: Refusal, record: Option<&Record<'_>>) -> Result<(), Error> {
-        let record = record.map(OwnedRecord::from);
+impl<'s> Sheet<'s> {
+    pub fn new(letters: &'s DeadLetters, load: &'s mut Load) -> Self {
+        Self { letters, load, written: Vec::new(), bytes: 0 }
+    }
+
+    /// Writes a letter, or keeps it until there are some more.
+    pub fn write(&mut self, refusal: Refusal, batch: i64, record: Option<OwnedRecord>) -> Result<(), greenplum::Error> {
         self.bytes += refusal.error.len() + record.as_ref().map_or(0, OwnedRecord::bytes);
-        self.written.push(Letter { refusal, batch: self.batch, record });
+        self.written.push(Letter { refusal, batch, record });
         match self.written.len() >= LETTERS_MAX || self.bytes >= BYTES_MAX {
-            true => self.flush().map_err(Error::from),
+            true => self.flush(),
             false => Ok(()),
         }
     }
 
-    fn flush(&mut self) -> Result<(), greenplum::Error> {
+    /// Writes those that are kept.
+    pub fn flush(&mut self) -> Result<(), greenplum::Error> {
         if !self.written.is_empty() {
             self.letters.append(self.load.connection(), &self.written)?;
         }
@@ -171,21 +185,25 @@ mod tests {
             partition: 1,
             offset: 105,
             row: Some(0),
+            of_rows: None,
             stage: Stage::Expression,
             error: "division by zero".to_owned(),
             state: Some("22012".to_owned()),
         };
         let shown: Vec<_> = of(&batch, &by_segments, &[found])
             .iter()
-            .map(|it| format!("{}@{} {:?} {} {}", it.partition, it.offset, it.row, it.stage.name(), it.error))
+            .map(|it| {
+                let row = it.row.zip(it.of_rows).map(|(row, of)| format!("{row} of {of}"));
+                format!("{}@{} {row:?} {} {}", it.partition, it.offset, it.stage.name(), it.error)
+            })
             .collect();
         assert_eq!(
             shown,
             [
-                "1@101 Some(0) segment line 2",
+                r#"1@101 Some("0 of 1") segment line 2"#,
                 "1@103 None decode csv  bad",
-                "1@105 Some(0) expression division by zero",
-                "1@106 Some(1) segment line 6",
+                r#"1@105 Some("0 of 2") expression division by zero"#,
+                r#"1@106 Some("1 of 2") segment line 6"#,
             ]
         );
     }

@@ -83,6 +83,15 @@ pub enum Error {
     /// What runs after the last batch.
     #[error("{text}; the rows of this load and their offsets are committed")]
     AfterEnd { text: String },
+    /// There is nothing to load again from.
+    #[error("{text}")]
+    NoLetters { text: String },
+    /// The database refuses rows, and the file does not say what to do with them.
+    #[error(
+        "{0}; nothing of this batch was inserted and no offset moved; DEAD_LETTER or RECOVER_FAILING_BATCH in the file \
+         would keep such rows aside and load the others"
+    )]
+    Rows(greenplum::Error),
     /// Dead letters were loaded, or they were not.
     #[error("COMMIT got no clear reply ({text}); replay once more: letters that are loaded have left the table")]
     ReplayInDoubt { text: String },
@@ -101,7 +110,7 @@ impl Error {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Kafka(error) => error.is_passing(),
-            Self::Database(error) => error.is_passing(),
+            Self::Database(error) | Self::Rows(error) => error.is_passing(),
             Self::Batch { passes, .. } => *passes,
             _ => false,
         }

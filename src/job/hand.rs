@@ -113,13 +113,45 @@ pub struct Tools {
     pub stop: Stop,
 }
 
+/// Some of a record's rows, as they count from 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SomeRows {
+    pub rows: Vec<u32>,
+    /// How many it must make, so that they are the ones that are meant; `None` is not known.
+    pub of: Option<u32>,
+}
+
+impl SomeRows {
+    /// Takes them out, or says why they are not to be had.
+    fn of(&self, all: &Rows) -> Result<Rows, String> {
+        let makes = all.len();
+        if let Some(of) = self.of.filter(|of| usize::try_from(*of) != Ok(makes)) {
+            let what = "put that right, or set its \"row\" to NULL to have all of them";
+            return Err(format!(
+                "the record makes {makes} rows now and made {of} when row {} was refused: {what}",
+                self.first()
+            ));
+        }
+        all.only(&self.rows)
+            .ok_or_else(|| format!("the record makes {makes} rows now, so there is no row {}", self.last()))
+    }
+
+    fn first(&self) -> u32 {
+        self.rows.first().copied().unwrap_or_default()
+    }
+
+    fn last(&self) -> u32 {
+        self.rows.iter().max().copied().unwrap_or_default()
+    }
+}
+
 /// See the module.
 pub struct Hand {
     tools: Tools,
     lanes: BTreeMap<i32, Filling>,
     rows: Rows,
-    /// Of the record in hand, the rows that are wanted; `None` is all of them.
-    wanted: Option<Vec<u32>>,
+    /// Of the record in hand, what is wanted; `None` is all of it.
+    wanted: Option<SomeRows>,
     /// Nobody listens any more.
     gone: bool,
 }
@@ -147,8 +179,8 @@ impl Hand {
     }
 
     /// Takes some rows of a record, as they count in it from 0.
-    pub fn take_rows(&mut self, record: &Record<'_>, rows: Vec<u32>) {
-        self.wanted = Some(rows);
+    pub fn take_rows(&mut self, record: &Record<'_>, wanted: SomeRows) {
+        self.wanted = Some(wanted);
         self.record(record);
         self.wanted = None;
     }
@@ -313,10 +345,9 @@ impl Hand {
             Ok(()) if self.tools.sends_payloads => block.push_whole(record, &self.rows),
             Ok(()) => match &self.wanted {
                 None => block.push(record, &self.rows),
-                Some(wanted) => match self.rows.only(wanted) {
-                    Some(rows) => block.push(record, &rows),
-                    None => block
-                        .reject(record, format!("it makes {} rows now, and lacks one that is wanted", self.rows.len())),
+                Some(wanted) => match wanted.of(&self.rows) {
+                    Ok(rows) => block.push(record, &rows),
+                    Err(reason) => block.reject(record, reason),
                 },
             },
             Err(reason) => block.reject(record, reason.to_string()),

@@ -64,7 +64,7 @@ impl Prepared {
         let (orders, orders_out) = bounded(2);
         let (replies_in, replies) = bounded(2);
         let (seen_in, seen) = bounded(CHANNEL);
-        let canceller = load.canceller();
+        let (canceller, searching) = (load.canceller(), load.searching());
         let wants = wants(run, memory, load.is_filtered(), !decoding.is_custom());
         let assigned: BTreeSet<i32> = positions.starts.iter().map(|(partition, _)| partition).collect();
         let (generation, program) = (memory.generation, program.as_ref());
@@ -109,6 +109,9 @@ impl Prepared {
             troubles: Default::default(),
             again: None,
             is_finishing: false,
+            stop_asked: None,
+            searching,
+            search_told: None,
             is_careful: memory.is_careful,
             clean_batches: 0,
             hours: Hours { eof_from: run.hours.eof_from.filter(|_| !memory.quits_at_eof), ..run.hours },
@@ -263,6 +266,14 @@ pub(super) fn block_limits(run: &Run<'_>, partitions: usize) -> BlockLimits {
     let share = run.budget.bytes_max() / 4 / partitions.max(1);
     BlockLimits {
         bytes: BLOCK_BYTES.min(share).max(4096),
-        rows_max: run.job.commit.max_row.map_or(0, |rows| rows.get()),
+        rows_max: run.job.commit.max_row.map_or(0, |rows| block_rows(rows.get(), partitions)),
+    }
+}
+
+/// A batch of several partitions is full up to a block too late: so a block has but a small part of it.
+fn block_rows(rows_max: u64, partitions: usize) -> u64 {
+    match partitions as u64 {
+        0 | 1 => rows_max,
+        partitions => (rows_max / (4 * partitions)).max(1),
     }
 }

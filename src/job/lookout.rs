@@ -6,6 +6,7 @@ use super::failure::Error;
 use super::report::{Progress, say};
 use super::steer::Steer;
 use crate::greenplum;
+use crate::units;
 
 /// After so long without a beat of the control session the database is taken for lost, though its connection stands:
 /// beside seven beats, the time that TCP itself needs to notice.
@@ -13,6 +14,12 @@ const BEAT_MAX: Duration = Duration::from_secs(30);
 
 /// A batch that no segment has asked for by then waits for something that its user should know of.
 const UNASKED_MAX: Duration = Duration::from_secs(10);
+
+/// How often a search for bad rows says how far it is.
+const SEARCH_TOLD_EVERY: Duration = Duration::from_secs(5);
+
+/// A stop that takes longer is told of.
+const STOP_SOON: Duration = Duration::from_secs(2);
 
 impl Steer<'_> {
     /// What nobody would tell: a thread that is gone, a database that has fallen silent, a batch that nobody reads.
@@ -28,7 +35,37 @@ impl Steer<'_> {
             return Err(greenplum::Error::HolderLost { text, passes: true }.into());
         }
         self.tell_if_unasked();
+        self.tell_of_search();
+        self.tell_of_stop();
         Ok(())
+    }
+
+    /// A search may take minutes.
+    fn tell_of_search(&mut self) {
+        let (trials, found) = (self.searching.trials(), self.searching.found());
+        if trials == 0 {
+            self.search_told = None;
+            return;
+        }
+        if self.search_told.get_or_insert_with(Instant::now).elapsed() < SEARCH_TOLD_EVERY {
+            return;
+        }
+        self.search_told = Some(Instant::now());
+        let (trials, found) = (units::count(trials), units::count(found));
+        let batch = self.state.front().map_or(0, |front| front.number);
+        say!(
+            self.reporter,
+            Info,
+            "batch {batch}: looking for the rows that the database refuses: {found} found so far, in {trials} trials"
+        );
+    }
+
+    fn tell_of_stop(&mut self) {
+        if self.stop_asked.is_some_and(|asked| asked.elapsed() > STOP_SOON) {
+            self.stop_asked = None;
+            let batch = self.state.front().map_or(0, |front| front.number);
+            say!(self.reporter, Info, "stopping once batch {batch} is committed; to drop it, interrupt again");
+        }
     }
 
     fn tell_if_unasked(&mut self) {

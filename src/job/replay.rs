@@ -17,9 +17,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 
 use super::batch::{Batch, REJECTS_NAMED_MAX};
-use super::dead_letters::{self, SEGMENT_REJECTS_MAX};
+use super::dead_letters::{self, SEGMENT_REJECTS_MAX, Sheet};
 use super::failure::Error;
-use super::hand::{BlockLimits, Hand, Lane, Told, Tools};
+use super::hand::{BlockLimits, Hand, Lane, SomeRows, Told, Tools};
 use super::launch::block_limits;
 use super::prepare;
 use super::report::{Reporter, say};
@@ -32,7 +32,7 @@ use crate::config::Job;
 use crate::decode;
 use crate::gpfdist::{Scan, Session};
 use crate::greenplum::dead_letters::{Held, Taken};
-use crate::greenplum::{self, Connection, DeadLetters, Ledger, Letter, Load, Refusal, Stage, Target, Writes, Written};
+use crate::greenplum::{self, Connection, DeadLetters, Ledger, Load, Refusal, Stage, Target, Writes, Written};
 use crate::metrics::Metrics;
 use crate::offset::Generation;
 use crate::record::{OwnedRecord, Record};
@@ -52,8 +52,12 @@ const WAIT: Duration = Duration::from_millis(50);
 /// What became of the letters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// Rows that are in the targets now, or that a filter dropped.
-    pub rows: u64,
+    /// What became of their rows in the targets.
+    pub inserted: u64,
+    pub updated: u64,
+    pub deleted: u64,
+    /// Rows that a filter dropped.
+    pub filtered: u64,
     /// Letters that are no longer in the table.
     pub loaded: u64,
     /// Letters that stay, with a new reason.
@@ -68,8 +72,8 @@ struct Sent {
     partition: i32,
     offset: i64,
     record: OwnedRecord,
-    /// The rows that are wanted; `None` is all of them.
-    rows: Option<Vec<u32>>,
+    /// `None` is all of it.
+    rows: Option<SomeRows>,
     batch: i64,
     letters: u64,
 }
@@ -107,7 +111,11 @@ fn all(run: &Run<'_>, condition: Option<&str>, replayed: &mut Replayed) -> Resul
     let settings = prepare::settings(run, &memory);
     let mut connection = Connection::open(&settings, &run.id.application_name(&run.instance))?;
     let letters = DeadLetters::new(table, &run.id);
-    letters.ensure(&mut connection)?;
+    if !letters.check(&mut connection)? {
+        return Err(Error::NoLetters {
+            text: format!("there is no table {table}: nothing was refused yet, or DEAD_LETTER names another one"),
+        });
+    }
     let letters = condition.into_iter().fold(letters, DeadLetters::only);
     let held = letters.held(&mut connection)?;
     let count = |of: fn(&Held) -> u64| held.values().map(of).sum::<u64>();
@@ -115,6 +123,15 @@ fn all(run: &Run<'_>, condition: Option<&str>, replayed: &mut Replayed) -> Resul
     replayed.without_record = without_record;
     say!(run.reporter, Info, "{table} has {} of this job to load again", dead_letters::counted(there - without_record));
     if there == without_record {
+        let others = letters.of_others(&mut connection)?;
+        if there == 0 && condition.is_none() && others > 0 {
+            let letters = dead_letters::counted(others);
+            say!(
+                run.reporter,
+                Info,
+                "{table} has {letters} of other jobs: a job is its topic, database and first table"
+            );
+        }
         return Ok(());
     }
     run.announce();
@@ -167,7 +184,10 @@ impl Parts<'_> {
             self.require_held()?;
             match self.part(number, behind, end) {
                 Ok(done) => {
-                    replayed.rows += done.rows;
+                    replayed.inserted += done.inserted;
+                    replayed.updated += done.updated;
+                    replayed.deleted += done.deleted;
+                    replayed.filtered += done.filtered;
                     replayed.loaded += done.loaded;
                     replayed.refused += done.refused;
                 }
@@ -207,9 +227,14 @@ impl Parts<'_> {
         if let Some(failure) = failure {
             return Err(failure);
         }
-        let refusals = self.refusals(&batch, &sent, &written?)?;
-        let done = self.settle(number, &sent, &refusals, batch.counts.rows)?;
-        Ok(done)
+        let written = written?;
+        let refusals = self.refusals(&batch, &sent, &written)?;
+        let (inserted, updated, deleted) = (written.inserted(), written.updated(), written.deleted());
+        let dropped = batch.counts.rows - kept(&written);
+        let by_outputs: u64 = written.outputs.iter().map(|output| output.filtered).sum();
+        let filtered = batch.counts.dropped + dropped + by_outputs;
+        let done = self.settle(number, &sent, refusals)?;
+        Ok(Replayed { inserted, updated, deleted, filtered, ..done })
     }
 
     /// Starts what feeds the session; what was sent comes through the channel once all is.
@@ -273,7 +298,7 @@ impl Parts<'_> {
             _ => self.load.rejects(SEGMENT_REJECTS_MAX, REJECTS_NAMED_MAX)?,
         };
         let found_bad = written.saved.as_ref().map_or(&[][..], |saved| &saved.refusals);
-        let kept = written.read + written.rejected + written.saved.as_ref().map_or(0, |saved| saved.rows);
+        let kept = kept(written);
         let is_complete = kept == batch.counts.rows || (self.load.is_filtered() && kept < batch.counts.rows);
         if !is_complete || written.rejected != rejects.named.len() as u64 {
             let text = format!("{} rows were sent and {kept} are accounted for", batch.counts.rows);
@@ -285,14 +310,14 @@ impl Parts<'_> {
     }
 
     /// Puts the refused ones back and commits.
-    fn settle(&mut self, number: u64, sent: &[Sent], refusals: &[Refusal], rows: u64) -> Result<Replayed, Error> {
+    fn settle(&mut self, number: u64, sent: &[Sent], refusals: Vec<Refusal>) -> Result<Replayed, Error> {
         let by_place: BTreeMap<(i32, i64), &Sent> = sent.iter().map(|sent| (place(sent), sent)).collect();
-        let mut letters = Vec::new();
-        for refusal in refusals {
+        let mut sheet = Sheet::new(&self.letters, &mut self.load);
+        for refusal in &refusals {
             let Some(sent) = by_place.get(&(refusal.partition, refusal.offset)) else { continue };
-            letters.push(Letter { refusal: refusal.clone(), batch: sent.batch, record: Some(sent.record.clone()) });
+            sheet.write(refusal.clone(), sent.batch, Some(sent.record.clone()))?;
         }
-        self.letters.append(self.load.connection(), &letters)?;
+        sheet.flush()?;
         self.load.commit_alone(i64::try_from(number).unwrap_or(i64::MAX)).map_err(|error| match error {
             greenplum::Error::InDoubt { text, .. } => Error::ReplayInDoubt { text },
             error => error.into(),
@@ -307,16 +332,20 @@ impl Parts<'_> {
                 crate::line::escaped(error)
             );
         }
-        let at_rows = refusals.iter().filter(|refusal| refusal.row.is_some()).count() as u64;
         let refused = refusals.len() as u64;
         let mut stay: BTreeMap<(i32, i64), u64> = BTreeMap::new();
-        for refusal in refusals {
+        for refusal in &refusals {
             *stay.entry((refusal.partition, refusal.offset)).or_default() += 1;
         }
         let left = |sent: &Sent| sent.letters.saturating_sub(stay.get(&place(sent)).copied().unwrap_or(0));
         let loaded = sent.iter().map(left).sum();
-        Ok(Replayed { rows: rows.saturating_sub(at_rows), loaded, refused, without_record: 0 })
+        Ok(Replayed { loaded, refused, ..Replayed::default() })
     }
+}
+
+/// Rows of which it is known that they came through, or that they were refused.
+fn kept(written: &Written) -> u64 {
+    written.read + written.rejected + written.saved.as_ref().map_or(0, |saved| saved.rows)
 }
 
 fn place(sent: &Sent) -> (i32, i64) {
@@ -326,16 +355,20 @@ fn place(sent: &Sent) -> (i32, i64) {
 /// Letters of one record, next to each other, as one.
 fn joined(taken: Vec<Taken>) -> Vec<Sent> {
     let mut all: Vec<Sent> = Vec::new();
-    for Taken { partition, offset, row, batch, record, .. } in taken {
-        let row = row.map(|row| u32::try_from(row).unwrap_or(u32::MAX));
+    let number = |row: i32| u32::try_from(row).unwrap_or(u32::MAX);
+    for Taken { partition, offset, row, of_rows, batch, record } in taken {
+        let row = row.map(number);
         match all.last_mut().filter(|last| place(last) == (partition, offset)) {
-            None => all.push(Sent { partition, offset, record, rows: row.map(|row| vec![row]), batch, letters: 1 }),
+            None => {
+                let rows = row.map(|row| SomeRows { rows: vec![row], of: of_rows.map(number) });
+                all.push(Sent { partition, offset, record, rows, batch, letters: 1 });
+            }
             Some(last) => {
                 last.letters += 1;
                 last.rows = match (last.rows.take(), row) {
-                    (Some(mut rows), Some(row)) => {
-                        rows.push(row);
-                        Some(rows)
+                    (Some(mut some), Some(row)) => {
+                        some.rows.push(row);
+                        Some(some)
                     }
                     // one letter wants all of it
                     _ => None,
@@ -349,12 +382,14 @@ fn joined(taken: Vec<Taken>) -> Vec<Sent> {
 /// A refusal in the terms of its letters: which of the wanted rows it is, or each of them.
 fn of_letters(refusal: Refusal, sent: &BTreeMap<(i32, i64), &Sent>) -> Vec<Refusal> {
     let wanted = sent.get(&(refusal.partition, refusal.offset)).and_then(|sent| sent.rows.as_ref());
-    let as_row = |row: &u32| i32::try_from(*row).ok();
-    match (wanted, refusal.row, refusal.stage) {
-        (Some(wanted), None, _) => wanted.iter().map(|row| Refusal { row: as_row(row), ..refusal.clone() }).collect(),
+    let Some(SomeRows { rows, of }) = wanted else { return vec![refusal] };
+    let number = |row: u32| i32::try_from(row).ok();
+    let refusal = Refusal { of_rows: of.and_then(number), ..refusal };
+    match (refusal.row, refusal.stage) {
+        (None, _) => rows.iter().map(|&row| Refusal { row: number(row), ..refusal.clone() }).collect(),
         // a segment counts the rows that it was sent
-        (Some(wanted), Some(row), Stage::Segment) => {
-            let row = usize::try_from(row).ok().and_then(|row| wanted.get(row)).and_then(as_row);
+        (Some(row), Stage::Segment) => {
+            let row = usize::try_from(row).ok().and_then(|row| rows.get(row)).copied().and_then(number);
             vec![Refusal { row, ..refusal }]
         }
         _ => vec![refusal],
@@ -406,19 +441,21 @@ mod tests {
     use super::*;
 
     fn taken(offset: i64, row: Option<i32>) -> Taken {
-        Taken { partition: 1, offset, row, batch: 3, record: OwnedRecord::default() }
+        Taken { partition: 1, offset, row, of_rows: row.map(|_| 3), batch: 3, record: OwnedRecord::default() }
     }
 
     #[test]
     fn letters_of_one_record_are_sent_once() {
         let letters = vec![taken(5, None), taken(6, Some(0)), taken(6, Some(2)), taken(7, None), taken(7, Some(1))];
         let sent = joined(letters);
+        let rows_of = |sent: &Sent| sent.rows.as_ref().map(|some| (some.rows.clone(), some.of));
         let shown: Vec<_> =
-            sent.iter().map(|sent| format!("{} {:?} {}", sent.offset, sent.rows, sent.letters)).collect();
-        assert_eq!(shown, ["5 None 1", "6 Some([0, 2]) 2", "7 None 2"]);
+            sent.iter().map(|sent| format!("{} {:?} {}", sent.offset, rows_of(sent), sent.letters)).collect();
+        assert_eq!(shown, ["5 None 1", "6 Some(([0, 2], Some(3))) 2", "7 None 2"]);
         let by_place: BTreeMap<_, _> = sent.iter().map(|sent| (place(sent), sent)).collect();
         let rows = |offset, row, stage| {
-            let refusal = Refusal { partition: 1, offset, row, stage, error: String::new(), state: None };
+            let refusal =
+                Refusal { partition: 1, offset, row, of_rows: None, stage, error: String::new(), state: None };
             of_letters(refusal, &by_place).iter().map(|refusal| refusal.row).collect::<Vec<_>>()
         };
         assert_eq!(rows(5, None, Stage::Decode), [None]);

@@ -19,7 +19,7 @@ use super::totals::{Sums, Totals};
 use crate::budget::Budget;
 use crate::config::Job;
 use crate::gpfdist::{self, Server};
-use crate::greenplum::{self, Chain, Instance, JobId};
+use crate::greenplum::{self, Chain, Failing, Instance, JobId};
 use crate::metrics::Metrics;
 use crate::offset::Generation;
 use crate::registry;
@@ -236,6 +236,7 @@ impl<'a> Run<'a> {
             say!(self.reporter, Warn, "{error}; loading the batch again through a temporary table, to find such rows");
             return Ok(());
         }
+        let error = self.advised(error);
         let is_worth_it = error.is_passing() && (memory.has_run || error.is_answer());
         let is_told_to_end = self.shutdown.urgency() != Urgency::None || self.hours.is_over(Instant::now());
         if !is_worth_it || is_told_to_end {
@@ -253,6 +254,15 @@ impl<'a> Run<'a> {
         say!(self.reporter, Warn, "{error}; trying again from the ledger in {} s", pause.as_secs());
         self.wait(*pause)?;
         if self.shutdown.urgency() == Urgency::None { Ok(()) } else { Err(error) }
+    }
+
+    /// What the file could say of rows that the database refuses, where it says nothing.
+    fn advised(&self, error: Error) -> Error {
+        let says_nothing = self.job.dead_letters.is_none() && self.job.commit.failing == Failing::Fail;
+        match error {
+            Error::Database(error) if error.is_of_rows() && says_nothing => Error::Rows(error),
+            error => error,
+        }
     }
 
     /// Whether what the database refuses are rows that can be found and become dead letters.

@@ -91,8 +91,8 @@ pub enum Broken {
     RowCount { sent: u64, inserted: u64, rejected: u64 },
     #[error("batch {batch}: the INSERT ended before the batch was sealed")]
     EndedEarly { batch: u64 },
-    #[error("{rejected} of {rows} records were rejected, more than ERROR_LIMIT allows")]
-    TooManyRejects { rejected: u64, rows: u64 },
+    #[error("{rejected} of {rows} records were rejected, more than ERROR_LIMIT allows ({limit})")]
+    TooManyRejects { rejected: u64, rows: u64, limit: RejectLimit },
 }
 
 /// What a job wants, as far as the brain needs it.
@@ -293,7 +293,7 @@ impl State {
         let rejected = rejected + front.counts.rejected;
         let rows = sent + front.counts.rejected;
         if limit.is_exceeded(rejected, rows) {
-            return Err(Broken::TooManyRejects { rejected, rows });
+            return Err(Broken::TooManyRejects { rejected, rows, limit });
         }
         // ERROR_LIMIT is about records that are no rows; those kept aside have a bound of their own
         let rejected = rejected + saved;
@@ -374,7 +374,7 @@ impl State {
             RejectLimit::Percent(_) => front.is_sealed && rows == 0,
         };
         let is_exceeded = is_known && self.wants.reject_limit.is_exceeded(rejected, records);
-        is_exceeded.then_some(Broken::TooManyRejects { rejected, rows: records })
+        is_exceeded.then_some(Broken::TooManyRejects { rejected, rows: records, limit: self.wants.reject_limit })
     }
 
     fn end_if_wanted(&mut self, actions: &mut Vec<Action>) {

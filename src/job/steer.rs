@@ -20,7 +20,7 @@ use super::{commit, dead_letters, task};
 use crate::budget::Budget;
 use crate::config::Job;
 use crate::gpfdist::{Cause, Session, Status};
-use crate::greenplum::{self, Canceller, Saved, SegmentRejects, Written};
+use crate::greenplum::{self, Canceller, Saved, Searching, SegmentRejects, Written};
 use crate::kafka::{Consumer, Event as KafkaEvent};
 use crate::metrics::Metrics;
 use crate::offset::Generation;
@@ -87,6 +87,11 @@ pub struct Steer<'a> {
     pub hours: Hours,
     /// That has come.
     pub is_over: bool,
+    /// When the user asked for the end, until that was told of.
+    pub stop_asked: Option<Instant>,
+    pub searching: Arc<Searching>,
+    /// When the search for bad rows was last told of.
+    pub search_told: Option<Instant>,
     /// Batches are staged, because one of them had rows that the database refuses.
     pub is_careful: bool,
     /// Batches since then that had none.
@@ -145,7 +150,7 @@ impl Steer<'_> {
         match self.shutdown.urgency() {
             Urgency::Abort => return Err(Error::Aborted),
             Urgency::Finish if !self.is_finishing => {
-                self.is_finishing = true;
+                (self.is_finishing, self.stop_asked) = (true, Some(Instant::now()));
                 self.threads.stop_reading();
                 return Ok(Event::Finish);
             }

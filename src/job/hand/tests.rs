@@ -38,11 +38,16 @@ fn single_rows_of_a_record_may_be_wanted() {
     let (mut hand, told) = hand();
     let format = decode::Format::Jsonl { newline: "\n".to_owned() };
     hand.tools.decoder = decode::decoder(&decode::Settings::of_value(format, vec![decode::Column::document("j")]));
-    hand.take_rows(&record(5, b"1\n2\n3"), vec![0, 2]);
-    hand.take_rows(&record(6, b"4\n5"), vec![2]);
-    hand.record(&record(7, b"6\n7"));
+    hand.take_rows(&record(5, b"1\n2\n3"), SomeRows { rows: vec![0, 2], of: Some(3) });
+    hand.take_rows(&record(6, b"4\n5"), SomeRows { rows: vec![2], of: None });
+    hand.take_rows(&record(7, b"4\n5"), SomeRows { rows: vec![1], of: Some(3) });
+    hand.record(&record(8, b"6\n7"));
     hand.flush_all();
-    assert_eq!(shown(&told), [r#"[5, 8) "1\n3\n6\n7\n" ["it makes 2 rows now, and lacks one that is wanted"]"#]);
+    let Ok(Told::Block(block)) = told.try_recv() else { panic!("no block") };
+    assert_eq!((&block.bytes[..], block.rejects.len()), (&b"1\n3\n6\n7\n"[..], 2));
+    assert_eq!(block.rejects[0].reason, "the record makes 2 rows now, so there is no row 2");
+    let reason = &block.rejects[1].reason;
+    assert!(reason.starts_with("the record makes 2 rows now and made 3 when row 1 was refused"), "{reason}");
 }
 
 /// Notes what is out of a budget while it decodes.
