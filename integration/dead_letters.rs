@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::{
-    Database, Job, Loader, Outcome, Topic, Version, full, greenplum, kafka, on_each_database, wait_until,
+    Database, Job, Loader, Outcome, Topic, Version, full, greenplum, kafka, on_each_database, unique, wait_until,
 };
 
 /// A topic, and a table `t (a int, b text)` in a schema of its own, whose refused records go into `letters`.
@@ -15,7 +15,8 @@ pub struct Place<'a> {
 
 impl<'a> Place<'a> {
     pub fn new(db: &'a Database, name: &str, partitions: i32, more: &str) -> Self {
-        let topic = kafka(Version::V4_1_1).topic(name, partitions);
+        // old timestamps must not make the broker clean up
+        let topic = kafka(Version::V4_1_1).topic_named(&unique(name), partitions, &[("retention.ms", "-1")]);
         let schema = db.schema(name);
         db.execute(&format!("CREATE TABLE {schema}.t (a int, b text{more}) {}", db.distributed_by("a")));
         Self { db, topic, schema }
@@ -173,6 +174,25 @@ on_each_database! {
         assert_eq!(place.letters("\"offset\", has_record, payload IS NULL, error"), [
             "1|f|t|csv  missing data for column \"b\"", "3|t|f|csv  missing data for column \"b\"",
         ]);
+    }
+
+    fn sql_of_the_users_own_that_fails_is_no_row(db) {
+        let place = Place::new(db, "ownsql", 1, "");
+        place.topic.produce(0, ["1,a"]);
+        let job = place.job().task(&format!("POST_BATCH_SQL: SELECT 1 / count(*) FROM {}.t WHERE a < 0", place.schema));
+        let outcome = Loader::load(&job.text()).args(["--quit-at-eof"]).run().expect_code(1);
+        outcome.expect_text("division by zero").expect_no_text("temporary table").expect_no_text("RECOVER_FAILING_BATCH");
+        assert_eq!((place.letters("1").len(), place.rows().len()), (0, 0));
+    }
+
+    /// The file could say what to do.
+    fn without_a_table_for_them_refused_rows_end_the_load(db) {
+        let place = Place::new(db, "noletters", 1, ", CHECK (a > 0)");
+        place.topic.produce(0, ["1,a", "0,b"]);
+        let job = Job::new(db, &place.topic, &place.schema, "t", "a int, b text");
+        let outcome = Loader::load(&job.text()).args(["--quit-at-eof"]).run().expect_code(1);
+        outcome.expect_text("DEAD_LETTER or RECOVER_FAILING_BATCH in the file would keep such rows aside");
+        assert!(place.rows().is_empty());
     }
 
     fn a_table_that_does_not_fit_is_refused_before_anything_is_read(db) {

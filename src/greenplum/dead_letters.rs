@@ -38,6 +38,11 @@ impl Stage {
             Self::Expression => "expression",
         }
     }
+
+    /// The other way round; what a user may have written is as good as another.
+    fn named(name: &str) -> Self {
+        [Self::Segment, Self::Expression].into_iter().find(|stage| stage.name() == name).unwrap_or(Self::Decode)
+    }
 }
 
 /// What was refused, and why.
@@ -64,19 +69,17 @@ pub struct Letter {
     pub batch: i64,
     /// `None`: the topic no longer has it.
     pub record: Option<OwnedRecord>,
+    /// Microseconds since 1970; `None` is now.
+    pub written: Option<i64>,
 }
 
-/// A letter that was taken out of the table.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
-    pub partition: i32,
-    pub offset: i64,
-    /// See [`Refusal::row`].
-    pub row: Option<i32>,
-    /// See [`Refusal::of_rows`].
-    pub of_rows: Option<i32>,
-    pub batch: i64,
-    pub record: OwnedRecord,
+/// Which letters a replay takes: those of partitions that it holds, written before it began. What it puts back is not
+/// taken again.
+#[derive(Debug, Clone)]
+pub struct Within {
+    pub partitions: Vec<i32>,
+    /// The database's clock, in microseconds since 1970.
+    pub before: i64,
 }
 
 /// What the table holds of a job.
@@ -92,8 +95,12 @@ pub struct Held {
 pub struct DeadLetters {
     table: TableName,
     job: JobId,
-    condition: String,
+    /// As a condition among others, and as it was written.
+    condition: (String, String),
 }
+
+/// Records that one look at the table asks about.
+const LOOK_MAX: i64 = 10_000;
 
 /// The table's columns with their types as a server writes them.
 const COLUMNS: [(&str, &str); 17] = [
@@ -119,14 +126,14 @@ const COLUMNS: [(&str, &str); 17] = [
 impl DeadLetters {
     /// All letters of a job.
     pub fn new(table: &TableName, job: &JobId) -> Self {
-        Self { table: table.clone(), job: job.clone(), condition: "true".to_owned() }
+        Self { table: table.clone(), job: job.clone(), condition: ("true".to_owned(), "true".to_owned()) }
     }
 
     /// Those for which an SQL condition over the table's columns is true.
     #[must_use]
     pub fn only(self, condition: &str) -> Self {
         // a comment in it cannot hide the parenthesis
-        Self { condition: format!("({condition}\n)"), ..self }
+        Self { condition: (format!("({condition}\n)"), condition.to_owned()), ..self }
     }
 
     /// Its CREATE statement.
@@ -207,7 +214,10 @@ impl DeadLetters {
         let offsets: Vec<i64> = letters.iter().map(|letter| letter.refusal.offset).collect();
         let rows: Vec<Option<i32>> = letters.iter().map(|letter| letter.refusal.row).collect();
         let of_rows: Vec<Option<i32>> = letters.iter().map(|letter| letter.refusal.of_rows).collect();
-        let errors: Vec<String> = letters.iter().map(|letter| without_nul(&letter.refusal.error)).collect();
+        let encoding = connection.query_one("reading the encoding", "SHOW server_encoding", &[])?;
+        let is_utf8 = encoding.get::<_, &str>(0) == "UTF8";
+        let errors: Vec<String> = letters.iter().map(|letter| storable(&letter.refusal.error, is_utf8)).collect();
+        let written: Vec<Option<i64>> = letters.iter().map(|letter| letter.written).collect();
         let states: Vec<Option<&str>> = letters.iter().map(|letter| letter.refusal.state.as_deref()).collect();
         let stages: Vec<&str> = letters.iter().map(|letter| letter.refusal.stage.name()).collect();
         let batches: Vec<i64> = letters.iter().map(|letter| letter.batch).collect();
@@ -220,7 +230,7 @@ impl DeadLetters {
             records.iter().map(|record| record.and_then(|it| it.payload.as_deref())).collect();
         let headers: Vec<Option<String>> = records.iter().map(|record| record.and_then(headers_of)).collect();
         let are_there: Vec<bool> = records.iter().map(Option::is_some).collect();
-        let params: [&(dyn ToSql + Sync); 16] = [
+        let params: [&(dyn ToSql + Sync); 17] = [
             &self.job.hash(),
             &self.job.topic(),
             &batches,
@@ -237,6 +247,7 @@ impl DeadLetters {
             &states,
             &stages,
             &of_rows,
+            &written,
         ];
         let sql = fill(include_str!("../../sql/dead_letters_append.sql"), &[("table", &self.table)]);
         connection.execute("writing dead letters", &sql, &params)?;
@@ -257,54 +268,70 @@ impl DeadLetters {
         Ok(rows.iter().map(|row| (row.get("partition"), held(row))).collect())
     }
 
-    /// Where a part of so many records and about so many bytes ends that begins behind a record; `None` at the end of the
-    /// table.
+    /// The database's clock, in microseconds since 1970.
+    ///
+    /// # Errors
+    /// The session is gone.
+    pub fn now(connection: &mut Connection) -> Result<i64, Error> {
+        let sql = "SELECT (pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) * 1000000)::pg_catalog.int8";
+        connection.query_one("reading the clock", sql, &[]).map(|row| row.get(0))
+    }
+
+    /// Ends of parts behind a record, each of at most so many records and about so many bytes; none at the end of the
+    /// table. There may be more parts than one look sees.
     ///
     /// # Errors
     /// See [`DeadLetters::held`].
-    pub fn part_end(
+    pub fn part_ends(
         &self,
         connection: &mut Connection,
+        within: &Within,
         behind: (i32, i64),
-        (records_max, bytes_max): (i64, u64),
-    ) -> Result<Option<(i32, i64)>, Error> {
+        (records_max, bytes_max): (usize, u64),
+    ) -> Result<Vec<(i32, i64)>, Error> {
         let sql = self.fill(include_str!("../../sql/dead_letters_next.sql"));
-        let params: [&(dyn ToSql + Sync); 4] = [&self.job.hash(), &behind.0, &behind.1, &records_max];
-        let (mut end, mut bytes) = (None, 0);
+        let params: [&(dyn ToSql + Sync); 6] =
+            [&self.job.hash(), &behind.0, &behind.1, &LOOK_MAX, &within.before, &within.partitions];
+        let (mut ends, mut last, mut records, mut bytes) = (Vec::new(), None, 0, 0);
         for row in connection.query("looking for dead letters", &sql, &params)? {
-            bytes += row.get::<_, i64>("bytes").unsigned_abs();
-            if end.is_some() && bytes > bytes_max {
-                break;
+            let more = row.get::<_, i64>("bytes").unsigned_abs();
+            if records >= records_max || (records > 0 && bytes + more > bytes_max) {
+                ends.extend(last);
+                (records, bytes) = (0, 0);
             }
-            end = Some((row.get("partition"), row.get("offset")));
+            (records, bytes) = (records + 1, bytes + more);
+            last = Some((row.get("partition"), row.get("offset")));
         }
-        Ok(end)
+        ends.extend(last);
+        Ok(ends)
     }
 
     /// Takes the letters behind one record, up to and with another, out of the table: in the order of partition, offset
-    /// and row, each but once. They are back if the transaction is not committed.
+    /// and row. They are back if the transaction is not committed.
     ///
     /// # Errors
     /// The statement failed.
     ///
     /// # Blocks
     /// On Greenplum while another transaction writes to the table.
-    pub fn take(&self, connection: &mut Connection, behind: (i32, i64), end: (i32, i64)) -> Result<Vec<Taken>, Error> {
+    pub fn take(
+        &self,
+        connection: &mut Connection,
+        within: &Within,
+        behind: (i32, i64),
+        end: (i32, i64),
+    ) -> Result<Vec<Letter>, Error> {
         let sql = self.fill(include_str!("../../sql/dead_letters_take.sql"));
-        let params: [&(dyn ToSql + Sync); 5] = [&self.job.hash(), &behind.0, &behind.1, &end.0, &end.1];
+        let params: [&(dyn ToSql + Sync); 7] =
+            [&self.job.hash(), &behind.0, &behind.1, &end.0, &end.1, &within.before, &within.partitions];
         let rows = connection.query("taking dead letters", &sql, &params)?;
-        let mut taken: Vec<(f64, Taken)> = rows.iter().map(|row| (row.get("written"), taken(row))).collect();
-        let place = |it: &Taken| (it.partition, it.offset, it.row);
-        // after a reset the same row may have been refused twice; the later letter counts
-        taken.sort_by(|(one_written, one), (other_written, other)| {
-            place(one).cmp(&place(other)).then(other_written.total_cmp(one_written))
-        });
-        taken.dedup_by_key(|(_, it)| place(it));
-        Ok(taken.into_iter().map(|(_, it)| it).collect())
+        let mut taken: Vec<Letter> = rows.iter().map(taken).collect();
+        taken.sort_by_key(|it| (it.refusal.partition, it.refusal.offset, it.refusal.row, it.written));
+        Ok(taken)
     }
 
     fn fill(&self, template: &str) -> String {
-        fill(template, &[("table", &self.table), ("where", &self.condition)])
+        fill(template, &[("table", &self.table), ("where", &self.condition.0), ("alone", &self.condition.1)])
     }
 }
 
@@ -312,26 +339,44 @@ fn columns() -> [(String, String); 17] {
     COLUMNS.map(|(name, sql_type)| (name.to_owned(), sql_type.to_owned()))
 }
 
-fn taken(row: &postgres::Row) -> Taken {
+fn taken(row: &postgres::Row) -> Letter {
     let headers: Option<String> = row.get("headers");
-    Taken {
+    let refusal = Refusal {
         partition: row.get("partition"),
         offset: row.get("offset"),
         row: row.get("row"),
         of_rows: row.get("of_rows"),
-        batch: row.get("batch"),
-        record: OwnedRecord {
-            timestamp_ms: row.get("ms"),
-            timestamp_type: row.get::<_, Option<&str>>("timestamp_type").and_then(TimestampType::named),
-            key: row.get("key"),
-            payload: row.get("payload"),
-            headers: headers.map(|text| headers_from(&text)).unwrap_or_default(),
-        },
-    }
+        stage: Stage::named(row.get("stage")),
+        error: row.get("error"),
+        state: row.get("sqlstate"),
+    };
+    let record = OwnedRecord {
+        timestamp_ms: row.get("ms"),
+        timestamp_type: row.get::<_, Option<&str>>("timestamp_type").and_then(TimestampType::named),
+        key: row.get("key"),
+        payload: row.get("payload"),
+        headers: headers.map(|text| headers_from(&text)).unwrap_or_default(),
+    };
+    Letter { refusal, batch: row.get("batch"), record: Some(record), written: row.get("written") }
 }
 
-fn without_nul(text: &str) -> String {
-    text.replace('\0', "\\0")
+/// A text without what the database cannot store in it.
+fn storable(text: &str, is_utf8: bool) -> String {
+    let text = text.replace('\0', "\\0");
+    if is_utf8 || text.is_ascii() { text } else { ascii(&text) }
+}
+
+/// A text in which letters beyond ASCII are `\uXXXX`, as JSON has them.
+fn ascii(text: &str) -> String {
+    let mut units = [0; 2];
+    let mut ascii = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter.is_ascii() {
+            true => ascii.push(letter),
+            false => ascii.extend(letter.encode_utf16(&mut units).iter().map(|unit| format!("\\u{unit:04x}"))),
+        }
+    }
+    ascii
 }
 
 /// `[{"name": "trace", "value": "17"}, …]` in their order; a value that text cannot hold is `"hex"` instead.
@@ -341,7 +386,7 @@ fn headers_of(record: &OwnedRecord) -> Option<String> {
         Some(Ok(text)) => json!({ "name": name, "value": text }),
         Some(Err(bytes)) => json!({ "name": name, "hex": hex(bytes) }),
     };
-    (!record.headers.is_empty()).then(|| Value::Array(record.headers.iter().map(header).collect()).to_string())
+    (!record.headers.is_empty()).then(|| ascii(&Value::Array(record.headers.iter().map(header).collect()).to_string()))
 }
 
 fn as_text(bytes: &[u8]) -> Result<&str, &[u8]> {
@@ -388,7 +433,7 @@ mod tests {
         ];
         let record = OwnedRecord { headers: headers.clone(), ..OwnedRecord::default() };
         let text = headers_of(&record).unwrap();
-        assert!(text.contains(r#"{"hex":"ff0061","name":"raw"}"#), "{text}");
+        assert!(text.contains(r#"{"hex":"ff0061","name":"raw"}"#) && text.is_ascii(), "{text}");
         assert_eq!(headers_from(&text), headers);
         assert_eq!(headers_of(&OwnedRecord::default()), None);
         assert_eq!(

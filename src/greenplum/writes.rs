@@ -142,6 +142,11 @@ impl Writes {
         self.input_filter.is_some() || (self.stage.is_none() && self.outputs.iter().any(drops))
     }
 
+    /// Whether a function makes the rows of an output: it has no rehearsal.
+    pub(super) fn has_transformer(&self) -> bool {
+        self.outputs.iter().any(|way| way.transformer.is_some())
+    }
+
     /// What becomes of a batch of which the database refuses a row.
     pub(super) fn failing(&self) -> Failing {
         self.failing

@@ -23,7 +23,10 @@ const BYTES_MAX: usize = 1 << 20;
 pub const QUEUE_BYTES: usize = 8 << 20;
 
 /// All that was refused of a batch, in the order of partition, offset and row.
-pub fn of(batch: &Batch, by_segments: &SegmentRejects, found_bad: &[Refusal]) -> Vec<Refusal> {
+///
+/// # Errors
+/// A segment names a row that was never sent.
+pub fn of(batch: &Batch, by_segments: &SegmentRejects, found_bad: &[Refusal]) -> Result<Vec<Refusal>, Error> {
     let blocks = batch.blocks();
     let own = batch.rejects.iter().map(|Reject { partition, offset, reason, .. }| Refusal {
         partition: *partition,
@@ -37,8 +40,11 @@ pub fn of(batch: &Batch, by_segments: &SegmentRejects, found_bad: &[Refusal]) ->
     let theirs = by_segments.named.iter().map(|reject| {
         let block = blocks.get(&(reject.partition, reject.first));
         let place = block.and_then(|block| block.place_of(reject.line.checked_sub(1)?));
-        let (offset, row) = place.unwrap_or((reject.first, 0));
-        Refusal {
+        let Some((offset, row)) = place else {
+            let text = format!("a segment refuses row {} of block {}, which has none", reject.line, reject.first);
+            return Err(Error::Internal(text));
+        };
+        Ok(Refusal {
             partition: reject.partition,
             offset,
             row: i32::try_from(row).ok(),
@@ -46,8 +52,9 @@ pub fn of(batch: &Batch, by_segments: &SegmentRejects, found_bad: &[Refusal]) ->
             stage: Stage::Segment,
             error: reject.message.clone(),
             state: None,
-        }
+        })
     });
+    let theirs: Vec<Refusal> = theirs.collect::<Result<_, _>>()?;
     let found = found_bad.iter().map(|refusal| {
         // the block that begins last at or before the offset
         let mut before = blocks.range(..=(refusal.partition, refusal.offset));
@@ -57,7 +64,7 @@ pub fn of(batch: &Batch, by_segments: &SegmentRejects, found_bad: &[Refusal]) ->
     });
     let mut all: Vec<Refusal> = own.chain(theirs).chain(found).collect();
     all.sort_by_key(|refusal| (refusal.partition, refusal.offset, refusal.row));
-    all
+    Ok(all)
 }
 
 /// "1 dead letter", "20 dead letters".
@@ -69,14 +76,15 @@ pub fn counted(letters: u64) -> String {
 pub struct Writer {
     letters: DeadLetters,
     kafka: kafka::Settings,
+    topic_id: Option<String>,
     /// Made when the first one is wanted.
     reread: Option<Reread>,
     stop: Stop,
 }
 
 impl Writer {
-    pub fn new(letters: DeadLetters, kafka: kafka::Settings, stop: Stop) -> Self {
-        Self { letters, kafka, reread: None, stop }
+    pub fn new(letters: DeadLetters, kafka: kafka::Settings, topic_id: Option<String>, stop: Stop) -> Self {
+        Self { letters, kafka, topic_id, reread: None, stop }
     }
 
     /// Writes what was refused of a batch, in the order of [`of`], in the transaction that is open.
@@ -107,10 +115,19 @@ impl Writer {
         }
         reread.read::<Error>(&wanted, &is_over, &mut |partition, offset, record| {
             let here = by_place.remove(&(partition, offset)).unwrap_or_default();
-            here.into_iter().try_for_each(|refusal| sheet.write(refusal, batch, record.map(OwnedRecord::from)))?;
+            here.into_iter().try_for_each(|refusal| {
+                sheet.put(Letter { refusal, batch, record: record.map(OwnedRecord::from), written: None })
+            })?;
             Ok(())
         })?;
-        sheet.flush().map_err(Error::from)
+        sheet.flush()?;
+        // all of them have been read by now: under the old id they are the ones that were refused
+        match (&self.topic_id, reread.topic_id_now()) {
+            (Some(stored), Some(found)) if *stored != found => {
+                Err(Error::Recreated { topic: self.kafka.topic.clone(), stored: stored.clone(), found })
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -128,9 +145,9 @@ impl<'s> Sheet<'s> {
     }
 
     /// Writes a letter, or keeps it until there are some more.
-    pub fn write(&mut self, refusal: Refusal, batch: i64, record: Option<OwnedRecord>) -> Result<(), greenplum::Error> {
-        self.bytes += refusal.error.len() + record.as_ref().map_or(0, OwnedRecord::bytes);
-        self.written.push(Letter { refusal, batch, record });
+    pub fn put(&mut self, letter: Letter) -> Result<(), greenplum::Error> {
+        self.bytes += letter.refusal.error.len() + letter.record.as_ref().map_or(0, OwnedRecord::bytes);
+        self.written.push(letter);
         match self.written.len() >= LETTERS_MAX || self.bytes >= BYTES_MAX {
             true => self.flush(),
             false => Ok(()),
@@ -191,6 +208,7 @@ mod tests {
             state: Some("22012".to_owned()),
         };
         let shown: Vec<_> = of(&batch, &by_segments, &[found])
+            .unwrap()
             .iter()
             .map(|it| {
                 let row = it.row.zip(it.of_rows).map(|(row, of)| format!("{row} of {of}"));

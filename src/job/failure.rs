@@ -86,6 +86,9 @@ pub enum Error {
     /// There is nothing to load again from.
     #[error("{text}")]
     NoLetters { text: String },
+    /// The database refuses rows of a batch.
+    #[error(transparent)]
+    Refused(greenplum::Error),
     /// The database refuses rows, and the file does not say what to do with them.
     #[error(
         "{0}; nothing of this batch was inserted and no offset moved; DEAD_LETTER or RECOVER_FAILING_BATCH in the file \
@@ -110,7 +113,7 @@ impl Error {
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Kafka(error) => error.is_passing(),
-            Self::Database(error) | Self::Rows(error) => error.is_passing(),
+            Self::Database(error) => error.is_passing(),
             Self::Batch { passes, .. } => *passes,
             _ => false,
         }

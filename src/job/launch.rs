@@ -73,7 +73,7 @@ impl Prepared {
         drop(told_in);
         consumer.assign(memory.generation, &starts)?;
         let stop = threads.stop();
-        let warehouse = warehouse(run, (load, chain, path), (orders_out, replies_in), stop.clone());
+        let warehouse = warehouse(run, (load, chain, path, topic_id.clone()), (orders_out, replies_in), stop.clone());
         threads.start("warehouse", move || warehouse.run())?;
         let watch =
             kafka_watch(run, memory.quits_at_eof, &consumer, (assigned, topic_id.clone()), seen_in.clone(), &threads);
@@ -124,7 +124,7 @@ impl Prepared {
 /// The thread that loads, with its ends of the channels for orders and replies.
 fn warehouse(
     run: &Run<'_>,
-    (load, chain, path): (Load, Chain, String),
+    (load, chain, path, topic_id): (Load, Chain, String, Option<String>),
     (orders, replies): (Receiver<Order>, Sender<Reply>),
     stop: Stop,
 ) -> Warehouse {
@@ -136,7 +136,7 @@ fn warehouse(
         topic: run.job.source.topic.clone(),
         orders,
         replies,
-        dead_letters: dead_letters(run, &stop),
+        dead_letters: dead_letters(run, topic_id, &stop),
         stop,
         post_batch: run.job.task.post_batch.as_ref().map(|post_batch| post_batch.sql.clone()),
         has_analyzed: false,
@@ -144,10 +144,10 @@ fn warehouse(
 }
 
 /// What keeps the refused records of a batch, if they are to be kept.
-fn dead_letters(run: &Run<'_>, stop: &Stop) -> Option<Writer> {
+fn dead_letters(run: &Run<'_>, topic_id: Option<String>, stop: &Stop) -> Option<Writer> {
     let table = run.job.dead_letters.as_ref()?;
     let kafka = run.job.kafka_settings(dead_letters::QUEUE_BYTES, 1);
-    Some(Writer::new(DeadLetters::new(table, &run.id), kafka, stop.clone()))
+    Some(Writer::new(DeadLetters::new(table, &run.id), kafka, topic_id, stop.clone()))
 }
 
 /// What all workers share.

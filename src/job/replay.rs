@@ -31,8 +31,8 @@ use super::watch::{self, Seen};
 use crate::config::Job;
 use crate::decode;
 use crate::gpfdist::{Scan, Session};
-use crate::greenplum::dead_letters::{Held, Taken};
-use crate::greenplum::{self, Connection, DeadLetters, Ledger, Load, Refusal, Stage, Target, Writes, Written};
+use crate::greenplum::dead_letters::{Held, Within};
+use crate::greenplum::{self, Connection, DeadLetters, Ledger, Letter, Load, Refusal, Stage, Target, Writes, Written};
 use crate::metrics::Metrics;
 use crate::offset::Generation;
 use crate::record::{OwnedRecord, Record};
@@ -40,7 +40,7 @@ use crate::shutdown::{Shutdown, Urgency};
 use crate::transform::Program;
 
 /// Letters of one transaction: few enough that all of them may be refused again, each with a search.
-const PART_RECORDS_MAX: i64 = 500;
+const PART_RECORDS_MAX: usize = 500;
 const PART_BYTES_MAX: u64 = 16 << 20;
 
 /// Blocks on their way to the session.
@@ -64,6 +64,17 @@ pub struct Replayed {
     pub refused: u64,
     /// Letters that stay because their record was gone when they were written.
     pub without_record: u64,
+}
+
+impl Replayed {
+    fn add(&mut self, done: Self) {
+        self.inserted += done.inserted;
+        self.updated += done.updated;
+        self.deleted += done.deleted;
+        self.filtered += done.filtered;
+        self.loaded += done.loaded;
+        self.refused += done.refused;
+    }
 }
 
 /// A record with the letters that it has.
@@ -141,6 +152,7 @@ fn all(run: &Run<'_>, condition: Option<&str>, replayed: &mut Replayed) -> Resul
     let program = run.job.transform_program()?;
     let partitions: Vec<i32> = held.keys().copied().collect();
     let holder = prepare::claim(run, &memory, &settings, &partitions)?;
+    let within = Within { partitions, before: DeadLetters::now(&mut connection)? };
     let external = prepare::external(run, &memory, &mut connection, &writes, &settings)?;
     if !run.options.skip_explain {
         writes.explain(&mut connection, &external.name)?;
@@ -152,18 +164,21 @@ fn all(run: &Run<'_>, condition: Option<&str>, replayed: &mut Replayed) -> Resul
     let (seen_in, seen) = bounded(CHANNEL);
     let stop = threads.stop();
     threads.start("holder", move || watch::hold(holder, &seen_in, &stop))?;
-    Parts { run, letters, load, path, decoding, program, seen }.all(replayed)
+    Parts { run, letters, within, load, path, decoding, program, seen, number: 0 }.all(replayed)
 }
 
 /// Part after part, each in a transaction of its own.
 struct Parts<'a> {
     run: &'a Run<'a>,
     letters: DeadLetters,
+    within: Within,
     load: Load,
     path: String,
     decoding: decode::Settings,
     program: Option<Program>,
     seen: Receiver<Seen>,
+    /// Of the part, from 1.
+    number: u64,
 }
 
 /// What the threads of a part have sent.
@@ -176,30 +191,39 @@ struct Fed {
 impl Parts<'_> {
     fn all(&mut self, replayed: &mut Replayed) -> Result<(), Error> {
         let mut behind = (i32::MIN, i64::MIN);
-        let mut number = 0;
-        while self.run.shutdown.urgency() == Urgency::None {
-            let end = self.letters.part_end(self.load.connection(), behind, (PART_RECORDS_MAX, PART_BYTES_MAX))?;
-            let Some(end) = end else { return Ok(()) };
-            number += 1;
-            self.require_held()?;
-            match self.part(number, behind, end) {
-                Ok(done) => {
-                    replayed.inserted += done.inserted;
-                    replayed.updated += done.updated;
-                    replayed.deleted += done.deleted;
-                    replayed.filtered += done.filtered;
-                    replayed.loaded += done.loaded;
-                    replayed.refused += done.refused;
-                }
-                Err(error) => {
-                    self.load.roll_back()?;
-                    return Err(error);
-                }
+        loop {
+            let sizes = (PART_RECORDS_MAX, PART_BYTES_MAX);
+            let ends = self.letters.part_ends(self.load.connection(), &self.within, behind, sizes)?;
+            if ends.is_empty() {
+                return Ok(());
             }
-            behind = end;
+            for end in ends {
+                // once more while letters of other records at the same places are left
+                while self.round(behind, end, replayed)? {}
+                if self.run.shutdown.urgency() != Urgency::None {
+                    let text = "stopped before the end: what is not loaded is still in the table";
+                    say!(self.run.reporter, Warn, "{text}");
+                    return Ok(());
+                }
+                behind = end;
+            }
         }
-        say!(self.run.reporter, Warn, "stopped before the end: what is not loaded is still in the table");
-        Ok(())
+    }
+
+    /// One transaction. Whether something of the part is left.
+    fn round(&mut self, behind: (i32, i64), end: (i32, i64), replayed: &mut Replayed) -> Result<bool, Error> {
+        self.number += 1;
+        self.require_held()?;
+        match self.part(behind, end) {
+            Ok((done, is_left)) => {
+                replayed.add(done);
+                Ok(is_left)
+            }
+            Err(error) => {
+                self.load.roll_back()?;
+                Err(error)
+            }
+        }
     }
 
     /// Somebody else may load these partitions once the claim is gone.
@@ -211,10 +235,11 @@ impl Parts<'_> {
         lost.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    fn part(&mut self, number: u64, behind: (i32, i64), end: (i32, i64)) -> Result<Replayed, Error> {
+    fn part(&mut self, behind: (i32, i64), end: (i32, i64)) -> Result<(Replayed, bool), Error> {
         let xid = self.load.begin()?;
-        let taken = self.letters.take(self.load.connection(), behind, end)?;
-        let sent = Arc::new(joined(taken));
+        let taken = self.letters.take(self.load.connection(), &self.within, behind, end)?;
+        let (sent, left) = joined(taken);
+        let sent = Arc::new(sent);
         let scan = Scan { path: self.path.clone(), xid: Some(xid), file_prefix: self.run.job.source.topic.clone() };
         let session = self.run.server.open(scan);
         let mut threads = Threads::default();
@@ -233,8 +258,9 @@ impl Parts<'_> {
         let dropped = batch.counts.rows - kept(&written);
         let by_outputs: u64 = written.outputs.iter().map(|output| output.filtered).sum();
         let filtered = batch.counts.dropped + dropped + by_outputs;
-        let done = self.settle(number, &sent, refusals)?;
-        Ok(Replayed { inserted, updated, deleted, filtered, ..done })
+        let is_left = !left.is_empty();
+        let done = self.settle(&sent, refusals, left)?;
+        Ok((Replayed { inserted, updated, deleted, filtered, ..done }, is_left))
     }
 
     /// Starts what feeds the session; what was sent comes through the channel once all is.
@@ -305,20 +331,22 @@ impl Parts<'_> {
             return Err(Error::Batch { batch: batch.number, text, passes: false });
         }
         let by_place: BTreeMap<(i32, i64), &Sent> = sent.iter().map(|sent| (place(sent), sent)).collect();
-        let refusals = dead_letters::of(batch, &rejects, found_bad).into_iter();
+        let refusals = dead_letters::of(batch, &rejects, found_bad)?.into_iter();
         Ok(refusals.flat_map(|refusal| of_letters(refusal, &by_place)).collect())
     }
 
-    /// Puts the refused ones back and commits.
-    fn settle(&mut self, number: u64, sent: &[Sent], refusals: Vec<Refusal>) -> Result<Replayed, Error> {
+    /// Puts the refused ones back, and those whose turn is yet to come, and commits.
+    fn settle(&mut self, sent: &[Sent], refusals: Vec<Refusal>, left: Vec<Letter>) -> Result<Replayed, Error> {
         let by_place: BTreeMap<(i32, i64), &Sent> = sent.iter().map(|sent| (place(sent), sent)).collect();
         let mut sheet = Sheet::new(&self.letters, &mut self.load);
         for refusal in &refusals {
             let Some(sent) = by_place.get(&(refusal.partition, refusal.offset)) else { continue };
-            sheet.write(refusal.clone(), sent.batch, Some(sent.record.clone()))?;
+            let record = Some(sent.record.clone());
+            sheet.put(Letter { refusal: refusal.clone(), batch: sent.batch, record, written: None })?;
         }
+        left.into_iter().try_for_each(|letter| sheet.put(letter))?;
         sheet.flush()?;
-        self.load.commit_alone(i64::try_from(number).unwrap_or(i64::MAX)).map_err(|error| match error {
+        self.load.commit_alone(i64::try_from(self.number).unwrap_or(i64::MAX)).map_err(|error| match error {
             greenplum::Error::InDoubt { text, .. } => Error::ReplayInDoubt { text },
             error => error.into(),
         })?;
@@ -352,38 +380,44 @@ fn place(sent: &Sent) -> (i32, i64) {
     (sent.partition, sent.offset)
 }
 
-/// Letters of one record, next to each other, as one.
-fn joined(taken: Vec<Taken>) -> Vec<Sent> {
-    let mut all: Vec<Sent> = Vec::new();
-    let number = |row: i32| u32::try_from(row).unwrap_or(u32::MAX);
-    for Taken { partition, offset, row, of_rows, batch, record } in taken {
-        let row = row.map(number);
+/// Letters of one record as one. What is left are letters of other records at the same place: of a topic that was made
+/// anew, or mended apart.
+fn joined(taken: Vec<Letter>) -> (Vec<Sent>, Vec<Letter>) {
+    let (mut all, mut left): (Vec<Sent>, Vec<Letter>) = (Vec::new(), Vec::new());
+    for letter in taken {
+        let Refusal { partition, offset, row, of_rows, .. } = letter.refusal;
+        let row = row.map(i32::cast_unsigned);
         match all.last_mut().filter(|last| place(last) == (partition, offset)) {
             None => {
-                let rows = row.map(|row| SomeRows { rows: vec![row], of: of_rows.map(number) });
-                all.push(Sent { partition, offset, record, rows, batch, letters: 1 });
+                let rows = row.map(|row| SomeRows { rows: vec![row], of: of_rows.map(i32::cast_unsigned) });
+                let record = letter.record.unwrap_or_default();
+                all.push(Sent { partition, offset, record, rows, batch: letter.batch, letters: 1 });
             }
-            Some(last) => {
+            Some(last) if letter.record.as_ref() == Some(&last.record) => {
                 last.letters += 1;
                 last.rows = match (last.rows.take(), row) {
                     (Some(mut some), Some(row)) => {
-                        some.rows.push(row);
+                        // after a reset the same row may have been refused twice
+                        if !some.rows.contains(&row) {
+                            some.rows.push(row);
+                        }
                         Some(some)
                     }
                     // one letter wants all of it
                     _ => None,
                 };
             }
+            Some(_) => left.push(letter),
         }
     }
-    all
+    (all, left)
 }
 
 /// A refusal in the terms of its letters: which of the wanted rows it is, or each of them.
 fn of_letters(refusal: Refusal, sent: &BTreeMap<(i32, i64), &Sent>) -> Vec<Refusal> {
     let wanted = sent.get(&(refusal.partition, refusal.offset)).and_then(|sent| sent.rows.as_ref());
     let Some(SomeRows { rows, of }) = wanted else { return vec![refusal] };
-    let number = |row: u32| i32::try_from(row).ok();
+    let number = |row: u32| Some(row.cast_signed());
     let refusal = Refusal { of_rows: of.and_then(number), ..refusal };
     match (refusal.row, refusal.stage) {
         (None, _) => rows.iter().map(|&row| Refusal { row: number(row), ..refusal.clone() }).collect(),
@@ -426,7 +460,11 @@ fn push(
             Ok(Told::Failed { partition, reason }) => {
                 return failed(batch, Error::Partition { topic: topic.to_owned(), partition, reason });
             }
-            // a registry in trouble is waited for
+            // the letters would be locked for as long as that lasts
+            Ok(Told::Trouble { partition, of, text }) => {
+                let reason = format!("{of}: {text}; the letters are still in the table");
+                return failed(batch, Error::Partition { topic: topic.to_owned(), partition, reason });
+            }
             Ok(_) => {}
             Err(RecvTimeoutError::Disconnected) => return Fed { batch, failure: None },
             Err(RecvTimeoutError::Timeout) if is_over() => return Fed { batch, failure: None },
@@ -440,18 +478,31 @@ fn push(
 mod tests {
     use super::*;
 
-    fn taken(offset: i64, row: Option<i32>) -> Taken {
-        Taken { partition: 1, offset, row, of_rows: row.map(|_| 3), batch: 3, record: OwnedRecord::default() }
+    fn letter(offset: i64, row: Option<i32>, payload: &str) -> Letter {
+        let (stage, error) = (Stage::Decode, String::new());
+        let of_rows = row.map(|_| 3);
+        let refusal = Refusal { partition: 1, offset, row, of_rows, stage, error, state: None };
+        let record = OwnedRecord { payload: Some(payload.as_bytes().to_vec()), ..OwnedRecord::default() };
+        Letter { refusal, batch: 3, record: Some(record), written: Some(7) }
     }
 
     #[test]
     fn letters_of_one_record_are_sent_once() {
-        let letters = vec![taken(5, None), taken(6, Some(0)), taken(6, Some(2)), taken(7, None), taken(7, Some(1))];
-        let sent = joined(letters);
+        let letters = vec![
+            letter(5, None, "a"),
+            letter(6, Some(0), "b"),
+            letter(6, Some(0), "b"),
+            letter(6, Some(1), "mended"),
+            letter(6, Some(2), "b"),
+            letter(7, None, "c"),
+            letter(7, Some(1), "c"),
+        ];
+        let (sent, left) = joined(letters);
+        assert_eq!(left, [letter(6, Some(1), "mended")]);
         let rows_of = |sent: &Sent| sent.rows.as_ref().map(|some| (some.rows.clone(), some.of));
         let shown: Vec<_> =
             sent.iter().map(|sent| format!("{} {:?} {}", sent.offset, rows_of(sent), sent.letters)).collect();
-        assert_eq!(shown, ["5 None 1", "6 Some(([0, 2], Some(3))) 2", "7 None 2"]);
+        assert_eq!(shown, ["5 None 1", "6 Some(([0, 2], Some(3))) 3", "7 None 2"]);
         let by_place: BTreeMap<_, _> = sent.iter().map(|sent| (place(sent), sent)).collect();
         let rows = |offset, row, stage| {
             let refusal =

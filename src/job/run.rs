@@ -260,15 +260,14 @@ impl<'a> Run<'a> {
     fn advised(&self, error: Error) -> Error {
         let says_nothing = self.job.dead_letters.is_none() && self.job.commit.failing == Failing::Fail;
         match error {
-            Error::Database(error) if error.is_of_rows() && says_nothing => Error::Rows(error),
+            Error::Refused(error) if says_nothing => Error::Rows(error),
             error => error,
         }
     }
 
     /// Whether what the database refuses are rows that can be found and become dead letters.
     fn may_be_found(&self, memory: &Memory, error: &Error) -> bool {
-        let is_of_rows = matches!(error, Error::Database(error) if error.is_of_rows());
-        is_of_rows && self.job.dead_letters.is_some() && !memory.is_careful
+        matches!(error, Error::Refused(_)) && self.job.dead_letters.is_some() && !memory.is_careful
     }
 
     fn wait(&self, pause: Duration) -> Result<(), Error> {

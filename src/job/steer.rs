@@ -366,7 +366,7 @@ impl Steer<'_> {
                     None => Vec::new(),
                     Some(_) => {
                         let found_bad = self.saved.as_ref().map_or(&[][..], |saved| &saved.refusals);
-                        dead_letters::of(front, &self.rejects, found_bad)
+                        dead_letters::of(front, &self.rejects, found_bad)?
                     }
                 };
                 self.order(Order::Commit { batch, has_rows, runs_task, commit, refusals })?;

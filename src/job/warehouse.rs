@@ -109,7 +109,10 @@ impl Warehouse {
         hand_over(&self.replies, &self.stop, batch, &session);
         let written = self.load.write();
         session.finish();
-        let written = written?;
+        let written = written.map_err(|error| match error.is_of_rows() && !error.is_passing() {
+            true => Error::Refused(error),
+            false => error.into(),
+        })?;
         let rejects = match written.rejected {
             0 => SegmentRejects { named: Vec::new(), counts: BTreeMap::new() },
             _ if self.dead_letters.is_none() => self.load.rejects(REJECTS_NAMED_MAX, REJECTS_NAMED_MAX)?,
@@ -121,10 +124,12 @@ impl Warehouse {
     /// Each of them is to become a dead letter.
     fn all_rejects(&mut self) -> Result<SegmentRejects, greenplum::Error> {
         let rejects = self.load.rejects(SEGMENT_REJECTS_MAX, REJECTS_NAMED_MAX)?;
-        let (found, max) = (rejects.counts.values().sum(), SEGMENT_REJECTS_MAX as u64);
+        let (found, max): (u64, u64) = (rejects.counts.values().sum(), SEGMENT_REJECTS_MAX as u64);
         if found > max {
-            let first = rejects.named.first().map(|reject| reject.message.clone()).unwrap_or_default();
-            return Err(greenplum::Error::TooManyBad { found, max, first });
+            let text = format!(
+                "segments refuse {found} rows of this batch, and {max} can become dead letters together; nothing of it was loaded; make batches smaller with MAX_ROW"
+            );
+            return Err(greenplum::Error::Target { text });
         }
         Ok(rejects)
     }

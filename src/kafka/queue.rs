@@ -211,6 +211,7 @@ impl RecordQueue {
         let mut headers = Vec::new();
         for message in self.batch.iter() {
             if message.error() == 0 && !taker.wants(message.partition(), message.offset()) {
+                items += 1;
                 continue;
             }
             headers.clear();

@@ -93,13 +93,17 @@ impl Reread {
         }
     }
 
+    /// The topic's id as the brokers have it now, see [`Consumer::topic_id_now`].
+    pub fn topic_id_now(&self) -> Option<String> {
+        self.consumer.topic_id_now()
+    }
+
     /// Until nothing more is wanted of what is near.
     fn sweep<E: From<Error>>(&mut self, sweep: &mut Sweep<'_, E>, is_over: &dyn Fn() -> bool) -> Result<(), E> {
         let mut heard = Instant::now();
         let mut text = "no broker answers".to_owned();
         while !sweep.is_done() {
-            sweep.is_silent = true;
-            self.queue.poll_into(WAIT, RECORDS_PER_POLL, sweep);
+            let taken = self.queue.poll_into(WAIT, RECORDS_PER_POLL, sweep);
             if let Some(error) = sweep.ended.take() {
                 return Err(error);
             }
@@ -110,7 +114,7 @@ impl Reread {
                 self.consumer.leave(partition);
                 self.left.insert(partition);
             }
-            if !sweep.is_silent {
+            if taken > 0 {
                 heard = Instant::now();
             }
             // the main queue is polled whatever else happens
@@ -149,8 +153,6 @@ struct Sweep<'a, E> {
     is_current: bool,
     /// What `each` has said.
     ended: Option<E>,
-    /// No record came that was looked at.
-    is_silent: bool,
     /// Of these nothing more is wanted.
     finished: Vec<i32>,
     out_of_range: Vec<(i32, i64)>,
@@ -169,7 +171,6 @@ impl<'a, E> Sweep<'a, E> {
             generation: Generation::default(),
             is_current: false,
             ended: None,
-            is_silent: true,
             finished: Vec::new(),
             out_of_range: Vec::new(),
             trouble: None,
@@ -201,7 +202,6 @@ impl<'a, E> Sweep<'a, E> {
     }
 
     fn meet(&mut self, record: &Record<'_>) -> Result<(), E> {
-        self.is_silent = false;
         self.pass(record.partition, record.offset)?;
         let Some(lane) = self.lanes.get_mut(&record.partition) else { return Ok(()) };
         if lane.rest.first() == Some(&record.offset) {
