@@ -476,46 +476,6 @@ mod tests {
                 Exit codes: 0 done, 1 failed while running or for want of a server, 64 wrong use or a wrong file.
             "#]],
         );
-        help_of("convert", &expect![[r#"
-            Rewrite a job file of version 1 or 2 as version 3
-
-            Usage: convert [OPTIONS] <FILE>
-
-            Arguments:
-              <FILE>  The job file (YAML, version 1 or 2)
-
-            Options:
-              -o, --output <OUT>          Where to write the new file [default: stdout]
-                  --force                 Overwrite an output file that exists
-              -p, --property <VAR=VALUE>  Value of a {{var}} of the file, to check it with; the variable stays
-                                          in the new file
-              -h, --help                  Print help
-        "#]]);
-        help_of("init", &expect![[r#"
-            Write a job file from what a topic, its registry and the table are like
-
-            Usage: init [OPTIONS] --brokers <BROKERS> --topic <TOPIC> --host <HOST> --user <ROLE> --database <NAME> --table <TABLE>
-
-            Options:
-                  --brokers <BROKERS>  Kafka brokers, HOST:PORT parted by commas
-                  --topic <TOPIC>      The topic to look at
-                  --host <HOST>        Host of the database; its password comes from PGPASSWORD or ~/.pgpass and
-                                       is never written
-                  --port <PORT>        Port of the database [default: 5432]
-                  --user <ROLE>        The role that loads
-                  --database <NAME>    The database
-                  --table <TABLE>      The table, which need not exist yet: [SCHEMA.]NAME, in double quotes
-                                       where capitals matter
-                  --format <FORMAT>    Format of the messages [default: auto] [possible values: auto, csv,
-                                       delimited, json, jsonl, avro, protobuf, binary]
-                  --registry <URL>     URL of the schema registry, for messages that begin with a schema's id
-                  --records <N>        How many messages to look at, the newest [default: 1000]
-              -o, --output <FILE>      Where to write the job file [default: stdout]
-                  --create-table       Print the statement that makes the table, for a table that does not
-                                       exist; it is not run. Needs -o, since stdout is the statement's then
-                  --force              Overwrite an output file that exists
-              -h, --help               Print help
-        "#]]);
         help_of(
             "load",
             &expect![[r#"
@@ -555,6 +515,56 @@ mod tests {
                   --color                       Colour the levels of log lines
                   --csv-log                     Write log lines as CSV: time, pid, level, message
               -h, --help                        Print help
+        "#]],
+        );
+    }
+
+    #[test]
+    fn the_help_of_what_writes_files() {
+        help_of(
+            "convert",
+            &expect![[r#"
+            Rewrite a job file of version 1 or 2 as version 3
+
+            Usage: convert [OPTIONS] <FILE>
+
+            Arguments:
+              <FILE>  The job file (YAML, version 1 or 2)
+
+            Options:
+              -o, --output <OUT>          Where to write the new file [default: stdout]
+                  --force                 Overwrite an output file that exists
+              -p, --property <VAR=VALUE>  Value of a {{var}} of the file, to check it with; the variable stays
+                                          in the new file
+              -h, --help                  Print help
+        "#]],
+        );
+        help_of(
+            "init",
+            &expect![[r#"
+            Write a job file from what a topic, its registry and the table are like
+
+            Usage: init [OPTIONS] --brokers <BROKERS> --topic <TOPIC> --host <HOST> --user <ROLE> --database <NAME> --table <TABLE>
+
+            Options:
+                  --brokers <BROKERS>  Kafka brokers, HOST:PORT parted by commas
+                  --topic <TOPIC>      The topic to look at
+                  --host <HOST>        Host of the database; its password comes from PGPASSWORD or ~/.pgpass and
+                                       is never written
+                  --port <PORT>        Port of the database [default: 5432]
+                  --user <ROLE>        The role that loads
+                  --database <NAME>    The database
+                  --table <TABLE>      The table, which need not exist yet: [SCHEMA.]NAME, in double quotes
+                                       where capitals matter
+                  --format <FORMAT>    Format of the messages [default: auto] [possible values: auto, csv,
+                                       delimited, json, jsonl, avro, protobuf, binary]
+                  --registry <URL>     URL of the schema registry, for messages that begin with a schema's id
+                  --records <N>        How many messages to look at, the newest [default: 1000]
+              -o, --output <FILE>      Where to write the job file [default: stdout]
+                  --create-table       Print the statement that makes the table, for a table that does not
+                                       exist; it is not run. Needs -o, since stdout is the statement's then
+                  --force              Overwrite an output file that exists
+              -h, --help               Print help
         "#]],
         );
     }

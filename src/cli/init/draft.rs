@@ -124,16 +124,14 @@ impl Draft<'_> {
         let mut lines = Vec::new();
         if let Some(Refused { count, place, reason }) = &self.refused {
             let which = format!("{count} of {} {}", self.sampled, if *count == 1 { "is none" } else { "are none" });
-            lines.push(format!("    # messages that are rows: {which} ({place}), and refused:"));
-            lines.push(format!("    # {}", comment(reason)));
+            lines.push(format!("    # not all messages are rows: {which} ({place})"));
+            lines.push(format!("    # refused for: {}", comment(reason)));
         }
         if self.tombstones > 0 {
-            let all = self.sampled + self.tombstones;
-            lines.push(format!(
-                "    # {} of {all} messages have no value: without a block KEY they are refused,",
-                self.tombstones
-            ));
-            lines.push("    # with one they are rows of the key, and columns of VALUE are NULL".to_owned());
+            let (count, all) = (self.tombstones, self.sampled + self.tombstones);
+            let have = if count == 1 { "has" } else { "have" };
+            lines.push(format!("    # {count} of {all} messages {have} no value: refused without a block KEY;"));
+            lines.push("    # with one such a message is a row of its key, and columns of VALUE are NULL".to_owned());
         }
         let share = match &self.refused {
             // nobody knows how many there are in a row
@@ -403,12 +401,13 @@ mod tests {
         assert_eq!(at, percent(100));
         expect![[r#"
                 # messages have keys: a block KEY like VALUE makes columns of them
-                # messages that are rows: 1 of 1000 is none (partition 0, offset 0), and refused:
-                # json  no\nobject
-                # 20 of 1020 messages have no value: without a block KEY they are refused,
-                # with one they are rows of the key, and columns of VALUE are NULL
+                # not all messages are rows: 1 of 1000 is none (partition 0, offset 0)
+                # refused for: json  no\nobject
+                # 20 of 1020 messages have no value: refused without a block KEY;
+                # with one such a message is a row of its key, and columns of VALUE are NULL
                 ERROR_LIMIT: 100%                   # of a batch's messages may be refused; one more fails it
-        "#]].assert_eq(&text);
+        "#]]
+        .assert_eq(&text);
     }
 
     fn kind() -> impl Strategy<Value = Kind> {

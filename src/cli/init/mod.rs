@@ -100,6 +100,7 @@ pub fn drafted(values: &[Vec<u8>]) -> Option<String> {
     drafted_as(shape::recognise(values), values)
 }
 
+/// The same for messages of a format that is told.
 fn drafted_as(shape: Shape, values: &[Vec<u8>]) -> Option<String> {
     let table = TableName { schema: Ident::exact("public"), table: Ident::exact("new") };
     let plan = plan(&table, shape, shape::fields(shape, values), None).ok().filter(|_| shape != Shape::Framed)?;
