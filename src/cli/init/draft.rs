@@ -389,7 +389,8 @@ mod tests {
             let job =
                 config::parse(Path::new("job.yaml"), text.clone().into_bytes(), &config::Variables::new()).unwrap();
             let from = text.find("    # messages have keys").unwrap();
-            (text[from..text.find("  OUTPUT:").unwrap()].to_owned(), job.error_limit)
+            let lines = text[from..text.find("  OUTPUT:").unwrap()].lines();
+            (lines.map(|line| line.trim_start().to_owned() + "\n").collect::<String>(), job.error_limit)
         };
         let percent = config::ErrorLimit::Percent;
         assert_eq!(limit(0, 0).1, config::ErrorLimit::Records(0));
@@ -400,12 +401,12 @@ mod tests {
         let (text, at) = limit(1, 20);
         assert_eq!(at, percent(100));
         expect![[r#"
-                # messages have keys: a block KEY like VALUE makes columns of them
-                # not all messages are rows: 1 of 1000 is none (partition 0, offset 0)
-                # refused for: json  no\nobject
-                # 20 of 1020 messages have no value: refused without a block KEY;
-                # with one such a message is a row of its key, and columns of VALUE are NULL
-                ERROR_LIMIT: 100%                   # of a batch's messages may be refused; one more fails it
+            # messages have keys: a block KEY like VALUE makes columns of them
+            # not all messages are rows: 1 of 1000 is none (partition 0, offset 0)
+            # refused for: json  no\nobject
+            # 20 of 1020 messages have no value: refused without a block KEY;
+            # with one such a message is a row of its key, and columns of VALUE are NULL
+            ERROR_LIMIT: 100%                   # of a batch's messages may be refused; one more fails it
         "#]]
         .assert_eq(&text);
     }
