@@ -119,12 +119,54 @@ on_each_database! {
         assert_eq!(types, ["bytea|timestamp with time zone|json"]);
     }
 
+    fn rows_of_any_width_are_loaded(db) {
+        let case = Case::new(db, "init", 1);
+        case.table("t (id bigint, a bigint)", "id");
+        let rows = (0..98).map(|id| format!("{id},1{}", if id < 95 { "" } else { ",9" }));
+        case.topic.produce(0, rows);
+        let job = init(&case, "t", &["--format", "csv"]).run().expect_code(0).stdout;
+        assert!(job.contains("FILL_MISSING_FIELDS: true         # 95 of 98 rows have fewer fields than the widest"), "{job}");
+        expect_load(&case, &job).expect_text("-Inserted 98 rows");
+        assert_eq!(case.rows("SELECT count(*), min(a), max(a) FROM $SCHEMA.t"), ["98|1|1"]);
+    }
+
+    fn a_few_messages_that_are_no_rows_hold_nothing_up(db) {
+        let mut case = Case::new(db, "init", 1);
+        case.table("t (a int)", "a");
+        let producer = case.topic.kafka.producer();
+        for at in 0..301 {
+            let value = if at == 17 { "oops".to_owned() } else { format!(r#"{{"a": {at}}}"#) };
+            producer.send(&case.topic.name, 0, Some(b"k"), Some(value.as_bytes()));
+        }
+        producer.flush();
+        let job = init(&case, "t", &[]).run().expect_code(0).stdout;
+        assert!(job.contains("FORMAT: json\n") && job.contains("1 of 301 is none (partition 0, offset 17)"), "{job}");
+        assert!(job.contains("    ERROR_LIMIT: 10%  "), "{job}");
+        let asked_for = init(&case, "t", &["--format", "json"]).run().expect_code(0).stdout;
+        assert_eq!(asked_for, job);
+        producer.send(&case.topic.name, 0, Some(b"k"), None);
+        producer.flush();
+        let job = init(&case, "t", &[]).run().expect_code(0).stdout;
+        assert!(job.contains("# 1 of 302 messages has no value") && job.contains("    ERROR_LIMIT: 100%  "), "{job}");
+        case.announced = &["ERROR_LIMIT", "rejected"];
+        expect_load(&case, &job).expect_text("-Inserted 300 rows");
+        assert_eq!(case.rows("SELECT count(*), sum(a) FROM $SCHEMA.t"), ["300|45133"]);
+    }
+
     fn what_init_cannot_know_it_says(db) {
         let case = Case::new(db, "init", 1);
         case.table("t (a int)", "a");
         init(&case, "t", &[]).run().expect_code(1).expect_text("has no records with a value yet");
         case.topic.produce(0, [r#"{"b": 1}"#]);
-        init(&case, "t", &[]).run().expect_code(1).expect_text("no field of the messages has the name of a column");
+        init(&case, "t", &[]).run().expect_code(1).expect_text("no field of the messages has the name of a column").expect_text("taken for FORMAT json");
+        let of_csv = "as FORMAT csv every message is refused, partition 0, offset 0 first: ";
+        let several = Case::new(db, "init", 1);
+        several.topic.produce(0, ["1,2\n3,4\n"]);
+        init(&several, "unmade", &["--format", "csv"]).run().expect_code(1).expect_text(of_csv);
+        let words = Case::new(db, "init", 1);
+        words.topic.produce(0, ["word"]);
+        init(&words, "unmade", &[]).run().expect_code(0).expect_text("--format says otherwise");
+        init(&words, "unmade", &["--format", "json"]).run().expect_code(1).expect_text("only 0 of 1 messages are JSON objects");
         init(&case, "t", &["--format", "avro"]).run().expect_code(1).expect_text("not all messages begin with a zero");
         init(&case, "a.b.c", &[]).run().expect_code(64);
         let outcome = init(&case, "unmade", &[]).run().expect_code(0).expect_text("--create-table prints");

@@ -47,6 +47,16 @@ fn a_converted_file_runs_the_same_statements() {
         .expect_code(64)
         .expect_text("may not take the place of the old one");
     assert_eq!(std::fs::read_to_string(&place).unwrap(), JOB);
+    let other = place.with_file_name("other.yaml");
+    std::fs::write(&other, "precious").unwrap();
+    let write = |more: &[&str]| {
+        let words = ["-o", other.to_str().unwrap()];
+        Loader::with_job("convert", JOB).args(words).args(more.iter().copied()).run()
+    };
+    write(&[]).expect_code(64).expect_text("other.yaml exists already").expect_text("--force");
+    assert_eq!(std::fs::read_to_string(&other).unwrap(), "precious");
+    write(&["--force"]).expect_code(0);
+    assert_eq!(&std::fs::read_to_string(&other).unwrap(), text);
 }
 
 /// All that the tests of job files have: people's own files, examples of every format, every key, in every version.

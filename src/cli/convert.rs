@@ -9,7 +9,7 @@ use crate::config;
 /// Writes the new file to stdout, or where it was asked for; what was left out, to stderr.
 ///
 /// # Errors
-/// 64 for a wrong file, 1 where the new one cannot be written.
+/// 64 for a wrong file, and where one is in the way; 1 where the new one cannot be written.
 pub fn run(args: &ConvertArgs) -> Result<(), Exit> {
     let place = |path: &Path| std::fs::canonicalize(path).ok();
     if let Some(output) = &args.output
@@ -17,14 +17,14 @@ pub fn run(args: &ConvertArgs) -> Result<(), Exit> {
     {
         return Err(Exit::usage("the new file may not take the place of the old one: give another after -o"));
     }
+    if let Some(output) = args.output.as_deref().filter(|path| !args.force && path.symlink_metadata().is_ok()) {
+        return Err(files::in_the_way(output));
+    }
     let variables = args.properties.iter().cloned().collect();
     let converted = config::convert(&args.file, &variables).map_err(|refusal| files::refused(&refusal))?;
     match &args.output {
         None => console::print(&converted.text)?,
-        Some(path) => {
-            let written = std::fs::write(path, &converted.text);
-            written.map_err(|error| Exit::failed(format!("cannot write {}: {error}", path.display())))?;
-        }
+        Some(path) => files::write(path, args.force, &converted.text)?,
     }
     for problem in &converted.left_out {
         // nobody is left to tell where even this cannot be printed

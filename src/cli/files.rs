@@ -1,6 +1,6 @@
 //! Files named on the command line, read and refused alike by every subcommand.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use super::{EXIT_USAGE, Exit, FileArgs, passwords};
@@ -35,6 +35,25 @@ pub fn server(path: Option<&Path>) -> Result<(Option<ServerFile>, Vec<String>), 
 
 fn lines(path: &Path, warnings: &[Problem]) -> Vec<String> {
     warnings.iter().map(|warning| warning.one_line(path)).collect()
+}
+
+/// There is a file already where one is to be written.
+pub fn in_the_way(path: &Path) -> Exit {
+    Exit::usage(format!("{} exists already; give another name after -o, or --force to overwrite it", path.display()))
+}
+
+/// Into a file that is new, unless it may be overwritten.
+///
+/// # Errors
+/// 64 where one is in the way, 1 where it cannot be written.
+pub fn write(path: &Path, may_overwrite: bool, text: &str) -> Result<(), Exit> {
+    let mut options = std::fs::OpenOptions::new();
+    let options = options.write(true).create(true).truncate(true).create_new(!may_overwrite);
+    let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => in_the_way(path),
+        _ => Exit::failed(format!("cannot write {}: {error}", path.display())),
+    })
 }
 
 /// Everything that is wrong with a file, as it is printed.

@@ -231,6 +231,9 @@ pub struct ConvertArgs {
     /// Where to write the new file [default: stdout]
     #[arg(short = 'o', long, value_name = "OUT")]
     pub output: Option<PathBuf>,
+    /// Overwrite an output file that exists
+    #[arg(long, requires = "output")]
+    pub force: bool,
     /// Value of a {{var}} of the file, to check it with; the variable stays in the new file
     #[arg(short = 'p', long = "property", value_name = "VAR=VALUE", value_parser = variable)]
     pub properties: Vec<(String, String)>,
@@ -284,7 +287,8 @@ pub struct InitArgs {
     /// Where to write the job file [default: stdout]
     #[arg(short = 'o', long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Print the statement that makes the table, for a table that does not exist; it is not run
+    /// Print the statement that makes the table, for a table that does not exist; it is not run. Needs -o, since stdout is
+    /// the statement's then
     #[arg(long, requires = "output")]
     pub create_table: bool,
     /// Overwrite an output file that exists
@@ -516,6 +520,56 @@ mod tests {
     }
 
     #[test]
+    fn the_help_of_what_writes_files() {
+        help_of(
+            "convert",
+            &expect![[r#"
+            Rewrite a job file of version 1 or 2 as version 3
+
+            Usage: convert [OPTIONS] <FILE>
+
+            Arguments:
+              <FILE>  The job file (YAML, version 1 or 2)
+
+            Options:
+              -o, --output <OUT>          Where to write the new file [default: stdout]
+                  --force                 Overwrite an output file that exists
+              -p, --property <VAR=VALUE>  Value of a {{var}} of the file, to check it with; the variable stays
+                                          in the new file
+              -h, --help                  Print help
+        "#]],
+        );
+        help_of(
+            "init",
+            &expect![[r#"
+            Write a job file from what a topic, its registry and the table are like
+
+            Usage: init [OPTIONS] --brokers <BROKERS> --topic <TOPIC> --host <HOST> --user <ROLE> --database <NAME> --table <TABLE>
+
+            Options:
+                  --brokers <BROKERS>  Kafka brokers, HOST:PORT parted by commas
+                  --topic <TOPIC>      The topic to look at
+                  --host <HOST>        Host of the database; its password comes from PGPASSWORD or ~/.pgpass and
+                                       is never written
+                  --port <PORT>        Port of the database [default: 5432]
+                  --user <ROLE>        The role that loads
+                  --database <NAME>    The database
+                  --table <TABLE>      The table, which need not exist yet: [SCHEMA.]NAME, in double quotes
+                                       where capitals matter
+                  --format <FORMAT>    Format of the messages [default: auto] [possible values: auto, csv,
+                                       delimited, json, jsonl, avro, protobuf, binary]
+                  --registry <URL>     URL of the schema registry, for messages that begin with a schema's id
+                  --records <N>        How many messages to look at, the newest [default: 1000]
+              -o, --output <FILE>      Where to write the job file [default: stdout]
+                  --create-table       Print the statement that makes the table, for a table that does not
+                                       exist; it is not run. Needs -o, since stdout is the statement's then
+                  --force              Overwrite an output file that exists
+              -h, --help               Print help
+        "#]],
+        );
+    }
+
+    #[test]
     fn the_help_of_segment() {
         help_of(
             "segment",
@@ -559,6 +613,7 @@ mod tests {
             &["gpkafka", "load", "a.yaml", "-p", "novalue"],
             &["gpkafka", "segment"],
             &["gpkafka", "convert"],
+            &["gpkafka", "convert", "a.yaml", "--force"],
             &["gpkafka", "help", "config", "--v3", "--table"],
             &["gpkafka", "shadow", "secret"],
         ] {

@@ -1,7 +1,7 @@
 //! VALUE, KEY and META: the columns of a message and the format they come in, with every format's options. Version 1
 //! has the same keys right under INPUT. Called by `file.rs`.
 
-use crate::config::fields::{Field, Fields, Wrong, must_be};
+use crate::config::fields::{Field, Fields, Wrong, excerpt, must_be};
 use crate::config::job::{Content as Part, Csv, Delimited, Format, MetaColumn, SourceColumn};
 use crate::config::scalars::{byte, bytes, ident, mistake, text, trimmed, truth, word};
 use crate::config::schemas;
@@ -91,7 +91,10 @@ fn columns<'a>(fields: &mut Fields<'a>, names: &mut Names) -> Option<(Field<'a>,
     for mut block in blocks {
         let name = block.require("NAME", |node| column_name(node, names));
         let sql_type = block.require("TYPE", trimmed);
-        let path = block.read("PATH", path);
+        let path = block.read_at("PATH", path).map(|(field, path)| {
+            warn_of_other_paths(&block, field);
+            path
+        });
         block.finish();
         if let (Some(name), Some(sql_type)) = (name, sql_type) {
             columns.push(SourceColumn { name, sql_type, path });
@@ -109,6 +112,49 @@ fn path(node: &Node) -> Result<Vec<String>, Wrong> {
     };
     let is_blank = names.is_empty() || names.iter().any(String::is_empty);
     if is_blank { Err(wrong()) } else { Ok(names) }
+}
+
+/// What other programs write for a path finds nothing here, unless a field is really called so.
+fn warn_of_other_paths(block: &Fields<'_>, field: Field<'_>) {
+    // in a list each name is meant to the letter
+    let Content::Text(written) = &field.node.content else { return };
+    let Some(meant) = plain_path(written) else { return };
+    let text = format!("PATH is names parted by dots, and elements of a list by their number: `{}`", excerpt(written));
+    let hint = match meant.as_str() {
+        "" => "a whole message is the only column, of type json and without a path".to_owned(),
+        meant if meant.split('.').any(|name| name == "*") => {
+            "no path stands for all elements: a column of type json takes the list whole".to_owned()
+        }
+        meant => {
+            format!("did you mean `{meant}`? Fields that are really called so stand in a list: `[{}]`", listed(written))
+        }
+    };
+    block.complaints.warning(field.span(), text, Some(hint));
+}
+
+/// Its names, as a list of YAML that a path may be.
+fn listed(written: &str) -> String {
+    written.split('.').map(|name| format!("'{}'", name.replace('\'', "''"))).collect::<Vec<_>>().join(", ")
+}
+
+/// `$.items[0]['sku']` as `items.0.sku`; `None` where a path is no such thing.
+fn plain_path(written: &str) -> Option<String> {
+    let rest = written.strip_prefix('$').filter(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    let (is_rooted, mut rest) = (rest.is_some(), rest.unwrap_or(written));
+    let (mut plain, mut has_elements) = (String::new(), false);
+    while let Some((name, behind)) = rest.split_once('[') {
+        let (element, behind) = behind.split_once(']')?;
+        let bare = element.trim_matches(['\'', '"']);
+        let is_number = bare == "*" || bare.bytes().all(|byte| byte.is_ascii_digit());
+        let is_element = !bare.is_empty() && (bare.len() < element.len() || is_number);
+        if !is_element || !(behind.is_empty() || behind.starts_with(['.', '['])) {
+            return None;
+        }
+        plain.push_str(&format!("{name}.{bare}"));
+        (rest, has_elements) = (behind, true);
+    }
+    plain.push_str(rest);
+    (is_rooted || has_elements).then(|| plain.trim_start_matches('.').to_owned())
 }
 
 /// A column of csv, say, is known by its place alone.

@@ -34,17 +34,21 @@ pub(super) struct Beside<'a> {
 impl DeadLetter {
     /// The table; by default in the schema of our other tables.
     pub fn resolved(self, fields: &Fields<'_>, beside: &Beside<'_>) -> Option<TableName> {
-        let complain = |text: &str, hint: Option<&str>| {
-            fields.complaints.mistake(&self.span, text, hint.map(str::to_owned));
-        };
+        let complaints = fields.complaints;
+        let complain = |text: &str, hint: Option<String>| complaints.mistake(&self.span, text, hint);
         if beside.has_error_limit == Some(false) {
-            let text = "DEAD_LETTER needs ERROR_LIMIT: so many rejects of a batch go there, one more fails it";
-            complain(text, Some("write `ERROR_LIMIT: 1000` or `ERROR_LIMIT: 10%` under KAFKA.INPUT"));
+            let text = "dead letters need ERROR_LIMIT: so many rejects of a batch go there, one more fails it";
+            // hints are not translated, and this key has moved
+            let (key, home) = (
+                complaints.spelled("ERROR_LIMIT"),
+                if complaints.is_of_version_3() { "targets.gpdb" } else { "KAFKA.INPUT" },
+            );
+            complain(text, Some(format!("write `{key}: 1000` or `{key}: 10%` under {home}")));
         }
         if beside.failing != Failing::Fail {
-            let text =
-                "DEAD_LETTER has its own way with rows that the database refuses: they go there, and others are loaded";
-            complain(text, Some("leave SAVE_FAILING_BATCH and RECOVER_FAILING_BATCH out"));
+            let text = "dead letters have their own way with rows that the database refuses: they go there, and others are loaded";
+            let [saves, recovers] = ["SAVE_FAILING_BATCH", "RECOVER_FAILING_BATCH"].map(|key| complaints.spelled(key));
+            complain(text, Some(format!("leave {saves} and {recovers} out")));
         }
         if beside.is_custom {
             complain("FORMAT custom has no dead letters: which message a row comes from is not known", None);

@@ -268,7 +268,7 @@ pub(super) fn nearest<'w>(name: &str, words: impl Iterator<Item = &'w str>) -> O
 }
 
 /// Keys that people know from elsewhere, or put into the wrong block.
-const HOMES: [(&str, &str); 34] = [
+const HOMES: [(&str, &str); 35] = [
     ("DATABASE", "the top level"),
     ("USER", "the top level"),
     ("PASSWORD", "the top level"),
@@ -280,6 +280,7 @@ const HOMES: [(&str, &str); 34] = [
     ("INPUT", "KAFKA"),
     ("OUTPUT", "KAFKA"),
     ("METADATA", "KAFKA"),
+    ("DEAD_LETTER", "KAFKA"),
     ("COMMIT", "KAFKA"),
     ("POLL", "KAFKA"),
     ("TASK", "KAFKA"),

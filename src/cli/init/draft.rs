@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::plan::Plan;
 use super::shape::Shape;
+use super::trial::Refused;
 use crate::line;
 use crate::schema::SchemaKind;
 use crate::table::{Ident, TableName};
@@ -24,9 +25,17 @@ pub struct Draft<'a> {
     pub registry: Option<(String, Option<String>, SchemaKind)>,
     pub sampled: usize,
     pub has_keys: bool,
-    pub has_tombstones: bool,
+    /// Messages without a value, beside those that were sampled.
+    pub tombstones: usize,
+    /// Rows of CSV that have fewer fields than the widest.
+    pub narrower: usize,
+    /// What a file like this one refuses of the sample.
+    pub refused: Option<Refused>,
     pub plan: &'a Plan,
 }
+
+/// The least share of a batch to propose: a lower one would fail batches of a few messages for a single bad one.
+const LIMIT_MIN_PERCENT: usize = 10;
 
 /// A value of YAML: bare where nothing can be made of it but this text.
 fn yaml(text: &str) -> String {
@@ -100,10 +109,7 @@ impl Draft<'_> {
         if self.has_keys {
             line("    # messages have keys: a block KEY like VALUE makes columns of them");
         }
-        if self.has_tombstones {
-            line("    # there are messages without a value: with KEY they are rows, without it they are passed over");
-        }
-        line("    # ERROR_LIMIT: 25                   # messages of a batch that may be refused; 0 by default");
+        self.limit().iter().for_each(|written| line(written));
         line("  OUTPUT:");
         line(&format!("    SCHEMA: {}", name(&self.table.schema)));
         line(&format!("    TABLE: {}", name(&self.table.table)));
@@ -111,6 +117,38 @@ impl Draft<'_> {
         line("  COMMIT:");
         line("    MINIMAL_INTERVAL: 5000              # milliseconds that a batch is open");
         text
+    }
+
+    /// How many messages may be refused, and why that has to be so many.
+    fn limit(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        if let Some(Refused { count, place, reason }) = &self.refused {
+            let which = format!("{count} of {} {}", self.sampled, if *count == 1 { "is none" } else { "are none" });
+            lines.push(format!("    # not all messages are rows: {which} ({place})"));
+            lines.push(format!("    # refused for: {}", comment(reason)));
+        }
+        if self.tombstones > 0 {
+            let (count, all) = (self.tombstones, self.sampled + self.tombstones);
+            let have = if count == 1 { "has" } else { "have" };
+            lines.push(format!("    # {count} of {all} messages {have} no value: refused without a block KEY;"));
+            lines.push("    # with one such a message is a row of its key, and columns of VALUE are NULL".to_owned());
+        }
+        let share = match &self.refused {
+            // nobody knows how many there are in a row
+            _ if self.tombstones > 0 => 100,
+            Some(Refused { count, .. }) => {
+                (2 * count * 100).div_ceil(self.sampled.max(1)).clamp(LIMIT_MIN_PERCENT, 100)
+            }
+            None => {
+                let line =
+                    "    # ERROR_LIMIT: 25                   # messages of a batch that may be refused; 0 by default";
+                lines.push(line.to_owned());
+                return lines;
+            }
+        };
+        let limit = format!("    ERROR_LIMIT: {share}%");
+        lines.push(format!("{limit:<40}# of a batch's messages may be refused; one more fails it"));
+        lines
     }
 
     fn columns(&self) -> Vec<String> {
@@ -140,11 +178,18 @@ impl Draft<'_> {
             std::iter::once(head).chain(lines.iter().map(|line| format!("        {line}"))).collect::<Vec<_>>()
         };
         let delimited = |delimiter: char| vec![format!("DELIMITER: {}", quoted(&delimiter.to_string()))];
+        let csv = |delimiter: char| {
+            let mut lines = if delimiter == ',' { Vec::new() } else { delimited(delimiter) };
+            if self.narrower > 0 {
+                let how_many = format!("{} of {} rows have fewer fields than the widest", self.narrower, self.sampled);
+                lines.push(format!("FILL_MISSING_FIELDS: true         # {how_many}: NULL"));
+            }
+            if lines.is_empty() { lines } else { option("CSV_OPTION", &lines) }
+        };
         let (format, mut options) = match (self.shape, &self.registry) {
             (Shape::Json, _) => ("json", Vec::new()),
             (Shape::Jsonl, _) => ("jsonl", Vec::new()),
-            (Shape::Csv { delimiter: ',' }, _) => ("csv", Vec::new()),
-            (Shape::Csv { delimiter }, _) => ("csv", option("CSV_OPTION", &delimited(delimiter))),
+            (Shape::Csv { delimiter }, _) => ("csv", csv(delimiter)),
             (Shape::Delimited { delimiter }, _) => ("delimited", option("DELIMITED_OPTION", &delimited(delimiter))),
             (Shape::Framed, Some((url, user, kind))) => {
                 let mut lines = vec![format!("SCHEMA_REGISTRY_ADDR: {}", yaml(url))];
@@ -249,7 +294,9 @@ mod tests {
             registry: None,
             sampled: 1000,
             has_keys: true,
-            has_tombstones: false,
+            tombstones: 0,
+            narrower: 0,
+            refused: None,
             plan,
         }
     }
@@ -329,6 +376,39 @@ mod tests {
             ) DISTRIBUTED RANDOMLY;
         "#]]
         .assert_eq(&draft(Shape::Json, &table, &plan).create_table(true));
+    }
+
+    #[test]
+    fn what_would_be_refused_sets_the_limit() {
+        let (table, plan) = (table(), Plan::of_new(&[field("a", Kind::Int, "1")], true));
+        let limit = |count: usize, tombstones| {
+            let mut draft = draft(Shape::Json, &table, &plan);
+            let refused = |count| Refused { count, place: Default::default(), reason: "json  no\nobject".to_owned() };
+            (draft.refused, draft.tombstones) = ((count > 0).then(|| refused(count)), tombstones);
+            let text = draft.text();
+            let job =
+                config::parse(Path::new("job.yaml"), text.clone().into_bytes(), &config::Variables::new()).unwrap();
+            let from = text.find("    # messages have keys").unwrap();
+            let lines = text[from..text.find("  OUTPUT:").unwrap()].lines();
+            (lines.map(|line| line.trim_start().to_owned() + "\n").collect::<String>(), job.error_limit)
+        };
+        let percent = config::ErrorLimit::Percent;
+        assert_eq!(limit(0, 0).1, config::ErrorLimit::Records(0));
+        assert_eq!(
+            [1, 80, 501, 999].map(|count| limit(count, 0).1),
+            [percent(10), percent(16), percent(100), percent(100)]
+        );
+        let (text, at) = limit(1, 20);
+        assert_eq!(at, percent(100));
+        expect![[r#"
+            # messages have keys: a block KEY like VALUE makes columns of them
+            # not all messages are rows: 1 of 1000 is none (partition 0, offset 0)
+            # refused for: json  no\nobject
+            # 20 of 1020 messages have no value: refused without a block KEY;
+            # with one such a message is a row of its key, and columns of VALUE are NULL
+            ERROR_LIMIT: 100%                   # of a batch's messages may be refused; one more fails it
+        "#]]
+        .assert_eq(&text);
     }
 
     fn kind() -> impl Strategy<Value = Kind> {

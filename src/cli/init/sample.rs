@@ -1,11 +1,13 @@
 //! The newest records of a topic, read without a trace: nothing is committed anywhere.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::super::Exit;
 use crate::kafka::{Consumer, Error, Item, Settings, Start};
 use crate::offset::Generation;
+use crate::record::Record;
 
 /// How long the brokers may take to answer, and then to send what there is.
 const KAFKA_WAIT: Duration = Duration::from_secs(20);
@@ -16,23 +18,40 @@ const LOOK: Duration = Duration::from_millis(50);
 /// Of all payloads together: enough to know a topic by, whatever its records weigh.
 const BYTES_MAX: usize = 64 << 20;
 
+/// Where a record is, for whoever wants to look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Place {
+    pub partition: i32,
+    pub offset: i64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "partition {}, offset {}", self.partition, self.offset)
+    }
+}
+
 /// Values of records, those without one left out.
 #[derive(Debug, Default)]
 pub struct Sample {
     pub values: Vec<Vec<u8>>,
+    /// Of each value.
+    pub places: Vec<Place>,
     pub has_keys: bool,
-    pub has_tombstones: bool,
+    /// Records without a value.
+    pub tombstones: usize,
     bytes: usize,
 }
 
 impl Sample {
-    fn add(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) {
-        self.has_keys |= key.is_some();
-        match value {
-            None => self.has_tombstones = true,
+    fn add(&mut self, record: &Record<'_>) {
+        self.has_keys |= record.key.is_some();
+        match record.payload {
+            None => self.tombstones += 1,
             Some(value) if self.bytes + value.len() <= BYTES_MAX => {
                 self.bytes += value.len();
                 self.values.push(value.to_vec());
+                self.places.push(Place { partition: record.partition, offset: record.offset });
             }
             Some(_) => {}
         }
@@ -86,7 +105,7 @@ fn newest(settings: &Settings, count: u32) -> Result<Sample, Error> {
             Item::Record(record) => {
                 let Some(&end) = left.get(&record.partition) else { return };
                 if record.offset < end {
-                    sample.add(record.key, record.payload);
+                    sample.add(&record);
                 }
                 if record.offset + 1 >= end {
                     left.remove(&record.partition);

@@ -10,6 +10,9 @@ use super::infer::{Kind, Seen};
 /// More columns than any table has.
 const FIELDS_MAX: usize = 1000;
 
+/// So many of all messages are what the topic is: it must not hang on the one that somebody wrote by hand.
+const ALIKE_MIN_PERCENT: usize = 90;
+
 /// What separates fields, where several could: the first of them.
 const DELIMITERS: [char; 4] = [',', ';', '\t', '|'];
 
@@ -30,6 +33,20 @@ pub enum Shape {
     Binary,
 }
 
+impl Shape {
+    /// What a job file calls it, as far as the messages alone tell.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Jsonl => "jsonl",
+            Self::Csv { .. } => "csv",
+            Self::Delimited { .. } => "delimited",
+            Self::Framed => "avro or protobuf",
+            Self::Binary => "binary",
+        }
+    }
+}
+
 /// A column that the messages have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
@@ -46,10 +63,11 @@ pub fn recognise(values: &[Vec<u8>]) -> Shape {
     if are(|value| value.len() > 5 && value[0] == 0) {
         return Shape::Framed;
     }
-    if are(|value| fields_of(value).is_some()) {
+    let [json, jsonl] = [Shape::Json, Shape::Jsonl].map(|shape| strangers(shape, values).len());
+    if json <= jsonl && are_few(json, values.len()) {
         return Shape::Json;
     }
-    if are(|value| lines(value).next().is_some() && lines(value).all(|line| fields_of(line).is_some())) {
+    if are_few(jsonl, values.len()) {
         return Shape::Jsonl;
     }
     let texts: Option<Vec<&str>> = values.iter().map(|value| std::str::from_utf8(value).ok()).collect();
@@ -64,6 +82,30 @@ pub fn recognise(values: &[Vec<u8>]) -> Shape {
         of_rows.then_some(Shape::Delimited { delimiter: *delimiter })
     };
     DELIMITERS.iter().find_map(is_of).unwrap_or(Shape::Binary)
+}
+
+/// Which of the values are no JSON as one of its two shapes has it.
+pub fn strangers(shape: Shape, values: &[Vec<u8>]) -> Vec<usize> {
+    let is_one = |value: &[u8]| match shape {
+        Shape::Jsonl => lines(value).next().is_some() && lines(value).all(|line| fields_of(line).is_some()),
+        _ => fields_of(value).is_some(),
+    };
+    (0..values.len()).filter(|&at| !is_one(&values[at])).collect()
+}
+
+/// Whether strangers are so few that the others say what the topic is.
+pub fn are_few(strangers: usize, all: usize) -> bool {
+    all > 0 && (all - strangers) * 100 >= all * ALIKE_MIN_PERCENT
+}
+
+/// Rows of CSV that end before the widest does, so that fields are missing. One without anything is no row.
+pub fn narrower(shape: Shape, values: &[Vec<u8>]) -> usize {
+    let Shape::Csv { delimiter } = shape else { return 0 };
+    let rows = values.iter().map(|value| String::from_utf8_lossy(value));
+    let width = |row: &str| Some(split(row, delimiter).len()).filter(|_| !row.is_empty());
+    let widths: Vec<usize> = rows.filter_map(|row| width(row.trim_end_matches(['\r', '\n']))).collect();
+    let widest = widths.iter().copied().max().unwrap_or_default();
+    widths.iter().filter(|&&width| width < widest).count()
 }
 
 /// Whether all are alike, and more than one.
@@ -130,12 +172,13 @@ fn of_rows(rows: impl Iterator<Item = Vec<(String, bool)>>) -> Vec<Field> {
     gathered.fields()
 }
 
-/// The fields of objects that are not told to be none.
+/// The fields of objects; what is none has no part in them.
 pub fn of_objects<'a>(objects: impl Iterator<Item = &'a [u8]>) -> Vec<Field> {
     let mut gathered = Gathered::default();
     for object in objects {
+        let Some(fields) = fields_of(object) else { continue };
         gathered.begin();
-        for (name, value) in fields_of(object).unwrap_or_default() {
+        for (name, value) in fields {
             let text = value.get();
             match text.as_bytes().first() {
                 Some(b'n') => gathered.add(&name, Kind::Nothing, text),
@@ -276,6 +319,9 @@ mod tests {
         assert_eq!(of(&["1\ta\n2\tb\n", "3\tc"]), Shape::Delimited { delimiter: '\t' });
         assert_eq!(of(&["\0\0\0\0\x01x", "\0\0\0\0\x02yy"]), Shape::Framed);
         assert_eq!(of(&["{\"a\": 1}", "[1]"]), Shape::Binary);
+        assert_eq!(of(&[["{\"a\": 1, \"b\": 2}"; 9].as_slice(), &["oops, no"]].concat()), Shape::Json);
+        assert_eq!(of(&[["{\"a\": 1}"; 8].as_slice(), &["oops"]].concat()), Shape::Binary);
+        assert_eq!(of(&[["{}\n{}\n"; 2].as_slice(), &["{}"; 8], &["oops"]].concat()), Shape::Jsonl);
         assert_eq!(of(&["word"]), Shape::Binary);
         assert_eq!(of(&["1,\0"]), Shape::Binary);
         assert_eq!(recognise(&[vec![0xff, b',', b'1']]), Shape::Binary);
@@ -304,6 +350,22 @@ mod tests {
             shown(&fields(Shape::Csv { delimiter: ',' }, &csv)),
             ["c1 integer", "c2 text", "c3 date", "c4 numeric null"]
         );
+    }
+
+    #[test]
+    fn a_stranger_has_no_part_in_the_columns() {
+        let json = values(&["{\"a\": 1}", "oops", "{\"a\": 2}"]);
+        assert_eq!(shown(&fields(Shape::Json, &json)), ["a integer"]);
+        assert_eq!(strangers(Shape::Json, &json), [1]);
+    }
+
+    #[test]
+    fn rows_are_narrower_than_the_widest() {
+        let of = |shape, texts: &[&str]| narrower(shape, &values(texts));
+        let csv = Shape::Csv { delimiter: ',' };
+        assert_eq!(of(csv, &["1,1\n", "2", "3,\"a,b\"", "3,1,9\r\n", "", "4,,"]), 3);
+        assert_eq!(of(csv, &["1,1", "2,\"a,b\""]), 0);
+        assert_eq!(of(Shape::Delimited { delimiter: ',' }, &["1", "1,2"]), 0);
     }
 
     #[test]

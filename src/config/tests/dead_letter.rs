@@ -26,8 +26,8 @@ fn it_needs_a_limit_and_stands_alone() {
     check(
         &[letters],
         expect![[r#"
-        orders.yaml:16:3: DEAD_LETTER needs ERROR_LIMIT: so many rejects of a batch go there, one more fails it (write `ERROR_LIMIT: 1000` or `ERROR_LIMIT: 10%` under KAFKA.INPUT)
-    "#]],
+            orders.yaml:16:3: dead letters need ERROR_LIMIT: so many rejects of a batch go there, one more fails it (write `ERROR_LIMIT: 1000` or `ERROR_LIMIT: 10%` under KAFKA.INPUT)
+        "#]],
     );
     check(
         &[LIMIT, ("  OUTPUT:", "  DEAD_LETTER: {SCHEMA: a, TABEL: b}\n  OUTPUT:")],
@@ -39,8 +39,8 @@ fn it_needs_a_limit_and_stands_alone() {
     check(
         &[LIMIT, letters, saves],
         expect![[r#"
-        orders.yaml:17:3: DEAD_LETTER has its own way with rows that the database refuses: they go there, and others are loaded (leave SAVE_FAILING_BATCH and RECOVER_FAILING_BATCH out)
-    "#]],
+            orders.yaml:17:3: dead letters have their own way with rows that the database refuses: they go there, and others are loaded (leave SAVE_FAILING_BATCH and RECOVER_FAILING_BATCH out)
+        "#]],
     );
     let custom = ("FORMAT: csv", "FORMAT: custom\n      CUSTOM_OPTION: {NAME: f}");
     check(

@@ -10,14 +10,16 @@ fn unknown_keys_at_every_level() {
             ("TOPIC: orders", "TOPIC: orders\n      OFFSET: 5"),
             ("MINIMAL_INTERVAL", "MINIMAL_INTERVALL"),
             ("NAME: id", "NAME: id\n          TYP: int"),
+            ("  OUTPUT:", "    DEAD_LETTER: {TABLE: refused}\n  OUTPUT:"),
             ("    TABLE: orders", "    TABLE: orders\n    ERROR_LIMIT: 5"),
         ],
         expect![[r#"
             orders.yaml:2:1: unknown key `USR` at the top level (did you mean `USER`?)
             orders.yaml:11:7: unknown key `OFFSET` under KAFKA.INPUT.SOURCE
             orders.yaml:15:11: unknown key `TYP` under entry 1 of KAFKA.INPUT.VALUE.COLUMNS (did you mean `TYPE`?)
-            orders.yaml:20:5: unknown key `ERROR_LIMIT` under KAFKA.OUTPUT (`ERROR_LIMIT` belongs under KAFKA.INPUT)
-            orders.yaml:22:5: unknown key `MINIMAL_INTERVALL` under KAFKA.COMMIT (did you mean `MINIMAL_INTERVAL`?)
+            orders.yaml:18:5: unknown key `DEAD_LETTER` under KAFKA.INPUT (`DEAD_LETTER` belongs under KAFKA)
+            orders.yaml:21:5: unknown key `ERROR_LIMIT` under KAFKA.OUTPUT (`ERROR_LIMIT` belongs under KAFKA.INPUT)
+            orders.yaml:23:5: unknown key `MINIMAL_INTERVALL` under KAFKA.COMMIT (did you mean `MINIMAL_INTERVAL`?)
         "#]],
     );
 }

@@ -39,6 +39,24 @@ fn check(edits: &[(&str, &str)], expected: Expect) {
     expected.assert_eq(&complaints(&v3(edits)));
 }
 
+#[test]
+fn dead_letters_are_told_of_in_its_words() {
+    let letters = ("    tables:", "    dead_letter_table: refused\n    tables:");
+    check(
+        &[letters],
+        expect![[r#"
+        orders.yaml:8:5: dead letters need error_limit: so many rejects of a batch go there, one more fails it (write `error_limit: 1000` or `error_limit: 10%` under targets.gpdb)
+    "#]],
+    );
+    let saves = ("    task:", "    save_failing_batch: true\n    task:");
+    check(
+        &[letters, saves, ("    tables:", "    error_limit: 5\n    tables:")],
+        expect![[r#"
+        orders.yaml:8:5: dead letters have their own way with rows that the database refuses: they go there, and others are loaded (leave save_failing_batch and recover_failing_batch out)
+    "#]],
+    );
+}
+
 /// What an edit of version 3 means is what an edit of version 2 means, refusals and warnings but for their places and words.
 fn same(edits: &[(&str, &str)], edits_of_2: &[(&str, &str)]) {
     let job = |text: &str| match parsed(text) {

@@ -112,6 +112,42 @@ fn paths_of_columns() {
     "#]].assert_eq(&path("id", "binary"));
 }
 
+#[test]
+fn paths_as_other_programs_write_them() {
+    let path = |path: &str| {
+        complaints(&file(&[
+            ("TYPE: int", &format!("TYPE: int\n          PATH: {path}")),
+            ("FORMAT: csv", "FORMAT: json"),
+        ]))
+    };
+    for (written, meant) in [
+        ("$.items[0].sku", "items.0.sku"),
+        ("items[0]", "items.0"),
+        ("$[0][1].a", "0.1.a"),
+        ("\"$['a b'][2]\"", "a b.2"),
+        ("$.a", "a"),
+    ] {
+        let said = path(written);
+        assert!(said.contains(&format!("(did you mean `{meant}`? ")), "{written}: {said}");
+    }
+    expect![[r#"
+        fine
+        orders.yaml:15:17: PATH is names parted by dots, and elements of a list by their number: `$.items[0].sku` (did you mean `items.0.sku`? Fields that are really called so stand in a list: `['$', 'items[0]', 'sku']`)
+    "#]].assert_eq(&path("$.items[0].sku"));
+    expect![[r#"
+        fine
+        orders.yaml:15:17: PATH is names parted by dots, and elements of a list by their number: `$` (a whole message is the only column, of type json and without a path)
+    "#]].assert_eq(&path("$"));
+    expect![[r#"
+        fine
+        orders.yaml:15:17: PATH is names parted by dots, and elements of a list by their number: `items[*].sku` (no path stands for all elements: a column of type json takes the list whole)
+    "#]].assert_eq(&path("items[*].sku"));
+    // names of fields, however odd
+    for written in ["$oid", "_id.$oid", "a$.b", "a[b]", "a[0", "'[]'", "a[0]b", "a]0[", "['$.items[0].sku']", "['$']"] {
+        assert_eq!(path(written), "fine\n", "{written}");
+    }
+}
+
 /// A file with the options of a format.
 fn with(format: &str, option: &str) -> String {
     file(&[("FORMAT: csv", &format!("FORMAT: {format}\n      {option}"))])
