@@ -56,6 +56,14 @@ impl Sample {
             Some(_) => {}
         }
     }
+
+    /// Brokers answer in any order; what is made of the sample must not depend on it.
+    fn sort(&mut self) {
+        let mut order: Vec<usize> = (0..self.values.len()).collect();
+        order.sort_by_key(|&at| (self.places[at].partition, self.places[at].offset));
+        self.places = order.iter().map(|&at| self.places[at]).collect();
+        self.values = order.iter().map(|&at| std::mem::take(&mut self.values[at])).collect();
+    }
 }
 
 /// Reads up to `count` records, the newest of every partition.
@@ -70,7 +78,8 @@ pub fn read(brokers: &str, topic: &str, count: u32) -> Result<Sample, Exit> {
         queue_bytes: BYTES_MAX,
         workers: 1,
     };
-    let sample = newest(&settings, count).map_err(Exit::failed)?;
+    let mut sample = newest(&settings, count).map_err(Exit::failed)?;
+    sample.sort();
     if sample.values.is_empty() {
         return Err(Exit::failed(format!(
             "topic {topic} has no records with a value yet; write some, so that there is something to go by"
