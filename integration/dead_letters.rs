@@ -176,6 +176,21 @@ on_each_database! {
         ]);
     }
 
+    /// A function in place of a mapping has no rehearsal; its bad rows are found all the same.
+    fn rows_that_a_function_refuses_are_found(db) {
+        let place = Place::new(db, "function", 1, "");
+        db.execute(&format!(
+            "CREATE FUNCTION {0}.tw(s anyelement, properties json) RETURNS {0}.t LANGUAGE plpgsql AS $$
+             DECLARE made {0}.t; BEGIN made.a := 1000 / s.a; made.b := s.b; RETURN made; END $$",
+            place.schema
+        ));
+        place.topic.produce(0, ["10,x", "0,div", "20,y"]);
+        let job = place.job().output(&format!("TRANSFORMER: {{TRANSFORM: {}.tw}}", place.schema));
+        place.load(&job);
+        assert_eq!(place.rows(), ["50|y", "100|x"]);
+        assert_eq!(place.letters("\"offset\", sqlstate"), ["1|22012"]);
+    }
+
     fn sql_of_the_users_own_that_fails_is_no_row(db) {
         let place = Place::new(db, "ownsql", 1, "");
         place.topic.produce(0, ["1,a"]);

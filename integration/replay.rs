@@ -71,6 +71,26 @@ on_each_database! {
         assert_eq!(db.number(&format!("SELECT count(DISTINCT a) FROM {}.t", place.schema)), 1200);
     }
 
+    /// What a user has written into one letter neither goes into another of the same record nor is lost.
+    fn letters_of_one_record_may_be_mended_apart(db) {
+        let place = Place::new(db, "replayapart", 1, "");
+        let job = place.job().format("delimited").value("DELIMITED_OPTION: {DELIMITER: ','}");
+        let job = job.output("MAPPING: {a: 100 / a, b: b}");
+        place.topic.produce(0, ["10,x\n0,y\n20,z\n0,w"]);
+        place.load(&job);
+        db.execute(&format!("UPDATE {}.letters SET payload = decode('31302c780a302c790a32302c7a0a342c77', 'hex') WHERE \"row\" = 3", place.schema));
+        place.replay(&job, &[]).expect_code(1).expect_text("Loaded 1 dead letter again; rows 1 inserted");
+        assert_eq!(place.rows(), ["5|z", "10|x", "25|w"]);
+        assert_eq!(place.letters("\"row\", of_rows, substr(encode(payload, 'hex'), 29)"), ["1|4|302c77"]);
+        // a row that no record has stays what it is
+        db.execute(&format!("UPDATE {}.letters SET \"row\" = -1", place.schema));
+        place.replay(&job, &[]).expect_code(1).expect_text("so there is no row");
+        assert_eq!(place.letters("\"row\", of_rows"), ["-1|4"]);
+        let wide = place.replay(&job, &["--where", "1=1) OR (1=1"]).expect_code(1);
+        wide.expect_text("syntax error").expect_no_text("Refused");
+        assert_eq!((place.rows().len(), place.letters("1").len()), (3, 1));
+    }
+
     fn who_loads_is_not_replayed_beside(db) {
         let place = Place::new(db, "replayheld", 1, "");
         place.topic.produce(0, ["bad"]);

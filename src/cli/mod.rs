@@ -172,7 +172,8 @@ pub struct LoadArgs {
 pub struct ReplayArgs {
     #[command(flatten)]
     pub file: FileArgs,
-    /// An SQL condition over the columns of the dead-letter table: only those for which it is true
+    /// An SQL condition over the columns of the dead-letter table (partition, offset and row in double quotes): only
+    /// those for which it is true
     #[arg(long = "where", value_name = "SQL")]
     pub condition: Option<String>,
     /// Memory for everything in flight, in MiB
