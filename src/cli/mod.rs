@@ -1,11 +1,10 @@
 //! The command line: one file a subcommand. What is typed becomes what is meant here, and nothing below sees `argv`.
 
-use std::path::PathBuf;
-
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::line;
 
+mod args;
 pub mod check;
 pub mod console;
 pub mod convert;
@@ -21,6 +20,11 @@ mod passwords;
 pub mod replay;
 pub mod segment;
 pub mod shadow;
+
+pub use args::{
+    CheckArgs, ConvertArgs, DryrunArgs, EndIs, FileArgs, GpfdistArgs, HelpArgs, InitArgs, InitFormat, LoadArgs,
+    LogArgs, MigrateArgs, ReplayArgs, SegmentArgs, Which,
+};
 
 /// Exit code where the command line or a file is wrong: `EX_USAGE`.
 pub const EXIT_USAGE: u8 = 64;
@@ -75,7 +79,7 @@ pub enum Command {
     /// Rewrite a job file of version 1 or 2 as version 3
     Convert(ConvertArgs),
     /// Obfuscate a password for a job file: nobody reads it in passing, but anybody with this program can
-    #[command(long_about = SHADOW)]
+    #[command(long_about = args::SHADOW)]
     Shadow,
     /// Read rows from a loader as one Greenplum segment would, and write them to stdout
     Segment(SegmentArgs),
@@ -83,329 +87,6 @@ pub enum Command {
     Version,
     /// Print this message, the help of a subcommand, or with `config` all that a job file can say
     Help(HelpArgs),
-}
-
-/// What names a job file and fills it in.
-#[derive(Debug, Args)]
-pub struct FileArgs {
-    /// The job file (YAML, version 1, 2 or 3)
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// Value of a {{var}} of the file; may be repeated
-    #[arg(short = 'p', long = "property", value_name = "VAR=VALUE", value_parser = variable)]
-    pub properties: Vec<(String, String)>,
-    /// Name of the job in log lines; the history does not depend on it
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
-}
-
-/// How lines look and where else they go.
-#[derive(Debug, Args)]
-pub struct LogArgs {
-    /// Directory of the log file gpkafka_<date>.log [default: $HOME/gpAdminLogs]
-    #[arg(short = 'l', long, value_name = "DIR")]
-    pub log_dir: Option<PathBuf>,
-    /// Show debug lines too
-    #[arg(long)]
-    pub verbose: bool,
-    /// Colour the levels of log lines
-    #[arg(long)]
-    pub color: bool,
-    /// Write log lines as CSV: time, pid, level, message
-    #[arg(long)]
-    pub csv_log: bool,
-}
-
-/// Where segments call back.
-#[derive(Debug, Args)]
-pub struct GpfdistArgs {
-    /// Address of this machine that every segment host can reach [default: this machine's host name]
-    #[arg(long, value_name = "HOST", value_parser = crate::config::callback_host)]
-    pub gpfdist_host: Option<String>,
-    /// Port for segments; 0 takes any free one [default: 8080, or the next free one]
-    #[arg(long, value_name = "PORT")]
-    pub gpfdist_port: Option<u16>,
-    /// Take the gpfdist host and port from the Gpfdist part of a gpss.json file
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-#[command(group = ArgGroup::new("reset").multiple(false))]
-pub struct LoadArgs {
-    #[command(flatten)]
-    pub file: FileArgs,
-    /// Stop at the offsets that are the ends of the partitions when the load starts
-    #[arg(long)]
-    pub quit_at_eof: bool,
-    /// Forget the stored offsets; start from the oldest record still in the topic
-    #[arg(long, group = "reset")]
-    pub force_reset_earliest: bool,
-    /// Forget the stored offsets; start with records produced from now on
-    #[arg(long, group = "reset")]
-    pub force_reset_latest: bool,
-    /// Forget the stored offsets; start from the first record at or after a time (milliseconds since 1970)
-    #[arg(long, group = "reset", value_name = "MS", value_parser = moment)]
-    pub force_reset_timestamp: Option<i64>,
-    /// Show the offsets of each partition with each batch
-    #[arg(long)]
-    pub partition: bool,
-    /// Skip the EXPLAIN of what each batch writes, at the start
-    #[arg(long)]
-    pub skip_explain: bool,
-    /// Memory for everything in flight, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..))]
-    pub memory: u32,
-    /// Serve health and metrics on this port of the loopback address
-    #[arg(long, value_name = "PORT")]
-    pub debug_port: Option<u16>,
-    /// Executable that a PostgreSQL server runs to read rows [default: this one]
-    #[arg(long, value_name = "PATH")]
-    pub segment_program: Option<PathBuf>,
-    #[command(flatten)]
-    pub gpfdist: GpfdistArgs,
-    #[command(flatten)]
-    pub log: LogArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct ReplayArgs {
-    #[command(flatten)]
-    pub file: FileArgs,
-    /// An SQL condition over the columns of the dead-letter table (partition, offset and row in double quotes): only
-    /// those for which it is true
-    #[arg(long = "where", value_name = "SQL")]
-    pub condition: Option<String>,
-    /// Memory for everything in flight, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..))]
-    pub memory: u32,
-    /// Executable that a PostgreSQL server runs to read rows [default: this one]
-    #[arg(long, value_name = "PATH")]
-    pub segment_program: Option<PathBuf>,
-    #[command(flatten)]
-    pub gpfdist: GpfdistArgs,
-    #[command(flatten)]
-    pub log: LogArgs,
-}
-
-#[derive(Debug, Args)]
-pub struct CheckArgs {
-    #[command(flatten)]
-    pub file: FileArgs,
-    /// Which commits to show: the newest of each partition, or all
-    #[arg(long, value_name = "WHICH", default_value = "latest")]
-    pub show_commit_history: Which,
-    #[command(flatten)]
-    pub log: LogArgs,
-}
-
-/// Which commits `check` shows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Which {
-    Latest,
-    All,
-}
-
-#[derive(Debug, Args)]
-pub struct DryrunArgs {
-    #[command(flatten)]
-    pub file: FileArgs,
-    /// Ask the servers too: EXPLAIN what each batch writes, look up the topic
-    #[arg(long)]
-    pub connect: bool,
-    #[command(flatten)]
-    pub gpfdist: GpfdistArgs,
-}
-
-/// What `shadow` is worth, in its own help.
-const SHADOW: &str = "Obfuscate a password for a job file\n\n\
-    Reads a password, without echo from a terminal or as one line from stdin, and prints `SHADOW:…` to be written after \
-    PASSWORD. This is obfuscation and no encryption: it keeps a password from being read in passing, but anybody who has \
-    this program can read it. Where that is not enough, use PASSWORD: ${VARIABLE}, PGPASSWORD or ~/.pgpass. `SHADOW:` \
-    passwords of the original gpkafka cannot be read: how it makes them is not public.";
-
-#[derive(Debug, Args)]
-pub struct ConvertArgs {
-    /// The job file (YAML, version 1 or 2)
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-    /// Where to write the new file [default: stdout]
-    #[arg(short = 'o', long, value_name = "OUT")]
-    pub output: Option<PathBuf>,
-    /// Overwrite an output file that exists
-    #[arg(long, requires = "output")]
-    pub force: bool,
-    /// Value of a {{var}} of the file, to check it with; the variable stays in the new file
-    #[arg(short = 'p', long = "property", value_name = "VAR=VALUE", value_parser = variable)]
-    pub properties: Vec<(String, String)>,
-}
-
-#[derive(Debug, Args)]
-pub struct HelpArgs {
-    /// A subcommand, or `config`: a complete job file of version 2, every key explained
-    #[arg(value_name = "TOPIC")]
-    pub topic: Option<String>,
-    /// With config: the file in version 3
-    #[arg(long)]
-    pub v3: bool,
-    /// With config: a table of all keys, and of each whether it works, differs or is refused
-    #[arg(long, conflicts_with = "v3")]
-    pub table: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct InitArgs {
-    /// Kafka brokers, HOST:PORT parted by commas
-    #[arg(long, value_name = "BROKERS")]
-    pub brokers: String,
-    /// The topic to look at
-    #[arg(long, value_name = "TOPIC")]
-    pub topic: String,
-    /// Host of the database; its password comes from PGPASSWORD or ~/.pgpass and is never written
-    #[arg(long, value_name = "HOST")]
-    pub host: String,
-    /// Port of the database
-    #[arg(long, value_name = "PORT", default_value_t = 5432)]
-    pub port: u16,
-    /// The role that loads
-    #[arg(long, value_name = "ROLE")]
-    pub user: String,
-    /// The database
-    #[arg(long, value_name = "NAME")]
-    pub database: String,
-    /// The table, which need not exist yet: [SCHEMA.]NAME, in double quotes where capitals matter
-    #[arg(long, value_name = "TABLE", value_parser = table)]
-    pub table: crate::table::TableName,
-    /// Format of the messages
-    #[arg(long, value_name = "FORMAT", default_value = "auto")]
-    pub format: InitFormat,
-    /// URL of the schema registry, for messages that begin with a schema's id
-    #[arg(long, value_name = "URL")]
-    pub registry: Option<String>,
-    /// How many messages to look at, the newest
-    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub records: u32,
-    /// Where to write the job file [default: stdout]
-    #[arg(short = 'o', long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// Print the statement that makes the table, for a table that does not exist; it is not run. Needs -o, since stdout is
-    /// the statement's then
-    #[arg(long, requires = "output")]
-    pub create_table: bool,
-    /// Overwrite an output file that exists
-    #[arg(long, requires = "output")]
-    pub force: bool,
-}
-
-/// A format of messages that `init` knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum InitFormat {
-    Auto,
-    Csv,
-    Delimited,
-    Json,
-    Jsonl,
-    Avro,
-    Protobuf,
-    Binary,
-}
-
-#[derive(Debug, Args)]
-pub struct MigrateArgs {
-    #[command(flatten)]
-    pub file: FileArgs,
-    /// Write it down; without this nothing is changed
-    #[arg(long)]
-    pub apply: bool,
-    /// The original's history table [default: the only gpkafka_<table>_<32 hex digits> of the metadata schema]
-    #[arg(long, value_name = "TABLE")]
-    pub history_table: Option<String>,
-    /// Its column of partition numbers [default: by its name]
-    #[arg(long, value_name = "COLUMN")]
-    pub partition_column: Option<String>,
-    /// Its column of first offsets [default: by its name]
-    #[arg(long, value_name = "COLUMN")]
-    pub begin_column: Option<String>,
-    /// Its column of ends [default: by its name]
-    #[arg(long, value_name = "COLUMN")]
-    pub end_column: Option<String>,
-    /// What an end is: the next offset to read or the last one that was read [default: as the rows tell]
-    #[arg(long, value_name = "WHICH")]
-    pub end_offset: Option<EndIs>,
-}
-
-/// What the end of a commit in the original's history is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum EndIs {
-    Next,
-    Last,
-}
-
-#[derive(Debug, Args)]
-pub struct SegmentArgs {
-    /// Where to read: the LOCATION of an external table, gpfdist:// or http://; without a path only whether a loader
-    /// answers there
-    #[arg(value_name = "URL", required = true)]
-    pub urls: Vec<String>,
-    /// Content id to act as
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub segment_id: u32,
-    /// Segments of the cluster
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub segment_count: u32,
-    /// Transaction id to send
-    #[arg(long, value_name = "XID", default_value = "probe-0000000001")]
-    pub xid: String,
-    /// Command id to send
-    #[arg(long, value_name = "CID", default_value = "1")]
-    pub cid: String,
-    /// Scan number to send
-    #[arg(long, value_name = "SN", default_value = "1")]
-    pub sn: String,
-    /// Protocol: 1 has frames, 0 is bare rows
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(0..=1))]
-    pub proto: u8,
-    /// Count the rows instead of writing them; print the sums to stderr
-    #[arg(long)]
-    pub discard: bool,
-}
-
-fn variable(written: &str) -> Result<(String, String), String> {
-    match written.split_once('=') {
-        Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),
-        _ => Err("write it as name=value".to_owned()),
-    }
-}
-
-/// `name` or `schema.name`, each perhaps in double quotes.
-fn table(written: &str) -> Result<crate::table::TableName, String> {
-    use crate::table::{Ident, TableName};
-    let mut is_inside = false;
-    let dot = written.char_indices().find(|&(_, char)| {
-        is_inside ^= char == '"';
-        char == '.' && !is_inside
-    });
-    let (schema, table) = dot.map_or(("public", written), |(at, _)| (&written[..at], &written[at + 1..]));
-    let is_name = |name: &str| {
-        let bare = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
-        let is_whole = bare.map_or(!name.contains(['"', '.']), |bare| !bare.replace("\"\"", "").contains('"'));
-        is_whole && !bare.unwrap_or(name).is_empty() && !name.contains(char::is_control)
-    };
-    if !is_name(schema) || !is_name(table) {
-        return Err("write it as name or schema.name".to_owned());
-    }
-    Ok(TableName { schema: Ident::from_written(schema), table: Ident::from_written(table) })
-}
-
-/// Milliseconds since 1970. Seconds would silently mean January 1970, and load the whole topic again.
-fn moment(written: &str) -> Result<i64, String> {
-    const YEAR_1973_MS: i64 = 100_000_000_000;
-    match written.parse() {
-        Ok(0) => Ok(0),
-        Ok(ms @ 1..YEAR_1973_MS) => Err(format!("{ms} ms is in the early 1970s; if these are seconds, write {ms}000")),
-        Ok(ms @ YEAR_1973_MS..) => Ok(ms),
-        _ => Err("it must be a number of milliseconds since 1970".to_owned()),
-    }
 }
 
 /// Runs what was typed.
