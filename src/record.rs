@@ -54,6 +54,17 @@ impl OwnedRecord {
         self.headers.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect()
     }
 
+    /// The record at a place, with [`OwnedRecord::headers`].
+    pub fn at<'a>(&'a self, partition: i32, offset: i64, headers: &'a [Header<'a>]) -> Record<'a> {
+        Record {
+            timestamp_ms: self.timestamp_ms,
+            timestamp_type: self.timestamp_type,
+            key: self.key.as_deref(),
+            headers,
+            ..Record::new(partition, offset, self.payload.as_deref())
+        }
+    }
+
     /// Bytes of all that it holds.
     pub fn bytes(&self) -> usize {
         let length = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);

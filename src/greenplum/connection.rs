@@ -55,6 +55,7 @@ const SESSION: &[(&str, &str)] = &[
 pub struct Connection {
     client: Client,
     dialect: Dialect,
+    is_utf8: bool,
     notices: Arc<Mutex<VecDeque<String>>>,
     pid: i32,
     role: String,
@@ -96,8 +97,9 @@ impl Connection {
             .map_err(|error| Error::from_client("asking the server what it is", &error))?;
         let dialect = Dialect::of(facts.get("has_segments"), facts.get("version_num"), facts.get("version"))
             .map_err(|found| Error::Unsupported { address: address.clone(), found })?;
-        let (pid, role) = (facts.get("pid"), facts.get("role"));
-        let mut connection = Self { client, dialect, notices, pid, role, segments: settings.segments, address };
+        let (pid, role, is_utf8) = (facts.get("pid"), facts.get("role"), facts.get("is_utf8"));
+        let mut connection =
+            Self { client, dialect, is_utf8, notices, pid, role, segments: settings.segments, address };
         connection.set_up(settings.lock_timeout)?;
         Ok(connection)
     }
@@ -135,6 +137,11 @@ impl Connection {
     /// Which database this is.
     pub fn dialect(&self) -> Dialect {
         self.dialect
+    }
+
+    /// Whether every text can be stored.
+    pub(super) fn is_utf8(&self) -> bool {
+        self.is_utf8
     }
 
     /// The backend's process id.

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::connection::Connection;
 use super::failure::Error;
-use super::identity::JobId;
+use super::identity::{JobId, hex};
 use super::kept::Kept;
 use super::sql::fill;
 use crate::record::{OwnedRecord, TimestampType};
@@ -209,27 +209,22 @@ impl DeadLetters {
     /// # Errors
     /// The statement failed.
     pub fn append(&self, connection: &mut Connection, letters: &[Letter]) -> Result<(), Error> {
-        let of = |letter: &Letter| letter.refusal.partition;
-        let partitions: Vec<i32> = letters.iter().map(of).collect();
-        let offsets: Vec<i64> = letters.iter().map(|letter| letter.refusal.offset).collect();
-        let rows: Vec<Option<i32>> = letters.iter().map(|letter| letter.refusal.row).collect();
-        let of_rows: Vec<Option<i32>> = letters.iter().map(|letter| letter.refusal.of_rows).collect();
-        let encoding = connection.query_one("reading the encoding", "SHOW server_encoding", &[])?;
-        let is_utf8 = encoding.get::<_, &str>(0) == "UTF8";
-        let errors: Vec<String> = letters.iter().map(|letter| storable(&letter.refusal.error, is_utf8)).collect();
-        let written: Vec<Option<i64>> = letters.iter().map(|letter| letter.written).collect();
-        let states: Vec<Option<&str>> = letters.iter().map(|letter| letter.refusal.state.as_deref()).collect();
-        let stages: Vec<&str> = letters.iter().map(|letter| letter.refusal.stage.name()).collect();
-        let batches: Vec<i64> = letters.iter().map(|letter| letter.batch).collect();
-        let records: Vec<Option<&OwnedRecord>> = letters.iter().map(|letter| letter.record.as_ref()).collect();
-        let times: Vec<Option<i64>> = records.iter().map(|record| record.and_then(|it| it.timestamp_ms)).collect();
-        let kinds: Vec<Option<&str>> =
-            records.iter().map(|record| record.and_then(|it| it.timestamp_type).map(TimestampType::name)).collect();
-        let keys: Vec<Option<&[u8]>> = records.iter().map(|record| record.and_then(|it| it.key.as_deref())).collect();
-        let payloads: Vec<Option<&[u8]>> =
-            records.iter().map(|record| record.and_then(|it| it.payload.as_deref())).collect();
-        let headers: Vec<Option<String>> = records.iter().map(|record| record.and_then(headers_of)).collect();
-        let are_there: Vec<bool> = records.iter().map(Option::is_some).collect();
+        let is_utf8 = connection.is_utf8();
+        let partitions = each(letters, |letter| letter.refusal.partition);
+        let offsets = each(letters, |letter| letter.refusal.offset);
+        let rows = each(letters, |letter| letter.refusal.row);
+        let of_rows = each(letters, |letter| letter.refusal.of_rows);
+        let errors = each(letters, |letter| storable(&letter.refusal.error, is_utf8));
+        let states = each(letters, |letter| letter.refusal.state.as_deref());
+        let stages = each(letters, |letter| letter.refusal.stage.name());
+        let batches = each(letters, |letter| letter.batch);
+        let written = each(letters, |letter| letter.written);
+        let are_there = each(letters, |letter| letter.record.is_some());
+        let times = each(letters, |letter| letter.record.as_ref()?.timestamp_ms);
+        let kinds = each(letters, |letter| letter.record.as_ref()?.timestamp_type.map(TimestampType::name));
+        let keys = each(letters, |letter| letter.record.as_ref()?.key.as_deref());
+        let payloads = each(letters, |letter| letter.record.as_ref()?.payload.as_deref());
+        let headers = each(letters, |letter| headers_of(letter.record.as_ref()?));
         let params: [&(dyn ToSql + Sync); 17] = [
             &self.job.hash(),
             &self.job.topic(),
@@ -335,6 +330,11 @@ impl DeadLetters {
     }
 }
 
+/// A column of letters.
+fn each<'l, T>(letters: &'l [Letter], of: impl Fn(&'l Letter) -> T) -> Vec<T> {
+    letters.iter().map(of).collect()
+}
+
 fn columns() -> [(String, String); 17] {
     COLUMNS.map(|(name, sql_type)| (name.to_owned(), sql_type.to_owned()))
 }
@@ -406,10 +406,6 @@ fn headers_from(text: &str) -> Vec<(String, Option<Vec<u8>>)> {
         Some((name, value))
     };
     headers.iter().filter_map(Value::as_object).filter_map(header).collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(digits: &str) -> Option<Vec<u8>> {

@@ -117,7 +117,7 @@ pub(super) fn md5_of(parts: &[&str]) -> String {
     hex(&md5.finalize())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -118,13 +118,17 @@ impl Salvage<'_> {
         };
         self.back()?;
         *written = staged;
-        let saved = match failing {
-            Failing::Recover => {
+        let saved = match &self.aside {
+            Aside::Backup(backup) if failing != Failing::Recover => {
+                let backup = backup.clone();
+                self.save(&backup, written, &cause)?
+            }
+            // what is to become dead letters must be known row by row
+            Aside::Backup(_) | Aside::DeadLetters(_) => {
                 let saved = self.recover(written);
                 self.searching.set(0, 0);
                 saved?
             }
-            Failing::Save | Failing::Fail => self.save(written, &cause)?,
         };
         written.read -= saved.rows;
         if saved.is_part && written.read > 0 {
@@ -154,14 +158,12 @@ impl Salvage<'_> {
         self.connection.batch("rolling back to a savepoint", sql)
     }
 
-    fn save(&mut self, written: &Written, cause: &Cause) -> Result<Saved, Error> {
+    fn save(&mut self, backup: &Backup, written: &Written, cause: &Cause) -> Result<Saved, Error> {
         let cause = cause.to_string();
         let mut saved = self.nothing_saved();
-        if let Aside::Backup(backup) = &self.aside {
-            backup.ensure(self.connection, &self.stage.table)?;
-            let sql = backup.fill(include_str!("../../sql/backup_whole.sql"), ("stage", &self.stage.table));
-            self.connection.execute("keeping a failing batch", &sql, &[&cause])?;
-        }
+        backup.ensure(self.connection, &self.stage.table)?;
+        let sql = backup.fill(include_str!("../../sql/backup_whole.sql"), ("stage", &self.stage.table));
+        self.connection.execute("keeping a failing batch", &sql, &[&cause])?;
         let sql = format!("SELECT gpkafka_partition, pg_catalog.count(*) FROM {} GROUP BY 1", self.stage.table);
         saved.by_partition = self.counted(&sql, &[])?;
         Ok(Saved { rows: written.read, cause, is_part: false, ..saved })

@@ -9,7 +9,7 @@ use crate::kafka::{self, Reread};
 use crate::record::OwnedRecord;
 
 use super::batch::Batch;
-use super::failure::Error;
+use super::failure::{Error, require_same_topic};
 use super::threads::Stop;
 
 /// Rows of a batch that segments may refuse: they are in memory together for a while, at some 200 bytes each.
@@ -87,7 +87,7 @@ impl Writer {
         Self { letters, kafka, topic_id, reread: None, stop }
     }
 
-    /// Writes what was refused of a batch, in the order of [`of`], in the transaction that is open.
+    /// Writes what was refused of a batch, in the transaction that is open.
     ///
     /// # Errors
     /// A record could not be read, for now or for good; the database refuses.
@@ -116,18 +116,13 @@ impl Writer {
         reread.read::<Error>(&wanted, &is_over, &mut |partition, offset, record| {
             let here = by_place.remove(&(partition, offset)).unwrap_or_default();
             here.into_iter().try_for_each(|refusal| {
-                sheet.put(Letter { refusal, batch, record: record.map(OwnedRecord::from), written: None })
-            })?;
-            Ok(())
+                let record = record.map(OwnedRecord::from);
+                Ok(sheet.put(Letter { refusal, batch, record, written: None })?)
+            })
         })?;
         sheet.flush()?;
         // all of them have been read by now: under the old id they are the ones that were refused
-        match (&self.topic_id, reread.topic_id_now()) {
-            (Some(stored), Some(found)) if *stored != found => {
-                Err(Error::Recreated { topic: self.kafka.topic.clone(), stored: stored.clone(), found })
-            }
-            _ => Ok(()),
-        }
+        require_same_topic(&self.kafka.topic, self.topic_id.as_deref(), || reread.topic_id_now())
     }
 }
 

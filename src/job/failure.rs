@@ -108,6 +108,25 @@ pub enum Error {
     Aborted,
 }
 
+/// Requires that a topic has the id that it had when a load began. No answer is no objection: then nothing can have come
+/// from a new one lately.
+///
+/// # Errors
+/// [`Error::Recreated`].
+pub fn require_same_topic(
+    topic: &str,
+    stored: Option<&str>,
+    now: impl FnOnce() -> Option<String>,
+) -> Result<(), Error> {
+    let Some(stored) = stored else { return Ok(()) };
+    match now() {
+        Some(found) if found != stored => {
+            Err(Error::Recreated { topic: topic.to_owned(), stored: stored.to_owned(), found })
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Error {
     /// Whether the cause can pass by itself.
     pub fn is_passing(&self) -> bool {

@@ -181,23 +181,34 @@ impl Crew<'_> {
                 leader_epoch: self.chain.get(partition).and_then(|entry| entry.leader_epoch),
                 queue: queue.id(),
             }));
-            let tools = Tools {
-                transform: self.program.map(Program::start).transpose()?,
-                decoder: decode::decoder(self.decoding),
-                sends_payloads: self.decoding.is_custom(),
-                registries: self.run.registries.clone(),
-                limits,
-                generation: self.generation,
-                budget: self.run.budget.clone(),
-                metrics: self.run.metrics.clone(),
-                out: told.clone(),
-                stop: threads.reading(),
-            };
+            let how = (self.decoding, self.program);
+            let tools = tools(self.run, how, (limits, self.generation), (told.clone(), threads.reading()))?;
             let worker = Worker { queue, hand: Hand::new(tools, lanes) };
             threads.start(&format!("worker-{at}"), move || worker.run())?;
         }
         Ok(starts)
     }
+}
+
+/// What a hand works with: the run's own things, for one decoder and one channel.
+pub(super) fn tools(
+    run: &Run<'_>,
+    (decoding, program): (&decode::Settings, Option<&Program>),
+    (limits, generation): (BlockLimits, Generation),
+    (out, stop): (Sender<Told>, Stop),
+) -> Result<Tools, Error> {
+    Ok(Tools {
+        transform: program.map(Program::start).transpose()?,
+        decoder: decode::decoder(decoding),
+        sends_payloads: decoding.is_custom(),
+        registries: run.registries.clone(),
+        limits,
+        generation,
+        budget: run.budget.clone(),
+        metrics: run.metrics.clone(),
+        out,
+        stop,
+    })
 }
 
 /// The partitions, one after the other to as many workers as there is work for.

@@ -19,8 +19,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use super::batch::{Batch, REJECTS_NAMED_MAX};
 use super::dead_letters::{self, SEGMENT_REJECTS_MAX, Sheet};
 use super::failure::Error;
-use super::hand::{BlockLimits, Hand, Lane, SomeRows, Told, Tools};
-use super::launch::block_limits;
+use super::hand::{BlockLimits, Hand, Lane, SomeRows, Told};
+use super::launch::{block_limits, tools};
 use super::prepare;
 use super::report::{Reporter, say};
 use super::resolve;
@@ -35,7 +35,7 @@ use crate::greenplum::dead_letters::{Held, Within};
 use crate::greenplum::{self, Connection, DeadLetters, Ledger, Letter, Load, Refusal, Stage, Target, Writes, Written};
 use crate::metrics::Metrics;
 use crate::offset::Generation;
-use crate::record::{OwnedRecord, Record};
+use crate::record::OwnedRecord;
 use crate::shutdown::{Shutdown, Urgency};
 use crate::transform::Program;
 
@@ -88,6 +88,9 @@ struct Sent {
     batch: i64,
     letters: u64,
 }
+
+/// Records by partition and offset.
+type ByPlace<'s> = BTreeMap<(i32, i64), &'s Sent>;
 
 /// What a replay has done.
 #[derive(Debug)]
@@ -253,13 +256,14 @@ impl Parts<'_> {
             return Err(failure);
         }
         let written = written?;
-        let refusals = self.refusals(&batch, &sent, &written)?;
+        let by_place: ByPlace<'_> = sent.iter().map(|sent| (place(sent), sent)).collect();
+        let refusals = self.refusals(&batch, &by_place, &written)?;
         let (inserted, updated, deleted) = (written.inserted(), written.updated(), written.deleted());
         let dropped = batch.counts.rows - kept(&written);
         let by_outputs: u64 = written.outputs.iter().map(|output| output.filtered).sum();
         let filtered = batch.counts.dropped + dropped + by_outputs;
         let is_left = !left.is_empty();
-        let done = self.settle(&sent, refusals, left)?;
+        let done = self.settle(&by_place, refusals, left)?;
         Ok((Replayed { inserted, updated, deleted, filtered, ..done }, is_left))
     }
 
@@ -271,29 +275,14 @@ impl Parts<'_> {
             lanes.entry(*partition).or_insert(Lane { next: *offset, until: None });
         }
         let BlockLimits { bytes, .. } = block_limits(self.run, lanes.len());
-        let tools = Tools {
-            transform: self.program.as_ref().map(Program::start).transpose()?,
-            decoder: decode::decoder(&self.decoding),
-            sends_payloads: false,
-            registries: self.run.registries.clone(),
-            limits: BlockLimits { bytes, rows_max: 0 },
-            generation: Generation::default(),
-            budget: self.run.budget.clone(),
-            metrics: self.run.metrics.clone(),
-            out,
-            stop: threads.stop(),
-        };
+        let limits = BlockLimits { bytes, rows_max: 0 };
+        let how = (&self.decoding, self.program.as_ref());
+        let tools = tools(self.run, how, (limits, Generation::default()), (out, threads.stop()))?;
         let mut hand = Hand::new(tools, lanes);
         threads.start("worker-0", move || {
             for Sent { partition, offset, record, rows, .. } in &*sent {
                 let headers = record.headers();
-                let record = Record {
-                    timestamp_ms: record.timestamp_ms,
-                    timestamp_type: record.timestamp_type,
-                    key: record.key.as_deref(),
-                    headers: &headers,
-                    ..Record::new(*partition, *offset, record.payload.as_deref())
-                };
+                let record = record.at(*partition, *offset, &headers);
                 match rows {
                     None => hand.record(&record),
                     Some(rows) => hand.take_rows(&record, rows.clone()),
@@ -318,7 +307,7 @@ impl Parts<'_> {
     }
 
     /// What was refused this time, by the places that letters have. All rows must be accounted for.
-    fn refusals(&mut self, batch: &Batch, sent: &[Sent], written: &Written) -> Result<Vec<Refusal>, Error> {
+    fn refusals(&mut self, batch: &Batch, sent: &ByPlace<'_>, written: &Written) -> Result<Vec<Refusal>, Error> {
         let rejects = match written.rejected {
             0 => Default::default(),
             _ => self.load.rejects(SEGMENT_REJECTS_MAX, REJECTS_NAMED_MAX)?,
@@ -330,14 +319,12 @@ impl Parts<'_> {
             let text = format!("{} rows were sent and {kept} are accounted for", batch.counts.rows);
             return Err(Error::Batch { batch: batch.number, text, passes: false });
         }
-        let by_place: BTreeMap<(i32, i64), &Sent> = sent.iter().map(|sent| (place(sent), sent)).collect();
         let refusals = dead_letters::of(batch, &rejects, found_bad)?.into_iter();
-        Ok(refusals.flat_map(|refusal| of_letters(refusal, &by_place)).collect())
+        Ok(refusals.flat_map(|refusal| of_letters(refusal, sent)).collect())
     }
 
     /// Puts the refused ones back, and those whose turn is yet to come, and commits.
-    fn settle(&mut self, sent: &[Sent], refusals: Vec<Refusal>, left: Vec<Letter>) -> Result<Replayed, Error> {
-        let by_place: BTreeMap<(i32, i64), &Sent> = sent.iter().map(|sent| (place(sent), sent)).collect();
+    fn settle(&mut self, by_place: &ByPlace<'_>, refusals: Vec<Refusal>, left: Vec<Letter>) -> Result<Replayed, Error> {
         let mut sheet = Sheet::new(&self.letters, &mut self.load);
         for refusal in &refusals {
             let Some(sent) = by_place.get(&(refusal.partition, refusal.offset)) else { continue };
@@ -366,7 +353,7 @@ impl Parts<'_> {
             *stay.entry((refusal.partition, refusal.offset)).or_default() += 1;
         }
         let left = |sent: &Sent| sent.letters.saturating_sub(stay.get(&place(sent)).copied().unwrap_or(0));
-        let loaded = sent.iter().map(left).sum();
+        let loaded = by_place.values().map(|sent| left(sent)).sum();
         Ok(Replayed { loaded, refused, ..Replayed::default() })
     }
 }
@@ -414,16 +401,15 @@ fn joined(taken: Vec<Letter>) -> (Vec<Sent>, Vec<Letter>) {
 }
 
 /// A refusal in the terms of its letters: which of the wanted rows it is, or each of them.
-fn of_letters(refusal: Refusal, sent: &BTreeMap<(i32, i64), &Sent>) -> Vec<Refusal> {
+fn of_letters(refusal: Refusal, sent: &ByPlace<'_>) -> Vec<Refusal> {
     let wanted = sent.get(&(refusal.partition, refusal.offset)).and_then(|sent| sent.rows.as_ref());
     let Some(SomeRows { rows, of }) = wanted else { return vec![refusal] };
-    let number = |row: u32| Some(row.cast_signed());
-    let refusal = Refusal { of_rows: of.and_then(number), ..refusal };
+    let refusal = Refusal { of_rows: of.map(u32::cast_signed), ..refusal };
     match (refusal.row, refusal.stage) {
-        (None, _) => rows.iter().map(|&row| Refusal { row: number(row), ..refusal.clone() }).collect(),
+        (None, _) => rows.iter().map(|row| Refusal { row: Some(row.cast_signed()), ..refusal.clone() }).collect(),
         // a segment counts the rows that it was sent
         (Some(row), Stage::Segment) => {
-            let row = usize::try_from(row).ok().and_then(|row| rows.get(row)).copied().and_then(number);
+            let row = usize::try_from(row).ok().and_then(|row| rows.get(row)).map(|row| row.cast_signed());
             vec![Refusal { row, ..refusal }]
         }
         _ => vec![refusal],

@@ -12,7 +12,7 @@ use super::prepare;
 use super::report::{Reporter, say};
 use super::schedule::{self, Hours};
 use super::schemas::Registries;
-use super::steer::{self, Ended};
+use super::steer::Ended;
 use super::task;
 use super::tell;
 use super::totals::{Sums, Totals};
@@ -220,7 +220,7 @@ impl<'a> Run<'a> {
         let mut steer = prepared.start(self, memory)?;
         let ended = steer.run();
         let (made, is_over) = (steer.state.batches_made(), steer.is_over);
-        let has_been_careful_enough = steer.clean_batches >= steer::CLEAN_BATCHES;
+        let has_been_careful_enough = steer.has_been_careful_enough();
         drop(steer);
         memory.batches_made = made;
         memory.is_over |= is_over;

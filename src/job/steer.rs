@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 use jiff::Timestamp;
 
-use super::failure::Error;
+use super::failure::{Error, require_same_topic};
 use super::hand::Told;
 use super::report::{Reporter, Troubles, say};
 use super::schedule::Hours;
@@ -36,7 +36,7 @@ const CANCEL_MAX: Duration = Duration::from_secs(20);
 const CANCEL_AGAIN: Duration = Duration::from_secs(1);
 
 /// See [`Steer::is_careful`].
-pub const CLEAN_BATCHES: u32 = 20;
+const CLEAN_BATCHES: u32 = 20;
 
 /// How an attempt ended well.
 #[derive(Debug, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl Steer<'_> {
             }
             _ => {}
         }
-        if let Some(event) = self.hour_has_come().or_else(|| self.has_been_careful_enough()) {
+        if let Some(event) = self.hour_has_come().or_else(|| self.goes_straight_again()) {
             return Ok(event);
         }
         let nobody = crossbeam_channel::never();
@@ -192,9 +192,14 @@ impl Steer<'_> {
         )
     }
 
+    /// So many batches in a row had no row that the database refuses.
+    pub fn has_been_careful_enough(&self) -> bool {
+        self.clean_batches >= CLEAN_BATCHES
+    }
+
     /// Staging costs time, and is left when it has been for nothing for a while.
-    fn has_been_careful_enough(&mut self) -> Option<Event> {
-        if !self.is_careful || self.is_finishing || self.clean_batches < CLEAN_BATCHES {
+    fn goes_straight_again(&mut self) -> Option<Event> {
+        if !self.is_careful || self.is_finishing || !self.has_been_careful_enough() {
             return None;
         }
         let why =
@@ -380,16 +385,9 @@ impl Steer<'_> {
     }
 
     /// All records of the batch have been read by now: if the topic is still the one of the start, they are its own. A
-    /// topic made anew under the same name would otherwise be read from the middle. No answer is no objection: then
-    /// nothing can have come from a new one lately.
+    /// topic made anew under the same name would otherwise be read from the middle.
     fn require_same_topic(&self) -> Result<(), Error> {
-        let Some(stored) = &self.topic_id else { return Ok(()) };
-        match self.consumer.topic_id_now() {
-            Some(found) if found != *stored => {
-                Err(Error::Recreated { topic: self.topic.clone(), stored: stored.clone(), found })
-            }
-            _ => Ok(()),
-        }
+        require_same_topic(&self.topic, self.topic_id.as_deref(), || self.consumer.topic_id_now())
     }
 
     fn order(&self, order: Order) -> Result<(), Error> {
