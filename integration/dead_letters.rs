@@ -51,46 +51,62 @@ impl<'a> Place<'a> {
 /// Where a letter comes from and who refused it.
 const COORDINATES: &str = "\"partition\", \"offset\", coalesce(\"row\"::text, '-'), stage, coalesce(sqlstate, '-')";
 
-on_each_database! {
-    /// Nothing of the record is lost, and nothing is made up.
-    fn a_letter_is_the_whole_record_with_the_reason(db) {
-        let place = Place::new(db, "letters", 2, "");
-        let producer = place.topic.kafka.producer();
-        let send = |partition, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&str, Option<&[u8]>)], ms| {
-            producer.send_with(&place.topic.name, partition, key, value, headers, Some(ms));
-        };
-        let headers: [(&str, Option<&[u8]>); 4] =
-            [("trace", Some(b"a\"b")), ("trace", None), ("raw", Some(b"\xff\0")), ("", Some(b""))];
-        send(1, Some(b"k\0\xfe"), Some(b"1,a\0\xff,c"), &headers, 1_700_000_000_123);
-        send(1, None, Some(b"2,good"), &[], 1_700_000_000_456);
-        send(1, Some(b""), None, &[], 86_400_001);
-        send(0, None, Some(b""), &[], 1);
-        producer.flush();
-        let outcome = place.load(&place.job());
-        outcome.expect_text("Inserted 1 rows").expect_text("Rejected 3 rows").expect_text("csv  missing data for column \"b\"");
-        assert_eq!(place.rows(), ["2|good"]);
-        assert_eq!(place.letters(COORDINATES), ["0|0|-|decode|-", "1|0|-|decode|-", "1|2|-|decode|-"]);
-        assert_eq!(place.letters("encode(key, 'hex'), encode(payload, 'hex'), headers"), [
-            "\\N||\\N".to_owned(),
-            "6b00fe|312c6100ff2c63|[{\"name\":\"trace\",\"value\":\"a\\\"b\"},{\"name\":\"trace\",\"value\":null},{\"hex\":\"ff00\",\"name\":\"raw\"},{\"name\":\"\",\"value\":\"\"}]".to_owned(),
-            "|\\N|\\N".to_owned(),
-        ]);
-        assert_eq!(place.letters("extract(epoch FROM \"timestamp\")::numeric(20, 3), timestamp_type"), [
-            "0.001|CreateTime", "1700000000.123|CreateTime", "86400.001|CreateTime",
-        ]);
-        assert_eq!(place.letters("error"), [
-            "csv  missing data for column \"b\"", "csv  column \"b\": a NUL byte at byte 2, which text cannot hold",
+/// Nothing of the record is lost, and nothing is made up.
+fn expect_whole(db: &Database, place: &Place<'_>, failpoints: &str) {
+    let producer = place.topic.kafka.producer();
+    let send = |partition, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&str, Option<&[u8]>)], ms| {
+        producer.send_with(&place.topic.name, partition, key, value, headers, Some(ms));
+    };
+    let headers: [(&str, Option<&[u8]>); 4] =
+        [("trace", Some(b"a\"b")), ("trace", None), ("raw", Some(b"\xff\0")), ("", Some(b""))];
+    send(1, Some(b"k\0\xfe"), Some(b"1,a\0\xff,c"), &headers, 1_700_000_000_123);
+    send(1, None, Some(b"2,good"), &[], 1_700_000_000_456);
+    send(1, Some(b""), None, &[], 86_400_001);
+    send(0, None, Some(b""), &[], 1);
+    producer.flush();
+    let load = Loader::load(&place.job().text()).args(["--quit-at-eof"]);
+    let outcome = load.failpoints(failpoints).run().expect_code(0);
+    outcome
+        .expect_text("Inserted 1 rows")
+        .expect_text("Rejected 3 rows")
+        .expect_text("csv  missing data for column \"b\"");
+    assert_eq!(place.rows(), ["2|good"]);
+    assert_eq!(place.letters(COORDINATES), ["0|0|-|decode|-", "1|0|-|decode|-", "1|2|-|decode|-"]);
+    assert_eq!(place.letters("encode(key, 'hex'), encode(payload, 'hex'), headers"), [
+        "\\N||\\N".to_owned(),
+        "6b00fe|312c6100ff2c63|[{\"name\":\"trace\",\"value\":\"a\\\"b\"},{\"name\":\"trace\",\"value\":null},{\"hex\":\"ff00\",\"name\":\"raw\"},{\"name\":\"\",\"value\":\"\"}]".to_owned(),
+        "|\\N|\\N".to_owned(),
+    ]);
+    assert_eq!(
+        place.letters("extract(epoch FROM \"timestamp\")::numeric(20, 3), timestamp_type"),
+        ["0.001|CreateTime", "1700000000.123|CreateTime", "86400.001|CreateTime",]
+    );
+    assert_eq!(
+        place.letters("error"),
+        [
+            "csv  missing data for column \"b\"",
+            "csv  column \"b\": a NUL byte at byte 2, which text cannot hold",
             "csv  no value to load (a tombstone)",
-        ]);
-        let job = place.db.value(&format!("SELECT DISTINCT job FROM {}.gpkafka_ledger", place.schema));
-        assert_eq!(place.letters("DISTINCT job, topic, has_record, batch, now() - written_at < interval '1 hour', 1 AS \"partition\", 1 AS \"offset\", 1 AS \"row\", '' AS error"), [
-            format!("{job}|{}|t|1|t|1|1|1|", place.topic.name)
-        ]);
-        assert_eq!(place.ledger(), "1 3");
-        // a second load finds the table and adds to it
-        place.topic.produce(0, ["x"]);
-        place.load(&place.job());
-        assert_eq!(place.letters("\"partition\", \"offset\", batch"), ["0|0|1", "0|1|1", "1|0|1", "1|2|1"]);
+        ]
+    );
+    let job = db.value(&format!("SELECT DISTINCT job FROM {}.gpkafka_ledger", place.schema));
+    assert_eq!(place.letters("DISTINCT job, topic, has_record, batch, now() - written_at < interval '1 hour', 1 AS \"partition\", 1 AS \"offset\", 1 AS \"row\", '' AS error"), [
+        format!("{job}|{}|t|1|t|1|1|1|", place.topic.name)
+    ]);
+    assert_eq!(place.ledger(), "1 3");
+    // a second load finds the table and adds to it
+    place.topic.produce(0, ["x"]);
+    place.load(&place.job());
+    assert_eq!(place.letters("\"partition\", \"offset\", batch"), ["0|0|1", "0|1|1", "1|0|1", "1|2|1"]);
+}
+
+on_each_database! {
+    fn a_letter_that_was_copied_as_it_came_is_the_whole_record(db) {
+        expect_whole(db, &Place::new(db, "copied", 2, ""), "");
+    }
+
+    fn a_letter_that_was_read_again_is_the_whole_record(db) {
+        expect_whole(db, &Place::new(db, "reread", 2, ""), "copies-off=return");
     }
 
     /// Mappings, conditions and constraints: the batch is loaded straight until one of its rows is refused, then through
@@ -163,7 +179,7 @@ on_each_database! {
     fn a_record_that_has_expired_meanwhile_leaves_its_reason(db) {
         let place = Place::new(db, "expired", 1, "");
         place.topic.produce(0, ["1,a", "bad", "2,b", "worse", "3,c"]);
-        let running = Loader::load(&place.job().text()).args(["--quit-at-eof"]).failpoints("insert-replied=sleep(3000)").start();
+        let running = Loader::load(&place.job().text()).args(["--quit-at-eof"]).failpoints("copies-off=return;insert-replied=sleep(3000)").start();
         wait_until(Duration::from_secs(60), "a row that nobody sees yet", || {
             let waiting = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'";
             db.number(&format!("{waiting} AND query LIKE 'INSERT INTO \"{}\".\"t\"%'", place.schema)) > 0

@@ -9,7 +9,10 @@ use std::process::Command;
 const LAYERS: [(&str, &[&str]); 7] = [
     (
         "vocabulary",
-        &["offset", "record", "row", "block", "table", "budget", "line", "schema", "units", "metrics", "shutdown"],
+        &[
+            "offset", "record", "row", "block", "table", "budget", "copies", "line", "schema", "units", "metrics",
+            "shutdown",
+        ],
     ),
     ("stages", &["kafka", "decode", "encode", "gpfdist", "greenplum", "registry", "transform"]),
     ("config", &["config"]),

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::budget::Permit;
+use crate::copies::Copies;
 use crate::offset::{Generation, Span};
 use crate::record::Record;
 
@@ -115,6 +116,8 @@ pub struct RowBlock {
     /// Of them, those that a transformer dropped.
     pub dropped: u32,
     pub rejects: Vec<Reject>,
+    /// The records themselves, where they are kept and as far as there was memory for them.
+    pub copies: Copies,
 }
 
 /// Joins encoded rows with the permit that their memory stands under.

@@ -17,7 +17,7 @@
 //! # Reading order
 //!
 //! 1. [`offset`]: spans and checkpoints; an offset always means the next record to read.
-//! 2. [`block`]: what travels; [`budget`]: why memory is bounded.
+//! 2. [`block`]: what travels; [`budget`]: why memory is bounded; [`copies`]: records that may be refused later.
 //! 3. [`job::state`]: the pure brain of a job, and [`job::steer`], the loop around it.
 //! 4. [`gpfdist`]: sessions, where the end of a scan may be told only when a batch is sealed.
 //! 5. [`greenplum`]: the batch's transaction, the ledger's chain, who holds a job.
@@ -51,6 +51,7 @@
 // vocabulary: words that every other module may use
 pub mod block;
 pub mod budget;
+pub mod copies;
 pub mod line;
 pub mod metrics;
 pub mod offset;

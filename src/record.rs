@@ -11,8 +11,7 @@ pub struct Record<'a> {
     pub key: Option<&'a [u8]>,
     /// `None` is a tombstone.
     pub payload: Option<&'a [u8]>,
-    /// In the order in which they were written. Empty where nobody asked for them.
-    pub headers: &'a [Header<'a>],
+    pub headers: &'a dyn Headers,
     /// Epoch of the leader that wrote it, where the broker tells.
     pub leader_epoch: Option<i32>,
 }
@@ -27,7 +26,7 @@ impl<'a> Record<'a> {
             timestamp_type: None,
             key: None,
             payload,
-            headers: &[],
+            headers: &NO_HEADERS,
             leader_epoch: None,
         }
     }
@@ -49,18 +48,13 @@ pub struct OwnedRecord {
 }
 
 impl OwnedRecord {
-    /// The headers, to be lent to a [`Record`].
-    pub fn headers(&self) -> Vec<Header<'_>> {
-        self.headers.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect()
-    }
-
-    /// The record at a place, with [`OwnedRecord::headers`].
-    pub fn at<'a>(&'a self, partition: i32, offset: i64, headers: &'a [Header<'a>]) -> Record<'a> {
+    /// The record at a place.
+    pub fn at(&self, partition: i32, offset: i64) -> Record<'_> {
         Record {
             timestamp_ms: self.timestamp_ms,
             timestamp_type: self.timestamp_type,
             key: self.key.as_deref(),
-            headers,
+            headers: &self.headers,
             ..Record::new(partition, offset, self.payload.as_deref())
         }
     }
@@ -81,7 +75,7 @@ impl From<&Record<'_>> for OwnedRecord {
             timestamp_type: record.timestamp_type,
             key: record.key.map(<[u8]>::to_vec),
             payload: record.payload.map(<[u8]>::to_vec),
-            headers: record.headers.iter().map(header).collect(),
+            headers: record.headers.read().iter().map(header).collect(),
         }
     }
 }
@@ -113,4 +107,25 @@ impl TimestampType {
 pub struct Header<'a> {
     pub name: &'a str,
     pub value: Option<&'a [u8]>,
+}
+
+/// The headers of a record. The Kafka client keeps them as they came: taking them apart costs something even where there
+/// are none, so that is done for who asks.
+pub trait Headers: std::fmt::Debug {
+    /// All of them, in the order in which they were written.
+    fn read(&self) -> Vec<Header<'_>>;
+}
+
+const NO_HEADERS: [Header<'static>; 0] = [];
+
+impl<const COUNT: usize> Headers for [Header<'_>; COUNT] {
+    fn read(&self) -> Vec<Header<'_>> {
+        self.to_vec()
+    }
+}
+
+impl Headers for Vec<(String, Option<Vec<u8>>)> {
+    fn read(&self) -> Vec<Header<'_>> {
+        self.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect()
+    }
 }

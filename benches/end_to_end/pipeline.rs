@@ -104,6 +104,7 @@ pub fn discard(brokers: &str, topic: &str) {
             limits: BlockLimits { bytes: BLOCK_BYTES, rows_max: 0 },
             generation: Generation(1),
             budget: budget.clone(),
+            copying: None,
             metrics: metrics.clone(),
             out: told_in.clone(),
             stop: threads.reading(),

@@ -2,6 +2,7 @@
 //! which change the seeds at random (`integration/mutations.rs`). Whatever comes, nothing panics, a record that is refused
 //! leaves no row, and one that is taken needs no more room than was said before.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use gpkafka::decode::{
 };
 use gpkafka::gpfdist::check_request;
 use gpkafka::greenplum::passfile::{self, Wanted};
-use gpkafka::record::{Header, Record, TimestampType};
+use gpkafka::record::{Record, TimestampType};
 use gpkafka::registry::check_answer;
 use gpkafka::row::Rows;
 use gpkafka::schema::{Reference, Schema, SchemaKind};
@@ -232,7 +233,8 @@ fn composed(data: &[u8]) {
     let mut parts = rest.split(|&byte| byte == 0);
     let (payload, key) = (parts.next(), parts.next());
     let name = parts.next().map(String::from_utf8_lossy);
-    let headers: Vec<_> = name.iter().map(|name| Header { name, value: parts.next() }).collect();
+    let header = |name: &Cow<'_, str>| (name.clone().into_owned(), parts.next().map(<[u8]>::to_vec));
+    let headers: Vec<_> = name.iter().map(header).collect();
     let record = Record {
         key,
         headers: &headers,

@@ -51,11 +51,6 @@ impl MetaField {
     pub fn named(name: &str) -> Option<Self> {
         NAMED.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, field)| *field)
     }
-
-    /// Whether records must come with their headers.
-    pub fn has_headers(self) -> bool {
-        matches!(self, Self::Document | Self::Headers)
-    }
 }
 
 /// Fills the fields of META.
@@ -114,7 +109,7 @@ impl MetaFields {
                 None => return false,
                 Some(key) => number(length(key), rows),
             },
-            MetaField::Headers => headers(record.headers, rows),
+            MetaField::Headers => headers(&record.headers.read(), rows),
             MetaField::Row => return false,
         }
         true
@@ -137,7 +132,7 @@ impl MetaFields {
         rows.extend(b",\"key_length\":");
         number_or_null(record.key.map(length), rows);
         rows.extend(b",\"headers\":");
-        headers(record.headers, rows);
+        headers(&record.headers.read(), rows);
         rows.extend(b"}");
     }
 
@@ -145,7 +140,7 @@ impl MetaFields {
     pub fn room(&self, record: &Record<'_>) -> Room {
         // a byte of a header is at most six of JSON
         let of_header = |header: &Header<'_>| 6 * (header.name.len() + header.value.map_or(0, <[u8]>::len)) + 10;
-        let headers: usize = record.headers.iter().map(of_header).sum::<usize>() + 2;
+        let headers: usize = record.headers.read().iter().map(of_header).sum::<usize>() + 2;
         let of = |column: &Meta| match column.field {
             MetaField::Document => 6 * self.topic.len() + headers + 8 * FIELD_BYTES_MAX,
             MetaField::Topic => self.topic.len(),

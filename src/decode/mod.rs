@@ -53,11 +53,6 @@ impl Settings {
     pub fn is_custom(&self) -> bool {
         self.value.as_ref().is_some_and(|value| value.format == Format::Custom)
     }
-
-    /// Whether records must come with their headers.
-    pub fn has_headers(&self) -> bool {
-        self.meta.iter().any(|meta| meta.field.has_headers())
-    }
 }
 
 /// How keys or values are read.

@@ -3,6 +3,7 @@
 
 use crate::block::{BlockIndex, Reject, RowBlock, Run, under_permit};
 use crate::budget::Permit;
+use crate::copies::Copies;
 use crate::offset::{Generation, Span};
 use crate::record::Record;
 use crate::row::Rows;
@@ -149,7 +150,7 @@ impl BlockBuilder {
         self.bytes_len() >= self.bytes_wanted - self.bytes_wanted / ROOM_LEFT
     }
 
-    /// The finished block, its permit cut to what it takes; `None` where nothing was read past.
+    /// The finished block, its permit cut to what it takes, without copies; `None` where nothing was read past.
     pub fn seal(mut self) -> Option<RowBlock> {
         if self.is_empty() {
             return None;
@@ -166,6 +167,7 @@ impl BlockBuilder {
             records: self.records,
             dropped: self.dropped,
             rejects: self.rejects,
+            copies: Copies::default(),
         })
     }
 

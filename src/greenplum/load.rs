@@ -20,7 +20,7 @@ use super::salvage::{Aside, Salvage, Searching};
 use super::step::Written;
 use super::steps::run_all;
 use super::writes::{Reading, Writes};
-use crate::table::TableName;
+use crate::table::{Column, TableName};
 
 /// The session that loads, with all that its statements need. Belongs to one thread.
 pub struct Load {
@@ -82,6 +82,11 @@ impl Load {
     /// The external table that segments read through.
     pub fn external(&self) -> &ExternalTable {
         &self.external
+    }
+
+    /// The source's own columns, see [`Writes::source`].
+    pub fn source(&self) -> &[Column] {
+        self.writes.source()
     }
 
     /// Whether the database may drop rows that it does not count, see [`Writes::is_filtered`].

@@ -52,23 +52,29 @@ pub(super) fn read(
 ) -> Result<SegmentRejects, Error> {
     let doing = "reading the rows that segments refused";
     let name = table.to_string();
-    let [limit, shown] = [limit, shown].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+    let [limit_sql, shown] = [limit, shown].map(|count| i64::try_from(count).unwrap_or(i64::MAX));
     let sql = include_str!("../../sql/rejects_named.sql");
-    let named = connection.query(doing, sql, &[&name, &limit, &RAW_MAX, &shown])?;
-    let counts = connection.query(doing, include_str!("../../sql/rejects_counted.sql"), &[&name])?;
-    Ok(SegmentRejects {
-        named: named
-            .iter()
-            .map(|row| SegmentReject {
-                partition: row.get("partition"),
-                first: row.get("first"),
-                line: u32::try_from(row.get::<_, i32>("line")).unwrap_or(0),
-                message: row.get("message"),
-                raw: row.get::<_, Option<_>>("raw").unwrap_or_default(),
-            })
-            .collect(),
-        counts: counts.iter().map(|row| (row.get("partition"), row.get::<_, i64>("refused").unsigned_abs())).collect(),
-    })
+    let named = connection.query(doing, sql, &[&name, &limit_sql, &RAW_MAX, &shown])?;
+    let named: Vec<SegmentReject> = named.iter().map(named_by).collect();
+    let mut counts = BTreeMap::new();
+    match named.len() < limit {
+        true => named.iter().for_each(|reject| *counts.entry(reject.partition).or_default() += 1),
+        false => {
+            let rows = connection.query(doing, include_str!("../../sql/rejects_counted.sql"), &[&name])?;
+            counts.extend(rows.iter().map(|row| (row.get("partition"), row.get::<_, i64>("refused").unsigned_abs())));
+        }
+    }
+    Ok(SegmentRejects { named, counts })
+}
+
+fn named_by(row: &postgres::Row) -> SegmentReject {
+    SegmentReject {
+        partition: row.get("partition"),
+        first: row.get("first"),
+        line: u32::try_from(row.get::<_, i32>("line")).unwrap_or(0),
+        message: row.get("message"),
+        raw: row.get::<_, Option<_>>("raw").unwrap_or_default(),
+    }
 }
 
 /// How many rows the log holds.

@@ -5,7 +5,8 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::block::{BlockIndex, Reject, RowBlock, Run};
-use crate::offset::{CheckpointDelta, Discontinuity};
+use crate::copies::Copies;
+use crate::offset::{CheckpointDelta, Discontinuity, Span};
 
 /// When a batch is full. A limit of zero is no limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +98,8 @@ pub struct Batch {
     pub rejects: Vec<Reject>,
     keeps_rejects: bool,
     reject_bytes: usize,
+    /// Records of its blocks, where they are kept.
+    pub copies: Vec<(i32, Span, Copies)>,
     /// The sums again, parted.
     pub by_partition: BTreeMap<i32, Counts>,
     /// Of the record before each partition's end; absent where that is a hole.
@@ -122,6 +125,7 @@ impl Batch {
             rejects: Vec::new(),
             keeps_rejects,
             reject_bytes: 0,
+            copies: Vec::new(),
             by_partition: BTreeMap::new(),
             leader_epochs: BTreeMap::new(),
             sent: Vec::new(),
@@ -143,6 +147,9 @@ impl Batch {
         self.counts.add(&block);
         self.by_partition.entry(partition).or_default().add(&block);
         self.keep(std::mem::take(&mut block.rejects));
+        if !block.copies.is_empty() {
+            self.copies.push((partition, block.index.span, std::mem::take(&mut block.copies)));
+        }
         match block.leader_epoch {
             Some(epoch) => self.leader_epochs.insert(partition, epoch),
             None => self.leader_epochs.remove(&partition),
@@ -198,7 +205,7 @@ impl Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::offset::{Generation, Span};
+    use crate::offset::Generation;
 
     #[test]
     fn limits_of_rows_let_n_pass_and_no_more() {
@@ -236,6 +243,7 @@ mod tests {
             records: rows,
             dropped: 0,
             rejects: Vec::new(),
+            copies: Copies::default(),
         }
     }
 

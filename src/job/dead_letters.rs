@@ -1,11 +1,14 @@
-//! Dead letters of a batch: what was refused of it, with the records read again from Kafka, into their table before the
-//! COMMIT. Until then places and reasons are all that is kept, so that rejects of any size take little memory.
+//! Dead letters of a batch: what was refused of it, with its records, into their table before the COMMIT. Those
+//! that were likely to be refused were copied as they came, as many as a share of the memory holds; of the others places
+//! and reasons are all that is known, and they are read again from Kafka.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::block::Reject;
+use crate::copies::Copies;
 use crate::greenplum::{self, DeadLetters, Letter, Load, Refusal, SegmentRejects, Stage};
 use crate::kafka::{self, Reread};
+use crate::offset::Span;
 use crate::record::OwnedRecord;
 
 use super::batch::Batch;
@@ -16,11 +19,19 @@ use super::threads::Stop;
 pub const SEGMENT_REJECTS_MAX: usize = 100_000;
 
 /// What one statement writes.
-const LETTERS_MAX: usize = 1000;
+const LETTERS_MAX: usize = 10_000;
 const BYTES_MAX: usize = 1 << 20;
 
 /// What librdkafka may hold of records that are read again.
 pub const QUEUE_BYTES: usize = 8 << 20;
+
+/// What was refused of a batch, and those of its records that are at hand.
+#[derive(Debug, Default)]
+pub struct Refused {
+    pub refusals: Vec<Refusal>,
+    /// By partition and span, a block each.
+    pub copies: Vec<(i32, Span, Copies)>,
+}
 
 /// All that was refused of a batch, in the order of partition, offset and row.
 ///
@@ -93,37 +104,56 @@ impl Writer {
     /// A record could not be read, for now or for good; the database refuses.
     ///
     /// # Blocks
-    /// For as long as the records take to read.
-    pub fn write(&mut self, load: &mut Load, batch: u64, refusals: Vec<Refusal>) -> Result<(), Error> {
-        if refusals.is_empty() {
-            return Ok(());
+    /// For as long as records take to read of which there is no copy.
+    pub fn write(&mut self, load: &mut Load, batch: u64, refused: Refused) -> Result<(), Error> {
+        let mut by_place: ByPlace = BTreeMap::new();
+        for refusal in refused.refusals {
+            by_place.entry((refusal.partition, refusal.offset)).or_default().push(refusal);
         }
+        let batch = i64::try_from(batch).unwrap_or(i64::MAX);
+        let mut sheet = Sheet::new(&self.letters, load);
+        for (partition, span, copies) in &refused.copies {
+            let here = by_place.range((*partition, span.first())..(*partition, span.next()));
+            let wanted: BTreeSet<i64> = here.map(|((_, offset), _)| *offset).collect();
+            if !wanted.is_empty() {
+                let is_wanted = |offset| wanted.contains(&offset);
+                copies.find(is_wanted, |offset, record| {
+                    sheet.put_all(take(&mut by_place, (*partition, offset)), batch, Some(&record))
+                })?;
+            }
+        }
+        sheet.flush()?;
+        drop(refused.copies);
+        if by_place.is_empty() { Ok(()) } else { self.read_again(load, batch, by_place) }
+    }
+
+    /// What no copy was kept of.
+    fn read_again(&mut self, load: &mut Load, batch: i64, mut by_place: ByPlace) -> Result<(), Error> {
         if self.reread.is_none() {
             self.reread = Some(Reread::connect(&self.kafka)?);
         }
         let reread = self.reread.as_mut().expect("it has just been made");
-        let batch = i64::try_from(batch).unwrap_or(i64::MAX);
-        let mut sheet = Sheet::new(&self.letters, load);
         let is_over = || self.stop.is_asked();
+        let mut sheet = Sheet::new(&self.letters, load);
         let mut wanted: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
-        let mut by_place: BTreeMap<(i32, i64), Vec<Refusal>> = BTreeMap::new();
-        for refusal in refusals {
-            by_place.entry((refusal.partition, refusal.offset)).or_default().push(refusal);
-        }
         for &(partition, offset) in by_place.keys() {
             wanted.entry(partition).or_default().push(offset);
         }
         reread.read::<Error>(&wanted, &is_over, &mut |partition, offset, record| {
-            let here = by_place.remove(&(partition, offset)).unwrap_or_default();
-            here.into_iter().try_for_each(|refusal| {
-                let record = record.map(OwnedRecord::from);
-                Ok(sheet.put(Letter { refusal, batch, record, written: None })?)
-            })
+            let here = take(&mut by_place, (partition, offset));
+            Ok(sheet.put_all(here, batch, record.map(OwnedRecord::from).as_ref())?)
         })?;
         sheet.flush()?;
         // all of them have been read by now: under the old id they are the ones that were refused
         require_same_topic(&self.kafka.topic, self.topic_id.as_deref(), || reread.topic_id_now())
     }
+}
+
+/// Refusals by partition and offset.
+type ByPlace = BTreeMap<(i32, i64), Vec<Refusal>>;
+
+fn take(by_place: &mut ByPlace, place: (i32, i64)) -> Vec<Refusal> {
+    by_place.remove(&place).unwrap_or_default()
 }
 
 /// Letters for one statement.
@@ -149,6 +179,18 @@ impl<'s> Sheet<'s> {
         }
     }
 
+    /// All that was refused of one record; `None` is gone.
+    fn put_all(
+        &mut self,
+        refusals: Vec<Refusal>,
+        batch: i64,
+        record: Option<&OwnedRecord>,
+    ) -> Result<(), greenplum::Error> {
+        refusals
+            .into_iter()
+            .try_for_each(|refusal| self.put(Letter { refusal, batch, record: record.cloned(), written: None }))
+    }
+
     /// Writes those that are kept.
     pub fn flush(&mut self) -> Result<(), greenplum::Error> {
         if !self.written.is_empty() {
@@ -167,7 +209,7 @@ mod tests {
     use super::*;
     use crate::block::{BlockIndex, RowBlock, Run};
     use crate::greenplum::SegmentReject;
-    use crate::offset::{Generation, Span};
+    use crate::offset::Generation;
 
     #[test]
     fn what_three_refuse_is_named_by_record_and_row() {
@@ -186,6 +228,7 @@ mod tests {
             records: 6,
             dropped: 0,
             rejects: vec![Reject { partition: 1, offset: 103, reason: "csv  bad".to_owned(), payload: vec![] }],
+            copies: Copies::default(),
         };
         let mut batch = Batch::new(7, Instant::now(), true);
         batch.absorb(block, Instant::now()).unwrap();

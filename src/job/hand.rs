@@ -8,10 +8,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
+use super::doubt::Copying;
 use super::schemas::{ASK_AGAIN, Answer, Registries};
 use super::threads::Stop;
 use crate::block::RowBlock;
 use crate::budget::{Budget, Permit};
+use crate::copies::Copies;
 use crate::decode::{Decoder, Part, Reason};
 use crate::encode::{BlockBuilder, text};
 use crate::metrics::Metrics;
@@ -89,12 +91,20 @@ pub struct BlockLimits {
 struct Filling {
     lane: Lane,
     block: Option<BlockBuilder>,
+    /// Of the records of that block.
+    copies: Copies,
     has_ended: bool,
 }
 
 impl Filling {
     fn new(lane: Lane) -> Self {
-        Self { lane, block: None, has_ended: false }
+        Self { lane, block: None, copies: Copies::default(), has_ended: false }
+    }
+
+    fn copy(&mut self, record: &Record<'_>, copying: Option<&Copying>) {
+        if let Some(copying) = copying {
+            self.copies.push(record, &copying.budget);
+        }
     }
 }
 
@@ -108,6 +118,8 @@ pub struct Tools {
     pub limits: BlockLimits,
     pub generation: Generation,
     pub budget: Budget,
+    /// Records that are likely to be refused are copied.
+    pub copying: Option<Copying>,
     pub metrics: Metrics,
     pub out: Sender<Told>,
     pub stop: Stop,
@@ -217,7 +229,10 @@ impl Hand {
         if let Some(block) = filling.block.as_mut() {
             match reason {
                 None => block.drop_record(record),
-                Some(reason) => block.reject(record, format!("transformer  {reason}")),
+                Some(reason) => {
+                    block.reject(record, format!("transformer  {reason}"));
+                    filling.copy(record, self.tools.copying.as_ref());
+                }
             }
         }
         self.count(record);
@@ -344,13 +359,19 @@ impl Hand {
         match decoded {
             Ok(()) if self.tools.sends_payloads => block.push_whole(record, &self.rows),
             Ok(()) => match &self.wanted {
-                None => block.push(record, &self.rows),
+                None => {
+                    block.push(record, &self.rows);
+                    filling.copy(record, self.tools.copying.as_ref().filter(|copying| copying.doubts.has(&self.rows)));
+                }
                 Some(wanted) => match wanted.of(&self.rows) {
                     Ok(rows) => block.push(record, &rows),
                     Err(reason) => block.reject(record, reason),
                 },
             },
-            Err(reason) => block.reject(record, reason.to_string()),
+            Err(reason) => {
+                block.reject(record, reason.to_string());
+                filling.copy(record, self.tools.copying.as_ref());
+            }
         }
         self.count(record);
     }
@@ -446,9 +467,11 @@ impl Hand {
 
     /// Tells what is in hand of a partition.
     pub fn flush(&mut self, partition: i32) {
-        let block = self.lanes.get_mut(&partition).and_then(|filling| filling.block.take());
-        if let Some(block) = block.and_then(BlockBuilder::seal) {
-            self.tell(Told::Block(block));
+        let Some(filling) = self.lanes.get_mut(&partition) else { return };
+        let mut copies = std::mem::take(&mut filling.copies);
+        if let Some(block) = filling.block.take().and_then(BlockBuilder::seal) {
+            copies.seal();
+            self.tell(Told::Block(RowBlock { copies, ..block }));
         }
     }
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use fail::fail_point;
 
 use super::batch::{Limits, RejectLimit};
 use super::dead_letters::{self, Writer};
+use super::doubt::{Copying, Doubts};
 use super::failure::Error;
 use super::hand::{BlockLimits, Hand, Lane, Told, Tools};
 use super::positions::Positions;
@@ -68,7 +70,8 @@ impl Prepared {
         let wants = wants(run, memory, load.is_filtered(), !decoding.is_custom());
         let assigned: BTreeSet<i32> = positions.starts.iter().map(|(partition, _)| partition).collect();
         let (generation, program) = (memory.generation, program.as_ref());
-        let crew = Crew { run, generation, consumer: &consumer, chain: &chain, decoding: &decoding, program };
+        let copying = copying(run, &load);
+        let crew = Crew { run, generation, consumer: &consumer, chain: &chain, decoding: &decoding, program, copying };
         let starts = crew.start(lanes(&positions, memory), &told_in, &mut threads)?;
         drop(told_in);
         consumer.assign(memory.generation, &starts)?;
@@ -150,6 +153,12 @@ fn dead_letters(run: &Run<'_>, topic_id: Option<String>, stop: &Stop) -> Option<
     Some(Writer::new(DeadLetters::new(table, &run.id), kafka, topic_id, stop.clone()))
 }
 
+/// Which records are copied, where there may be dead letters.
+fn copying(run: &Run<'_>, load: &Load) -> Option<Copying> {
+    fail_point!("copies-off", |_| None);
+    Some(Copying { budget: run.copies.clone()?, doubts: Doubts::of(load.source()) })
+}
+
 /// What all workers share.
 struct Crew<'a> {
     run: &'a Run<'a>,
@@ -158,6 +167,7 @@ struct Crew<'a> {
     chain: &'a Chain,
     decoding: &'a decode::Settings,
     program: Option<&'a Program>,
+    copying: Option<Copying>,
 }
 
 impl Crew<'_> {
@@ -171,10 +181,7 @@ impl Crew<'_> {
         let limits = block_limits(self.run, lanes.len());
         let mut starts = Vec::new();
         for (at, lanes) in dealt(lanes).into_iter().enumerate() {
-            let mut queue = self.consumer.queue();
-            if self.decoding.has_headers() {
-                queue.ask_for_headers();
-            }
+            let queue = self.consumer.queue();
             starts.extend(lanes.iter().map(|(&partition, lane)| Start {
                 partition,
                 next: lane.next,
@@ -183,6 +190,7 @@ impl Crew<'_> {
             }));
             let how = (self.decoding, self.program);
             let tools = tools(self.run, how, (limits, self.generation), (told.clone(), threads.reading()))?;
+            let tools = Tools { copying: self.copying.clone(), ..tools };
             let worker = Worker { queue, hand: Hand::new(tools, lanes) };
             threads.start(&format!("worker-{at}"), move || worker.run())?;
         }
@@ -205,6 +213,7 @@ pub(super) fn tools(
         limits,
         generation,
         budget: run.budget.clone(),
+        copying: None,
         metrics: run.metrics.clone(),
         out,
         stop,

@@ -19,6 +19,7 @@ mod announce;
 pub mod batch;
 pub mod commit;
 pub mod dead_letters;
+mod doubt;
 pub mod failure;
 mod group;
 pub mod hand;

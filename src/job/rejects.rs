@@ -84,6 +84,7 @@ mod tests {
             records: 5,
             dropped: 0,
             rejects: (0..rejected).map(reject).collect(),
+            copies: Default::default(),
         };
         let mut batch = Batch::new(7, Instant::now(), false);
         batch.sent.push(block.index.clone());

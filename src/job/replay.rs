@@ -281,8 +281,7 @@ impl Parts<'_> {
         let mut hand = Hand::new(tools, lanes);
         threads.start("worker-0", move || {
             for Sent { partition, offset, record, rows, .. } in &*sent {
-                let headers = record.headers();
-                let record = record.at(*partition, *offset, &headers);
+                let record = record.at(*partition, *offset);
                 match rows {
                     None => hand.record(&record),
                     Some(rows) => hand.take_rows(&record, rows.clone()),

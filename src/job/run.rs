@@ -66,7 +66,10 @@ pub struct Run<'a> {
     pub instance: Instance,
     pub server: Arc<Server>,
     pub host: String,
+    /// For encoded blocks.
     pub budget: Budget,
+    /// For records that may become dead letters, where those are kept.
+    pub copies: Option<Budget>,
     pub registries: Registries,
     pub metrics: Metrics,
     pub reporter: &'a dyn Reporter,
@@ -169,6 +172,8 @@ impl<'a> Run<'a> {
     ) -> Result<Self, Error> {
         let server = Arc::new(Server::start(&options.gpfdist, metrics)?);
         let host = options.gpfdist_host.clone().unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into());
+        let blocks = options.memory_bytes / BLOCKS_SHARE.1 * BLOCKS_SHARE.0;
+        let copies = job.dead_letters.is_some().then_some(options.memory_bytes / COPIES_SHARE.1 * COPIES_SHARE.0);
         Ok(Self {
             job,
             options,
@@ -177,7 +182,8 @@ impl<'a> Run<'a> {
             instance: Instance::random()?,
             server,
             host,
-            budget: Budget::new(options.memory_bytes / BLOCKS_SHARE.1 * BLOCKS_SHARE.0),
+            budget: Budget::new(blocks - copies.unwrap_or_default()),
+            copies: copies.map(Budget::new),
             registries: registries(job)?,
             metrics: metrics.clone(),
             reporter,
@@ -301,6 +307,9 @@ fn registries(job: &Job) -> Result<Registries, Error> {
 /// them (records being decoded, buffers of sockets, what the allocator keeps back) the rest. With one half and 512 MiB
 /// the peak stays clear of the promised 64 MiB beside them, at 100 KB a record too; with five eighths it came within 12.
 const BLOCKS_SHARE: (usize, usize) = (4, 8);
+
+/// Of the blocks' share, what copies of records may take where there may be dead letters.
+const COPIES_SHARE: (usize, usize) = (1, 8);
 
 /// See [`BLOCKS_SHARE`].
 pub const QUEUE_SHARE: (usize, usize) = (2, 8);

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::batch::{Limits, RejectLimit};
 use super::state::{Action, Event, State, Wants};
 use crate::block::{BlockIndex, Reject, RowBlock, Run};
+use crate::copies::Copies;
 use crate::offset::{Checkpoint, Generation, Span};
 
 /// Xorshift: repeatable from its seed, and good enough to choose what happens next.
@@ -65,6 +66,7 @@ impl Topic {
             records: u32::try_from(records.len()).unwrap(),
             dropped: 0,
             rejects: records.iter().filter(|(_, good)| !good).map(reject).collect(),
+            copies: Copies::default(),
         }
     }
 }

@@ -14,8 +14,9 @@ use std::time::Instant;
 
 use super::batch::{Batch, Counts, Limits, RejectLimit};
 use crate::block::RowBlock;
+use crate::copies::Copies;
 use crate::greenplum::WrittenTo;
-use crate::offset::{Checkpoint, Discontinuity, Generation};
+use crate::offset::{Checkpoint, Discontinuity, Generation, Span};
 
 /// Sealed batches that may wait for their turn. Each takes some 2 KB beside its rows, which no permit stands for: with
 /// a small MAX_ROW a slow database would otherwise have millions of them wait.
@@ -175,6 +176,11 @@ impl State {
     /// The batch whose transaction is next or open.
     pub fn front(&self) -> Option<&Batch> {
         self.batches.front()
+    }
+
+    /// The copies of the front batch's records; it has none afterwards.
+    pub fn take_copies(&mut self) -> Vec<(i32, Span, Copies)> {
+        self.batches.front_mut().map(|front| std::mem::take(&mut front.copies)).unwrap_or_default()
     }
 
     /// What became of the front batch's rows, once its INSERT returned.
@@ -397,7 +403,6 @@ mod tests {
 
     use super::*;
     use crate::block::{BlockIndex, Run};
-    use crate::offset::Span;
 
     fn state(rows_max: u64) -> State {
         let limits = Limits { rows_max, bytes_max: 0, age_max: Duration::ZERO, idle_max: Duration::ZERO };
@@ -428,6 +433,7 @@ mod tests {
             records: rows,
             dropped: 0,
             rejects: Vec::new(),
+            copies: Default::default(),
         })
     }
 

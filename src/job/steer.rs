@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
 use jiff::Timestamp;
 
+use super::dead_letters::{self, Refused};
 use super::failure::{Error, require_same_topic};
 use super::hand::Told;
 use super::report::{Reporter, Troubles, say};
@@ -16,7 +17,7 @@ use super::threads::Threads;
 use super::totals::Totals;
 use super::warehouse::{Order, Reply, fail_opened};
 use super::watch::Seen;
-use super::{commit, dead_letters, task};
+use super::{commit, task};
 use crate::budget::Budget;
 use crate::config::Job;
 use crate::gpfdist::{Cause, Session, Status};
@@ -374,7 +375,8 @@ impl Steer<'_> {
                         dead_letters::of(front, &self.rejects, found_bad)?
                     }
                 };
-                self.order(Order::Commit { batch, has_rows, runs_task, commit, refusals })?;
+                let refused = Refused { refusals, copies: self.state.take_copies() };
+                self.order(Order::Commit { batch, has_rows, runs_task, commit, refused })?;
                 self.is_committing = true;
             }
             Action::Report(done) => self.report(&done),

@@ -7,12 +7,12 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use super::batch::REJECTS_NAMED_MAX;
-use super::dead_letters::{SEGMENT_REJECTS_MAX, Writer};
+use super::dead_letters::{Refused, SEGMENT_REJECTS_MAX, Writer};
 use super::failure::Error;
 use super::task;
 use super::threads::Stop;
 use crate::gpfdist::{Scan, Server, Session};
-use crate::greenplum::{self, Chain, Commit, Load, Refusal, SegmentRejects, Written};
+use crate::greenplum::{self, Chain, Commit, Load, SegmentRejects, Written};
 
 /// How often a warehouse without orders looks at the wish to end.
 const WAIT: Duration = Duration::from_millis(50);
@@ -23,7 +23,7 @@ pub enum Order {
     /// BEGIN, then the INSERT.
     Insert { batch: u64 },
     /// POST_BATCH_SQL where it is its turn, dead letters, ledger and COMMIT. Without rows the transaction is begun for it.
-    Commit { batch: u64, has_rows: bool, runs_task: bool, commit: Commit, refusals: Vec<Refusal> },
+    Commit { batch: u64, has_rows: bool, runs_task: bool, commit: Commit, refused: Refused },
 }
 
 /// What became of it.
@@ -76,8 +76,8 @@ impl Warehouse {
         while !self.stop.is_asked() {
             let (batch, done) = match self.orders.recv_timeout(WAIT) {
                 Ok(Order::Insert { batch }) => (batch, self.insert(batch)),
-                Ok(Order::Commit { batch, has_rows, runs_task, commit, refusals }) => {
-                    (batch, self.commit(batch, (has_rows, runs_task), &commit, refusals))
+                Ok(Order::Commit { batch, has_rows, runs_task, commit, refused }) => {
+                    (batch, self.commit(batch, (has_rows, runs_task), &commit, refused))
                 }
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -139,7 +139,7 @@ impl Warehouse {
         batch: u64,
         (has_rows, runs_task): (bool, bool),
         commit: &Commit,
-        refusals: Vec<Refusal>,
+        refused: Refused,
     ) -> Result<Reply, Error> {
         if !has_rows {
             self.load.begin()?;
@@ -148,7 +148,7 @@ impl Warehouse {
             self.load.run_inside(task::POST_BATCH, sql)?;
         }
         if let Some(dead_letters) = &mut self.dead_letters {
-            dead_letters.write(&mut self.load, batch, refusals)?;
+            dead_letters.write(&mut self.load, batch, refused)?;
         }
         self.load.commit(&mut self.chain, commit)?;
         Ok(Reply::Committed { batch })

@@ -14,6 +14,7 @@
 #![allow(unsafe_code, reason = "the crate does not offer these calls; each block says why it is sound")]
 
 use std::ffi::{CStr, CString, c_char};
+use std::fmt;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
 use super::events::Events;
-use crate::record::{Header, TimestampType};
+use crate::record::{Header, Headers, TimestampType};
 
 /// The rdkafka crate's consumer with our callbacks.
 pub(super) type Client = BaseConsumer<Events>;
@@ -200,14 +201,29 @@ impl<'a> Message<'a> {
         (timestamp >= 0).then_some((timestamp, kind))
     }
 
-    /// Adds the record's headers, in their order.
-    pub fn headers(self, into: &mut Vec<Header<'a>>) {
+    /// `None` where the broker does not tell.
+    pub fn leader_epoch(self) -> Option<i32> {
+        // SAFETY: as in partition.
+        let epoch = unsafe { sys::rd_kafka_message_leader_epoch(self.message) };
+        (epoch >= 0).then_some(epoch)
+    }
+}
+
+impl fmt::Debug for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message").field("partition", &self.partition()).field("offset", &self.offset()).finish()
+    }
+}
+
+impl Headers for Message<'_> {
+    fn read(&self) -> Vec<Header<'_>> {
+        let mut read = Vec::new();
         let mut headers = ptr::null_mut();
         // SAFETY: as in partition; librdkafka parses the headers on the first call and keeps them with the message,
         // which the batch owns alone and no other thread reads.
         let code = unsafe { sys::rd_kafka_message_headers(self.message, &raw mut headers) };
         if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-            return;
+            return read;
         }
         for at in 0.. {
             let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
@@ -215,20 +231,14 @@ impl<'a> Message<'a> {
             let code =
                 unsafe { sys::rd_kafka_header_get_all(headers, at, &raw mut name, &raw mut value, &raw mut size) };
             if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                return;
+                break;
             }
             // SAFETY: a name is a C string and a value is size bytes, both inside the message.
             let (name, value) = unsafe { (CStr::from_ptr(name), bytes(value.cast(), size)) };
             // a name that is no UTF-8 breaks Kafka's own protocol
-            into.push(Header { name: name.to_str().unwrap_or_default(), value });
+            read.push(Header { name: name.to_str().unwrap_or_default(), value });
         }
-    }
-
-    /// `None` where the broker does not tell.
-    pub fn leader_epoch(self) -> Option<i32> {
-        // SAFETY: as in partition.
-        let epoch = unsafe { sys::rd_kafka_message_leader_epoch(self.message) };
-        (epoch >= 0).then_some(epoch)
+        read
     }
 }
 

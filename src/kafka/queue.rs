@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::offset::{Checkpoint, Generation};
-use crate::record::{Header, Record};
+use crate::record::Record;
 
 use super::ffi::{Batch, Client, Message, Queue, code};
 
@@ -139,7 +139,6 @@ pub struct RecordQueue {
     batch: Batch,
     /// Records to ask for at once, so that a batch of large ones stays small.
     records_max: usize,
-    wants_headers: bool,
     // declared last: the queue must outlive the messages taken from it
     lane: Arc<Lane>,
 }
@@ -171,7 +170,7 @@ const BATCH_BYTES: usize = 1 << 20;
 
 impl RecordQueue {
     pub(super) fn new(id: QueueId, lane: Arc<Lane>, client: &Arc<Client>) -> Self {
-        Self { id, batch: Batch::new(client), records_max: 64, wants_headers: false, lane }
+        Self { id, batch: Batch::new(client), records_max: 64, lane }
     }
 
     /// Its name in assignments.
@@ -179,15 +178,10 @@ impl RecordQueue {
         self.id
     }
 
-    /// Records come with their headers: parsing them costs something with each that has any.
-    pub fn ask_for_headers(&mut self) {
-        self.wants_headers = true;
-    }
-
     /// Hands over what is there, at most `max` records or about 1 MiB; waits only while there is nothing. Returns the
     /// number of items.
     ///
-    /// Payloads are borrowed for the call of `each` only. Does not allocate once warm, but for headers.
+    /// Payloads are borrowed for the call of `each` only. Does not allocate once warm, unless headers are read.
     ///
     /// # Blocks
     /// Up to `wait`, less when an assignment arrives meanwhile; and as long as `each` does, which holds nobody up.
@@ -208,17 +202,12 @@ impl RecordQueue {
         }
         let mut bytes = 0;
         let mut records = 0;
-        let mut headers = Vec::new();
         for message in self.batch.iter() {
             if message.error() == 0 && !taker.wants(message.partition(), message.offset()) {
                 items += 1;
                 continue;
             }
-            headers.clear();
-            if self.wants_headers {
-                message.headers(&mut headers);
-            }
-            let item = item(message, &headers);
+            let item = item(&message);
             if let Item::Record(record) = &item {
                 records += 1;
                 bytes += record.bytes();
@@ -254,7 +243,7 @@ impl News {
     }
 }
 
-fn item<'a>(message: Message<'a>, headers: &'a [Header<'a>]) -> Item<'a> {
+fn item<'a>(message: &'a Message<'a>) -> Item<'a> {
     let (partition, offset) = (message.partition(), message.offset());
     let timestamp = message.timestamp();
     match message.error() {
@@ -265,15 +254,15 @@ fn item<'a>(message: Message<'a>, headers: &'a [Header<'a>]) -> Item<'a> {
             timestamp_type: timestamp.map(|(_, kind)| kind),
             key: message.key(),
             payload: message.payload(),
-            headers,
+            headers: message,
             leader_epoch: message.leader_epoch(),
         }),
         code::PARTITION_EOF => Item::End { partition, offset },
         code::AUTO_OFFSET_RESET => {
-            let text = text(message);
+            let text = text(*message);
             Item::OutOfRange { partition, offset, is_truncated: text.contains(TRUNCATED), text }
         }
-        error => Item::Error { partition, text: text(message), is_passing: is_passing(error) },
+        error => Item::Error { partition, text: text(*message), is_passing: is_passing(error) },
     }
 }
 

@@ -51,8 +51,7 @@ impl Reread {
         consumer.doubt_refusals();
         // where the topic is not known yet, an assignment that soon replaces the first one loses its queue: seen in a test
         consumer.topic(SILENCE_MAX)?;
-        let mut queue = consumer.queue();
-        queue.ask_for_headers();
+        let queue = consumer.queue();
         Ok(Self { consumer, queue, generation: Generation::default(), left: BTreeSet::new() })
     }
 

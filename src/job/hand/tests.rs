@@ -22,6 +22,7 @@ pub(in crate::job) fn hand() -> (Hand, Receiver<Told>) {
         limits: BlockLimits { bytes: 4096, rows_max: 0 },
         generation: Generation(1),
         budget: Budget::new(1 << 20),
+        copying: None,
         metrics: Metrics::default(),
         out,
         stop: Stop::default(),
