@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::case::Case;
 use crate::flow::Flow;
-use crate::harness::{Database, Job, Loader, ask, free_port, metric, on_each_database, postgres, unique, wait_until};
+use crate::harness::{
+    Database, Job, Loader, ask, free_port, greenplum, metric, on_each_database, postgres, unique, wait_until,
+};
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -149,7 +151,34 @@ fn health_and_metrics_of_a_running_load() {
     let mut load = flow.loader(&job).args(["--debug-port", &port.to_string()]).start();
     load.wait_for_text(SOON, "gpkafka job has started");
     wait_until(SOON, "metrics of 100 rows", || metric(port, "rows_inserted_total") == Some(100));
+    let metrics = ask(port, "/metrics").unwrap();
+    let spent = |of: &str| {
+        let line = metrics.lines().find(|line| line.starts_with(&format!("gpkafka_seconds_total{{{of}}}"))).unwrap();
+        line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    };
+    for (stage, doing) in
+        [("worker", "busy"), ("worker", "waits_for_kafka"), ("segment", "taking"), ("database", "insert")]
+    {
+        assert!(spent(&format!("spent=\"{doing}\",stage=\"{stage}\"")) > 0.0, "{stage} {doing}: {metrics}");
+    }
     assert!(ask(port, "/health").unwrap().starts_with("HTTP/1.1 200"));
     load.signal("INT");
     load.wait(SOON).expect_code(0);
+}
+
+/// A mapping that takes its time: the loader waits for the database, and the user is told so.
+#[test]
+fn the_profile_names_the_stage_that_limits() {
+    let Some(db) = greenplum(2) else { return };
+    let flow = Flow::new(db, "profile", 1);
+    flow.produce(0, 0..100);
+    let job = flow.job().output("MAPPING: {part: part, seq: seq, pad: \"pad || pg_sleep(0.02)::text\", hash: hash}");
+    let outcome = flow.loader(&job).args(["--quit-at-eof", "--profile"]).run().expect_code(0);
+    outcome
+        .expect_text("profile: 100 rows of")
+        .expect_text("profile: workers   making rows")
+        .expect_text("profile: database  loading")
+        .expect_text("profile: the database limits: the loader waits for its segments");
+    let plain = flow.loader(&job).args(["--quit-at-eof"]).run().expect_code(0);
+    plain.expect_no_text("profile:");
 }

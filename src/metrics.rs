@@ -1,6 +1,6 @@
 //! Counters that every stage may bump and that `--debug-port` and the live line read. Names follow Prometheus.
 
-use prometheus::{IntCounter, IntGauge, Registry, TextEncoder};
+use prometheus::{Counter, CounterVec, IntCounter, IntGauge, Opts, Registry, TextEncoder};
 
 /// One job's counters, registered once. Clones share them; a bump is one atomic add.
 #[derive(Debug, Clone)]
@@ -34,6 +34,51 @@ pub struct Metrics {
     pub lag_records: IntGauge,
     /// Bytes out on permits of the memory budget.
     pub memory_bytes: IntGauge,
+    /// Where the time went.
+    pub seconds: Seconds,
+}
+
+/// Seconds of each worker, of each segment's connection, and of the session that loads; added up over all of them.
+#[derive(Debug, Clone)]
+pub struct Seconds {
+    /// Making rows of records.
+    pub worker_busy: Counter,
+    /// Nothing came from Kafka.
+    pub worker_waits_for_kafka: Counter,
+    /// The blocks that are made filled the memory: segments take them too slowly.
+    pub worker_waits_for_memory: Counter,
+    /// The loop that deals blocks out was behind.
+    pub worker_waits_for_loop: Counter,
+    /// A segment, or the network to it, had rows to take.
+    pub segment_taking: Counter,
+    /// A segment had taken all that there was.
+    pub segment_waits_for_rows: Counter,
+    /// Of a scan's time, how long a segment at least waited for rows.
+    pub scan_waits_for_rows: Counter,
+    /// Inside the statement that loads a batch.
+    pub database_insert: Counter,
+    /// Inside COMMIT, what stands before it (dead letters, ledger, the user's own SQL), and the target's first ANALYZE.
+    pub database_commit: Counter,
+    /// Between two batches.
+    pub database_idle: Counter,
+}
+
+impl Seconds {
+    fn of(vec: &CounterVec) -> Self {
+        let of = |stage: &str, spent: &str| vec.with_label_values(&[stage, spent]);
+        Self {
+            worker_busy: of("worker", "busy"),
+            worker_waits_for_kafka: of("worker", "waits_for_kafka"),
+            worker_waits_for_memory: of("worker", "waits_for_memory"),
+            worker_waits_for_loop: of("worker", "waits_for_loop"),
+            segment_taking: of("segment", "taking"),
+            segment_waits_for_rows: of("segment", "waits_for_rows"),
+            scan_waits_for_rows: of("scan", "waits_for_rows"),
+            database_insert: of("database", "insert"),
+            database_commit: of("database", "commit"),
+            database_idle: of("database", "idle"),
+        }
+    }
 }
 
 impl Default for Metrics {
@@ -49,7 +94,12 @@ impl Default for Metrics {
             registry.register(Box::new(gauge.clone())).expect("each name is registered once");
             gauge
         };
+        let help = "Time of workers, segment connections and the loading session, by what it was spent on.";
+        let seconds = CounterVec::new(Opts::new("gpkafka_seconds_total", help), &["stage", "spent"]);
+        let seconds = seconds.expect("metric names are constants and valid");
+        registry.register(Box::new(seconds.clone())).expect("each name is registered once");
         Self {
+            seconds: Seconds::of(&seconds),
             up: gauge("gpkafka_up", "1 while the job reads and commits, 0 while it starts or waits to try again."),
             records_read: counter("gpkafka_records_read_total", "Records taken from Kafka."),
             source_bytes: counter("gpkafka_source_bytes_total", "Key and payload bytes taken from Kafka."),

@@ -109,7 +109,7 @@ pub fn discard(brokers: &str, topic: &str) {
             out: told_in.clone(),
             stop: threads.reading(),
         };
-        let worker = Worker { queue, hand: Hand::new(tools, lanes) };
+        let worker = Worker { queue, hand: Hand::new(tools, lanes), seconds: metrics.seconds.clone() };
         threads.start(&format!("worker-{number}"), move || worker.run()).unwrap();
     }
     consumer.assign(Generation(1), &starts).unwrap();

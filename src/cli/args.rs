@@ -75,6 +75,9 @@ pub struct LoadArgs {
     /// Memory for everything in flight, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..))]
     pub memory: u32,
+    /// Show at the end where the time went, and which stage holds the load up
+    #[arg(long)]
+    pub profile: bool,
     /// Serve health and metrics on this port of the loopback address
     #[arg(long, value_name = "PORT")]
     pub debug_port: Option<u16>,

@@ -11,7 +11,9 @@ use crate::config::{Job, Mode, ServerFile};
 use crate::gpfdist;
 use crate::job::alert::Status;
 use crate::job::failure::Error;
+use crate::job::launch::workers_max;
 use crate::job::positions::Reset;
+use crate::job::profile::Profile;
 use crate::job::report::{Level, Reporter, say};
 use crate::job::run::{self, Options, Summary};
 use crate::job::schedule::Ended;
@@ -68,6 +70,9 @@ pub fn run(args: &LoadArgs) -> Result<(), Exit> {
         console.record(Level::Error, &text);
     }
     tell_summary(&job, &summary, &shutdown, &console, status.as_str(), &text);
+    if args.profile {
+        tell_profile(&metrics, &summary, &console);
+    }
     alert(&job, &options, &summary, &*console, &shutdown);
     summary.failure.map_or(Ok(()), |error| Err(Exit::failed(error)))
 }
@@ -197,6 +202,14 @@ fn tell_totals(job: &Job, summary: &Summary, console: &Console) {
     }
     if console.is_live() {
         tell_rates(summary, console);
+    }
+}
+
+fn tell_profile(metrics: &Metrics, summary: &Summary, console: &Console) {
+    let partitions = summary.totals.sums.checkpoint.iter().count();
+    let workers = workers_max().min(partitions).max(1);
+    for line in Profile::of(metrics).lines(workers, partitions) {
+        say!(console, Info, "{line}");
     }
 }
 

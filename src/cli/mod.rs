@@ -161,43 +161,45 @@ mod tests {
         help_of(
             "load",
             &expect![[r#"
-            Load a topic into a table until interrupted, or up to its end
+                Load a topic into a table until interrupted, or up to its end
 
-            Usage: load [OPTIONS] <FILE>
+                Usage: load [OPTIONS] <FILE>
 
-            Arguments:
-              <FILE>  The job file (YAML, version 1, 2 or 3)
+                Arguments:
+                  <FILE>  The job file (YAML, version 1, 2 or 3)
 
-            Options:
-              -p, --property <VAR=VALUE>        Value of a {{var}} of the file; may be repeated
-                  --name <NAME>                 Name of the job in log lines; the history does not depend on it
-                  --quit-at-eof                 Stop at the offsets that are the ends of the partitions when the
-                                                load starts
-                  --force-reset-earliest        Forget the stored offsets; start from the oldest record still in
-                                                the topic
-                  --force-reset-latest          Forget the stored offsets; start with records produced from now
-                                                on
-                  --force-reset-timestamp <MS>  Forget the stored offsets; start from the first record at or
-                                                after a time (milliseconds since 1970)
-                  --partition                   Show the offsets of each partition with each batch
-                  --skip-explain                Skip the EXPLAIN of what each batch writes, at the start
-                  --memory <MIB>                Memory for everything in flight, in MiB [default: 512]
-                  --debug-port <PORT>           Serve health and metrics on this port of the loopback address
-                  --segment-program <PATH>      Executable that a PostgreSQL server runs to read rows [default:
-                                                this one]
-                  --gpfdist-host <HOST>         Address of this machine that every segment host can reach
-                                                [default: this machine's host name]
-                  --gpfdist-port <PORT>         Port for segments; 0 takes any free one [default: 8080, or the
-                                                next free one]
-                  --config <FILE>               Take the gpfdist host and port from the Gpfdist part of a
-                                                gpss.json file
-              -l, --log-dir <DIR>               Directory of the log file gpkafka_<date>.log [default:
-                                                $HOME/gpAdminLogs]
-                  --verbose                     Show debug lines too
-                  --color                       Colour the levels of log lines
-                  --csv-log                     Write log lines as CSV: time, pid, level, message
-              -h, --help                        Print help
-        "#]],
+                Options:
+                  -p, --property <VAR=VALUE>        Value of a {{var}} of the file; may be repeated
+                      --name <NAME>                 Name of the job in log lines; the history does not depend on it
+                      --quit-at-eof                 Stop at the offsets that are the ends of the partitions when the
+                                                    load starts
+                      --force-reset-earliest        Forget the stored offsets; start from the oldest record still in
+                                                    the topic
+                      --force-reset-latest          Forget the stored offsets; start with records produced from now
+                                                    on
+                      --force-reset-timestamp <MS>  Forget the stored offsets; start from the first record at or
+                                                    after a time (milliseconds since 1970)
+                      --partition                   Show the offsets of each partition with each batch
+                      --skip-explain                Skip the EXPLAIN of what each batch writes, at the start
+                      --memory <MIB>                Memory for everything in flight, in MiB [default: 512]
+                      --profile                     Show at the end where the time went, and which stage holds the
+                                                    load up
+                      --debug-port <PORT>           Serve health and metrics on this port of the loopback address
+                      --segment-program <PATH>      Executable that a PostgreSQL server runs to read rows [default:
+                                                    this one]
+                      --gpfdist-host <HOST>         Address of this machine that every segment host can reach
+                                                    [default: this machine's host name]
+                      --gpfdist-port <PORT>         Port for segments; 0 takes any free one [default: 8080, or the
+                                                    next free one]
+                      --config <FILE>               Take the gpfdist host and port from the Gpfdist part of a
+                                                    gpss.json file
+                  -l, --log-dir <DIR>               Directory of the log file gpkafka_<date>.log [default:
+                                                    $HOME/gpAdminLogs]
+                      --verbose                     Show debug lines too
+                      --color                       Colour the levels of log lines
+                      --csv-log                     Write log lines as CSV: time, pid, level, message
+                  -h, --help                        Print help
+            "#]],
         );
     }
 

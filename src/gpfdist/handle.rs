@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
@@ -28,13 +28,15 @@ struct Inner {
     /// Connections that wait for a block, the longest-waiting first. One block wakes one of them, so that segments that
     /// keep up get turns, and hundreds are not woken for a block that one takes.
     waiting: VecDeque<(ConnectionId, Waker)>,
+    /// Since when somebody waits for a block.
+    hungry: Option<Instant>,
     /// How each open connection is told that nobody needs it any more.
     cuts: BTreeMap<ConnectionId, Arc<Notify>>,
 }
 
 impl Shared {
     fn new(scan: Scan, metrics: Metrics) -> Self {
-        let inner = Inner { state: State::new(scan), waiting: VecDeque::new(), cuts: BTreeMap::new() };
+        let inner = Inner { state: State::new(scan), waiting: VecDeque::new(), hungry: None, cuts: BTreeMap::new() };
         Self { inner: Mutex::new(inner), metrics }
     }
 
@@ -46,6 +48,7 @@ impl Shared {
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut inner = self.inner();
         let outcome = change(&mut inner.state);
+        self.count_hunger(&mut inner);
         let woken = std::mem::take(&mut inner.waiting);
         drop(inner);
         woken.into_iter().for_each(|(_, waker)| waker.wake());
@@ -55,6 +58,7 @@ impl Shared {
     fn push(&self, block: Block) {
         let mut inner = self.inner();
         inner.state.push(block);
+        self.count_hunger(&mut inner);
         let woken = match inner.state.failure() {
             Some(_) => inner.waiting.len(),
             None => 1.min(inner.waiting.len()),
@@ -62,6 +66,13 @@ impl Shared {
         let woken: Vec<_> = inner.waiting.drain(..woken).collect();
         drop(inner);
         woken.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// There is something to take, or there will be nothing.
+    fn count_hunger(&self, inner: &mut Inner) {
+        if let Some(since) = inner.hungry.take() {
+            self.metrics.seconds.scan_waits_for_rows.inc_by(since.elapsed().as_secs_f64());
+        }
     }
 
     pub(super) fn file_prefix(&self) -> String {
@@ -74,6 +85,7 @@ impl Shared {
         let next = inner.state.next(id);
         match &next {
             Next::Wait => {
+                inner.hungry.get_or_insert_with(Instant::now);
                 match inner.waiting.iter_mut().find(|(waiting, _)| *waiting == id) {
                     Some((_, waker)) => waker.clone_from(context.waker()),
                     None => inner.waiting.push_back((id, context.waker().clone())),

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::buf::Chain;
 use bytes::{Buf, Bytes};
@@ -33,7 +33,7 @@ use super::handle::{Attached, Registry, Session, Shared};
 use super::listen::{Error, listen};
 use super::request::{self, Protocol, Refusal};
 use super::session::{ConnectionId, Next, Scan};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, Seconds};
 
 /// Greenplum's heads take about 1 KiB, but names of databases and paths vary. It also bounds what waits inside hyper
 /// before a connection takes another block.
@@ -260,8 +260,14 @@ async fn serve(stream: TcpStream, served: Arc<Served>) {
     let attached = attached.into_inner().unwrap_or_else(PoisonError::into_inner);
     match (outcome, attached) {
         (Some(Ok(())), attached) => {
+            let has_rows = attached.is_some();
             attached.into_iter().for_each(Attached::written);
+            let begun = Instant::now();
             close(stream).await;
+            // what the kernel still held for the segment is taken by now
+            if has_rows {
+                served.metrics.seconds.segment_taking.inc_by(begun.elapsed().as_secs_f64());
+            }
         }
         // hyper has answered a malformed head
         (Some(Err(error)), None) if !error.is_timeout() => close(stream).await,
@@ -333,6 +339,9 @@ fn rows(served: &Served, attached: &Attached, protocol: Protocol) -> Response<An
         alarm: Box::pin(tokio::time::sleep(served.heartbeat)),
         alarm_is_set: true,
         ended: false,
+        since: Instant::now(),
+        waits_for_rows: true,
+        seconds: served.metrics.seconds.clone(),
     }));
     *response.extensions_mut() = served.spelling.clone();
     let headers = response.headers_mut();
@@ -372,6 +381,10 @@ struct Rows {
     /// Whether the alarm counts from the last message.
     alarm_is_set: bool,
     ended: bool,
+    /// Since when it waits for rows, or for the peer to take the last ones.
+    since: Instant,
+    waits_for_rows: bool,
+    seconds: Seconds,
 }
 
 /// Ends a protocol 0 body without an end: the connection is reset.
@@ -384,14 +397,18 @@ type Message = Chain<Bytes, Bytes>;
 
 impl Rows {
     fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Message, Aborted>>> {
+        self.count_time();
         if self.ended {
             return Poll::Ready(None);
         }
+        self.waits_for_rows = true;
         let Poll::Ready(next) = self.shared.poll_next(self.id, context) else {
             ready!(self.poll_heartbeat(context));
             self.shared.leave_line(self.id);
             return Poll::Ready(Some(Ok(frame::heartbeat().chain(Bytes::new()))));
         };
+        self.count_time();
+        self.waits_for_rows = false;
         self.alarm_is_set = false;
         self.ended = !matches!(next, Next::Block(_));
         Poll::Ready(match (self.protocol, next) {
@@ -407,6 +424,15 @@ impl Rows {
             (Protocol::Raw, Next::Failed(_)) => Some(Err(Aborted)),
             (_, Next::Wait) => unreachable!("a connection that waits is pending"),
         })
+    }
+
+    /// Counts the time since the last look: hyper asks for the next message once the peer, or the kernel for it, has taken
+    /// the last one.
+    fn count_time(&mut self) {
+        let spent =
+            if self.waits_for_rows { &self.seconds.segment_waits_for_rows } else { &self.seconds.segment_taking };
+        spent.inc_by(self.since.elapsed().as_secs_f64());
+        self.since = Instant::now();
     }
 
     /// Ready when a message should be sent just to send one. Protocol 0 has none.

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{SendTimeoutError, Sender, TrySendError};
 
 use super::doubt::Copying;
 use super::schemas::{ASK_AGAIN, Answer, Registries};
@@ -164,20 +164,39 @@ pub struct Hand {
     rows: Rows,
     /// Of the record in hand, what is wanted; `None` is all of it.
     wanted: Option<SomeRows>,
+    waited: Waited,
     /// Nobody listens any more.
     gone: bool,
+}
+
+/// What a hand has waited for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Waited {
+    pub memory: Duration,
+    /// Room in its channel.
+    pub room: Duration,
 }
 
 impl Hand {
     /// A hand for these partitions.
     pub fn new(tools: Tools, lanes: BTreeMap<i32, Lane>) -> Self {
         let lanes = lanes.into_iter().map(|(partition, lane)| (partition, Filling::new(lane))).collect();
-        Self { tools, lanes, rows: Rows::default(), wanted: None, gone: false }
+        Self { tools, lanes, rows: Rows::default(), wanted: None, waited: Waited::default(), gone: false }
     }
 
     /// Nobody wants more.
     pub fn is_over(&self) -> bool {
         self.gone || self.tools.stop.is_asked()
+    }
+
+    /// Since this was asked last.
+    pub fn take_waited(&mut self) -> Waited {
+        std::mem::take(&mut self.waited)
+    }
+
+    /// Whether all partitions are read up to their end marks.
+    pub fn has_ended(&self) -> bool {
+        self.lanes.values().all(|filling| filling.has_ended)
     }
 
     /// Whether something is in hand that was not told.
@@ -414,13 +433,14 @@ impl Hand {
             return Some(permit);
         }
         self.flush_all();
+        let begun = Instant::now();
         let place = self.tools.budget.stand_in_line();
-        while !self.is_over() {
-            if let Some(permit) = place.wait(bytes, WAIT) {
-                return Some(permit);
-            }
+        let mut permit = None;
+        while permit.is_none() && !self.is_over() {
+            permit = place.wait(bytes, WAIT);
         }
-        None
+        self.waited.memory += begun.elapsed();
+        permit
     }
 
     /// Everything before `offset` is read.
@@ -476,12 +496,27 @@ impl Hand {
     }
 
     /// Waits for room in the channel.
-    pub fn tell(&mut self, mut told: Told) {
+    pub fn tell(&mut self, told: Told) {
+        if self.is_over() {
+            return;
+        }
+        match self.tools.out.try_send(told) {
+            Ok(()) => {}
+            Err(TrySendError::Disconnected(_)) => self.gone = true,
+            Err(TrySendError::Full(told)) => {
+                let begun = Instant::now();
+                self.wait_and_tell(told);
+                self.waited.room += begun.elapsed();
+            }
+        }
+    }
+
+    fn wait_and_tell(&mut self, mut told: Told) {
         while !self.is_over() {
             match self.tools.out.send_deadline(told, Instant::now() + WAIT) {
                 Ok(()) => return,
-                Err(crossbeam_channel::SendTimeoutError::Timeout(back)) => told = back,
-                Err(crossbeam_channel::SendTimeoutError::Disconnected(_)) => {
+                Err(SendTimeoutError::Timeout(back)) => told = back,
+                Err(SendTimeoutError::Disconnected(_)) => {
                     self.gone = true;
                     return;
                 }

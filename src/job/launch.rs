@@ -141,6 +141,7 @@ fn warehouse(
         replies,
         dead_letters: dead_letters(run, topic_id, &stop),
         stop,
+        seconds: run.metrics.seconds.clone(),
         post_batch: run.job.task.post_batch.as_ref().map(|post_batch| post_batch.sql.clone()),
         has_analyzed: false,
     }
@@ -191,7 +192,7 @@ impl Crew<'_> {
             let how = (self.decoding, self.program);
             let tools = tools(self.run, how, (limits, self.generation), (told.clone(), threads.reading()))?;
             let tools = Tools { copying: self.copying.clone(), ..tools };
-            let worker = Worker { queue, hand: Hand::new(tools, lanes) };
+            let worker = Worker { queue, hand: Hand::new(tools, lanes), seconds: self.run.metrics.seconds.clone() };
             threads.start(&format!("worker-{at}"), move || worker.run())?;
         }
         Ok(starts)

@@ -6,11 +6,11 @@
 //!   └─ prepare   topic, claim, target, external table, ledger, positions; told by announce
 //!   └─ launch    threads, assignment
 //!   └─ steer     the loop: events of all threads → state → actions on all threads
-//!        lookout, tell   what nobody would tell the loop, and what the user sees
+//!        lookout, tell   what nobody would tell the loop, and what the user sees; profile  where the time went
 //!        state   (pure)  batches, when they are full, what may commit
 //!        worker, hand  records → decode → encode → blocks  warehouse  BEGIN … INSERT … ledger … COMMIT
 //!  replay ── dead letters once more, without Kafka
-//!        dead_letters  what was refused, read again and kept before the COMMIT
+//!        dead_letters  what was refused, kept before the COMMIT: copied as it came (doubt), or read again
 //!        watch   main Kafka queue, new partitions, control session
 //! ```
 
@@ -27,6 +27,7 @@ pub mod launch;
 mod lookout;
 pub mod positions;
 pub mod prepare;
+pub mod profile;
 pub mod rejects;
 pub mod replay;
 pub mod report;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
@@ -13,6 +13,7 @@ use super::task;
 use super::threads::Stop;
 use crate::gpfdist::{Scan, Server, Session};
 use crate::greenplum::{self, Chain, Commit, Load, SegmentRejects, Written};
+use crate::metrics::Seconds;
 
 /// How often a warehouse without orders looks at the wish to end.
 const WAIT: Duration = Duration::from_millis(50);
@@ -62,6 +63,7 @@ pub struct Warehouse {
     pub replies: Sender<Reply>,
     pub dead_letters: Option<Writer>,
     pub stop: Stop,
+    pub seconds: Seconds,
     pub post_batch: Option<String>,
     /// The target's statistics have been looked at.
     pub has_analyzed: bool,
@@ -73,8 +75,15 @@ impl Warehouse {
     /// # Blocks
     /// For as long as the attempt lasts; inside an INSERT until the session is sealed or fails.
     pub fn run(mut self) {
+        let mut since = Instant::now();
         while !self.stop.is_asked() {
-            let (batch, done) = match self.orders.recv_timeout(WAIT) {
+            let order = self.orders.recv_timeout(WAIT);
+            self.seconds.database_idle.inc_by(lap(&mut since));
+            let spent = match order {
+                Ok(Order::Insert { .. }) => self.seconds.database_insert.clone(),
+                _ => self.seconds.database_commit.clone(),
+            };
+            let (batch, done) = match order {
                 Ok(Order::Insert { batch }) => (batch, self.insert(batch)),
                 Ok(Order::Commit { batch, has_rows, runs_task, commit, refused }) => {
                     (batch, self.commit(batch, (has_rows, runs_task), &commit, refused))
@@ -82,6 +91,7 @@ impl Warehouse {
                 Err(RecvTimeoutError::Timeout) => continue,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
+            spent.inc_by(lap(&mut since));
             let reply = done.unwrap_or_else(|error| Reply::Failed { batch, error });
             let (has_failed, has_committed) =
                 (matches!(reply, Reply::Failed { .. }), matches!(reply, Reply::Committed { .. }));
@@ -90,6 +100,7 @@ impl Warehouse {
             }
             if has_committed {
                 self.analyze_once();
+                spent.inc_by(lap(&mut since));
             }
         }
     }
@@ -153,6 +164,12 @@ impl Warehouse {
         self.load.commit(&mut self.chain, commit)?;
         Ok(Reply::Committed { batch })
     }
+}
+
+/// Seconds since the last lap.
+fn lap(since: &mut Instant) -> f64 {
+    let now = Instant::now();
+    (now - std::mem::replace(since, now)).as_secs_f64()
 }
 
 /// Tells the brain of a session, and fails it where the brain has stopped listening: an INSERT that nobody feeds would

@@ -3,10 +3,11 @@
 //! A partition stays with one worker, so its blocks come out in offset order. A worker that gets no memory leaves its queue
 //! unread, and Kafka waits.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::hand::{Hand, Told};
+use super::hand::{Hand, Told, Waited};
 use crate::kafka::{Item, RecordQueue};
+use crate::metrics::Seconds;
 
 /// How long a worker waits for records before it looks at the wish to end.
 const WAIT: Duration = Duration::from_millis(50);
@@ -21,6 +22,7 @@ const RECORDS_PER_POLL: usize = 1000;
 pub struct Worker {
     pub queue: RecordQueue,
     pub hand: Hand,
+    pub seconds: Seconds,
 }
 
 impl Worker {
@@ -29,12 +31,25 @@ impl Worker {
     /// # Blocks
     /// For as long as the attempt lasts.
     pub fn run(self) {
-        let Self { mut queue, mut hand } = self;
+        let Self { mut queue, mut hand, seconds } = self;
+        let mut begun = Instant::now();
         while !hand.is_over() {
+            let had_ended = hand.has_ended();
             let wait = if hand.has_open_blocks() { QUIET } else { WAIT };
             let taken = queue.poll(wait, RECORDS_PER_POLL, &mut |item| take(&mut hand, item));
             if taken == 0 {
                 hand.flush_all();
+            }
+            let now = Instant::now();
+            let (kafka, Waited { memory, room }) = (queue.take_waited(), hand.take_waited());
+            let busy = (now - begun).saturating_sub(kafka + memory + room);
+            begun = now;
+            // who has nothing left to read waits for the end of the load
+            if !had_ended {
+                seconds.worker_busy.inc_by(busy.as_secs_f64());
+                seconds.worker_waits_for_kafka.inc_by(kafka.as_secs_f64());
+                seconds.worker_waits_for_memory.inc_by(memory.as_secs_f64());
+                seconds.worker_waits_for_loop.inc_by(room.as_secs_f64());
             }
         }
     }

@@ -139,6 +139,7 @@ pub struct RecordQueue {
     batch: Batch,
     /// Records to ask for at once, so that a batch of large ones stays small.
     records_max: usize,
+    waited: Duration,
     // declared last: the queue must outlive the messages taken from it
     lane: Arc<Lane>,
 }
@@ -170,12 +171,17 @@ const BATCH_BYTES: usize = 1 << 20;
 
 impl RecordQueue {
     pub(super) fn new(id: QueueId, lane: Arc<Lane>, client: &Arc<Client>) -> Self {
-        Self { id, batch: Batch::new(client), records_max: 64, lane }
+        Self { id, batch: Batch::new(client), records_max: 64, waited: Duration::ZERO, lane }
     }
 
     /// Its name in assignments.
     pub fn id(&self) -> QueueId {
         self.id
+    }
+
+    /// How long polls have waited for a first record since this was asked last.
+    pub fn take_waited(&mut self) -> Duration {
+        std::mem::take(&mut self.waited)
     }
 
     /// Hands over what is there, at most `max` records or about 1 MiB; waits only while there is nothing. Returns the
@@ -227,7 +233,13 @@ impl RecordQueue {
     fn take(&mut self, wait: Duration, max: usize) {
         let max = max.min(self.records_max).max(1);
         let taken = self.batch.take(&self.lane.queue, Duration::ZERO, max);
-        if taken == 0 && !wait.is_zero() && self.batch.take(&self.lane.queue, wait, 1) > 0 && max > 1 {
+        if taken > 0 || wait.is_zero() {
+            return;
+        }
+        let begun = Instant::now();
+        let taken = self.batch.take(&self.lane.queue, wait, 1);
+        self.waited += begun.elapsed();
+        if taken > 0 && max > 1 {
             self.batch.take(&self.lane.queue, Duration::ZERO, max - 1);
         }
     }
