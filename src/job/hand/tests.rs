@@ -6,7 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crossbeam_channel::{Receiver, bounded};
 
 use super::*;
-use crate::decode;
+use crate::budget::Budget;
+use crate::decode::{self, Decoder};
+use crate::job::schemas::Registries;
+use crate::job::threads::Stop;
+use crate::metrics::Metrics;
+use crate::offset::Generation;
 use crate::registry;
 use crate::row::Room;
 use crate::schema::Schema;
