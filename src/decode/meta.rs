@@ -140,11 +140,11 @@ impl MetaFields {
     pub fn room(&self, record: &Record<'_>) -> Room {
         // a byte of a header is at most six of JSON
         let of_header = |header: &Header<'_>| 6 * (header.name.len() + header.value.map_or(0, <[u8]>::len)) + 10;
-        let headers: usize = record.headers.read().iter().map(of_header).sum::<usize>() + 2;
+        let headers = || record.headers.read().iter().map(of_header).sum::<usize>() + 2;
         let of = |column: &Meta| match column.field {
-            MetaField::Document => 6 * self.topic.len() + headers + 8 * FIELD_BYTES_MAX,
+            MetaField::Document => 6 * self.topic.len() + headers() + 8 * FIELD_BYTES_MAX,
             MetaField::Topic => self.topic.len(),
-            MetaField::Headers => headers,
+            MetaField::Headers => headers(),
             _ => FIELD_BYTES_MAX,
         };
         Room { bytes: self.columns.iter().map(of).sum(), fields: self.columns.len(), rows: 0 }

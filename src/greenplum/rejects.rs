@@ -57,12 +57,11 @@ pub(super) fn read(
     let named = connection.query(doing, sql, &[&name, &limit_sql, &RAW_MAX, &shown])?;
     let named: Vec<SegmentReject> = named.iter().map(named_by).collect();
     let mut counts = BTreeMap::new();
-    match named.len() < limit {
-        true => named.iter().for_each(|reject| *counts.entry(reject.partition).or_default() += 1),
-        false => {
-            let rows = connection.query(doing, include_str!("../../sql/rejects_counted.sql"), &[&name])?;
-            counts.extend(rows.iter().map(|row| (row.get("partition"), row.get::<_, i64>("refused").unsigned_abs())));
-        }
+    if named.len() < limit {
+        named.iter().for_each(|reject| *counts.entry(reject.partition).or_default() += 1);
+    } else {
+        let rows = connection.query(doing, include_str!("../../sql/rejects_counted.sql"), &[&name])?;
+        counts.extend(rows.iter().map(|row| (row.get("partition"), row.get::<_, i64>("refused").unsigned_abs())));
     }
     Ok(SegmentRejects { named, counts })
 }

@@ -118,7 +118,7 @@ impl Writer {
             if !wanted.is_empty() {
                 let is_wanted = |offset| wanted.contains(&offset);
                 copies.find(is_wanted, |offset, record| {
-                    sheet.put_all(take(&mut by_place, (*partition, offset)), batch, Some(&record))
+                    sheet.put_all(take(&mut by_place, (*partition, offset)), batch, Some(record))
                 })?;
             }
         }
@@ -141,7 +141,7 @@ impl Writer {
         }
         reread.read::<Error>(&wanted, &is_over, &mut |partition, offset, record| {
             let here = take(&mut by_place, (partition, offset));
-            Ok(sheet.put_all(here, batch, record.map(OwnedRecord::from).as_ref())?)
+            Ok(sheet.put_all(here, batch, record.map(OwnedRecord::from))?)
         })?;
         sheet.flush()?;
         // all of them have been read by now: under the old id they are the ones that were refused
@@ -182,13 +182,15 @@ impl<'s> Sheet<'s> {
     /// All that was refused of one record; `None` is gone.
     fn put_all(
         &mut self,
-        refusals: Vec<Refusal>,
+        mut refusals: Vec<Refusal>,
         batch: i64,
-        record: Option<&OwnedRecord>,
+        record: Option<OwnedRecord>,
     ) -> Result<(), greenplum::Error> {
-        refusals
-            .into_iter()
-            .try_for_each(|refusal| self.put(Letter { refusal, batch, record: record.cloned(), written: None }))
+        let Some(last) = refusals.pop() else { return Ok(()) };
+        for refusal in refusals {
+            self.put(Letter { refusal, batch, record: record.clone(), written: None })?;
+        }
+        self.put(Letter { refusal: last, batch, record, written: None })
     }
 
     /// Writes those that are kept.
