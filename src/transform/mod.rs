@@ -49,6 +49,7 @@
 //! There is no WASI: a module has no files, no clock and no network.
 
 mod instance;
+mod sections;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -114,10 +115,13 @@ impl Program {
     pub fn new(bytes: &[u8], settings: Settings) -> Result<Self, Error> {
         let mut config = Config::default();
         config.consume_fuel(true);
-        let module = Module::new(&Engine::new(&config), bytes);
-        let module = module.map_err(|error| Error {
+        let module = match sections::overstated(bytes) {
+            None => Module::new(&Engine::new(&config), bytes).map_err(|error| one_line(&error.to_string())),
+            Some(why) => Err(why),
+        };
+        let module = module.map_err(|why| Error {
             path: settings.path.clone(),
-            text: format!("it is no WebAssembly module that can be loaded: {}", one_line(&error.to_string())),
+            text: format!("it is no WebAssembly module that can be loaded: {why}"),
         })?;
         Ok(Self { module, settings: Arc::new(settings) })
     }

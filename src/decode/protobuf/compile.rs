@@ -111,11 +111,11 @@ pub(super) fn nth_message(file: &FileDescriptor, indexes: &[usize]) -> Option<Me
     Some(message)
 }
 
-/// Editions are newer than the descriptors here, which panic at a syntax that they do not know. What is no descriptor set
-/// is theirs to tell.
+/// Editions are newer than the descriptors here, which panic at a syntax that they do not know, the empty one too. What is
+/// no descriptor set is theirs to tell.
 fn require_known_syntax(descriptor_set: &[u8]) -> Result<(), String> {
     let Ok(set) = FileDescriptorSet::decode(descriptor_set) else { return Ok(()) };
-    match set.file.iter().find(|file| !matches!(file.syntax(), "" | "proto2" | "proto3")) {
+    match set.file.iter().find(|file| !matches!(file.syntax.as_deref(), None | Some("proto2" | "proto3"))) {
         None => Ok(()),
         Some(file) => {
             let [name, syntax] = [file.name(), file.syntax()].map(|text| line::excerpt(text, WORDS_MAX));
