@@ -43,6 +43,7 @@ mod failing_batches;
 mod flow;
 mod hard_rows;
 mod json_fields;
+mod json_taken;
 mod kafka_consumer;
 mod keys;
 mod memory;

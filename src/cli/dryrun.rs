@@ -46,6 +46,19 @@ fn line(text: &mut String, line: &str) {
     let _infallible = writeln!(text, "{line}");
 }
 
+/// What becomes of JSON documents on the way.
+fn documents(writes: &Writes) -> String {
+    let mut text = String::new();
+    for taken in writes.taken() {
+        let written: Vec<String> = taken.written().collect();
+        line(&mut text, &format!("-- {} is taken apart by the loader: {}", taken.document, written.join(", ")));
+    }
+    for left in writes.left() {
+        line(&mut text, &format!("-- {} is left to the database to parse: {}", left.document, left.why));
+    }
+    text
+}
+
 /// A job, and where its segments would call.
 pub(super) struct Dryrun<'a> {
     pub job: &'a Job,
@@ -79,7 +92,7 @@ impl Dryrun<'_> {
         let definition = resolve::definition(self.job, self.settings, &writes.columns(), self.host, self.port);
         let definition = definition.on(is_greenplum);
         let database = if is_greenplum { "Greenplum" } else { "PostgreSQL" };
-        let mut text = String::new();
+        let mut text = documents(writes);
         line(&mut text, "\n-- once: the ledger of committed offsets");
         line(&mut text, &format!("{};", Ledger::create_sql(metadata, is_greenplum).trim_end()));
         if let Some(table) = &self.settings.dead_letters {
@@ -116,8 +129,10 @@ impl Dryrun<'_> {
     /// All of it with the servers' own knowledge, and where a load would go on.
     fn connected(&self) -> Result<String, Error> {
         let mut connection = Connection::open(self.settings, "gpkafka dryrun")?;
-        let targets = Target::describe(&mut connection, self.settings)?;
-        let writes = Writes::new(&targets, self.settings)?;
+        let mut settings = self.settings.clone();
+        settings.suit(&connection);
+        let targets = Target::describe(&mut connection, &settings)?;
+        let writes = Writes::new(&targets, &settings)?;
         resolve::decode_settings(self.job, &writes)?;
         if let Some(program) = self.job.transform_program()? {
             program.start()?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::job::{Content, Csv, Delimited, Format, Job, MetaColumn, RegistryAt, SchemaSource, SourceColumn};
 use crate::schema::{Schema, SchemaKind};
-use crate::table::Column;
+use crate::table::{Column, Ident};
 use crate::{decode, greenplum, kafka, registry, transform};
 
 impl Job {
@@ -19,6 +19,7 @@ impl Job {
         settings.password = connection.password.as_ref().map(|password| password.reveal().to_owned());
         settings.metadata_schema.clone_from(&self.metadata_schema);
         settings.columns = self.source_columns();
+        settings.documents = self.documents();
         settings.outputs.clone_from(&self.outputs);
         settings.input_filter.clone_from(&self.filter);
         settings.failing = self.commit.failing;
@@ -42,6 +43,18 @@ impl Job {
             self.meta.iter().map(|column| Column { name: column.name.clone(), sql_type: column.sql_type.clone() }),
         );
         Some(sent)
+    }
+
+    /// Columns that are whole JSON documents to the database.
+    fn documents(&self) -> Vec<Ident> {
+        let document = |part: &Content| {
+            let is_json = matches!(part.format, Format::Json | Format::Jsonl { .. });
+            let column = part.columns.as_ref().filter(|_| is_json)?.first()?;
+            let is_whole = matches!(&columns(part, &[])[..], [only] if only.path.is_empty());
+            let is_text_inside = column.sql_type.trim().eq_ignore_ascii_case("json");
+            column.name.clone().filter(|_| is_whole && is_text_inside)
+        };
+        [&self.value, &self.key].into_iter().flatten().filter_map(document).collect()
     }
 
     fn formatter(&self) -> Option<greenplum::Formatter> {

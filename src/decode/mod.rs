@@ -71,7 +71,8 @@ pub struct Column {
     /// It is read past and never sent.
     pub is_ignored: bool,
     /// Where formats with named fields find it, from the outside in: `["customer", "id"]`. An element of digits also
-    /// counts the elements of an array, from 0. Empty: the column is the whole message, and the only one.
+    /// counts the elements of an array, from 0. Empty: the column is the whole message, and the only one; or it is the
+    /// first, and the others are texts of a JSON document that stand in its place where it is plain, see `json`.
     pub path: Vec<String>,
     /// What a format that has types of its own writes for it.
     pub kind: ColumnKind,

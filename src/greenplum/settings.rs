@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::connection::Connection;
 use crate::table::{Column, Ident, TableName};
 
 /// One element of MAPPING.
@@ -121,6 +122,8 @@ pub struct Settings {
     /// The source columns in the order of the encoded fields, ignored ones left out; `None` are the first target's
     /// own.
     pub columns: Option<Vec<Column>>,
+    /// Those of the columns that are whole documents of JSON, and that the loader can take apart.
+    pub documents: Vec<Ident>,
     /// Greenplum only: what takes messages apart in place of us.
     pub formatter: Option<Formatter>,
     /// An SQL condition over the source columns; rows for which it is not true reach no output.
@@ -156,6 +159,7 @@ impl Settings {
             outputs: vec![Output::insert(target)],
             metadata_schema: None,
             columns: None,
+            documents: Vec::new(),
             formatter: None,
             input_filter: None,
             failing: Failing::Fail,
@@ -164,6 +168,14 @@ impl Settings {
             segments: Self::SEGMENTS,
             connect_timeout: Self::CONNECT_TIMEOUT,
             lock_timeout: Self::LOCK_TIMEOUT,
+        }
+    }
+
+    /// What suits this database: in one that cannot hold every text, documents go whole, so that it refuses what it
+    /// refused of them before.
+    pub fn suit(&mut self, connection: &Connection) {
+        if !connection.is_utf8() {
+            self.documents.clear();
         }
     }
 

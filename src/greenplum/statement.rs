@@ -5,6 +5,7 @@ use postgres::error::{DbError, ErrorPosition};
 
 use super::connection::Connection;
 use super::failure::{Error, one_line};
+use super::paths::as_written;
 use super::sql::{Piece, nearest, pieces, value_of};
 use crate::table::Ident;
 
@@ -188,7 +189,7 @@ fn named_column(message: &str) -> Option<&str> {
 }
 
 fn flat(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    as_written(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

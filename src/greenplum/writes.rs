@@ -21,6 +21,7 @@ use super::settings::{Failing, Mode, Output, Settings, Transformer};
 use super::sql::fill;
 use super::statement::{Statement, Text};
 use super::step::{Act, Step, WrittenTo};
+use super::taken::{Documents, Left, Taken, take_apart};
 use super::target::Target;
 use super::transformer;
 use super::watch::Watched;
@@ -30,6 +31,7 @@ use crate::table::{Column, Ident, TableName};
 #[derive(Debug, Clone)]
 pub struct Writes {
     source: Vec<Column>,
+    documents: Documents,
     has_bookkeeping: bool,
     input_filter: Option<String>,
     failing: Failing,
@@ -70,6 +72,9 @@ impl Writes {
     /// [`Error::Target`]: a mapping to a column that the target lacks, with the nearest name; without a mapping, a
     /// source column that the target lacks; match, update or order columns that are not there or get no value.
     pub fn new(targets: &[Target], settings: &Settings) -> Result<Self, Error> {
+        let mut settings = settings.clone();
+        let documents = take_apart(&mut settings);
+        let settings = &settings;
         let is_derived = settings.columns.is_none();
         let own = || targets.first().map(Target::as_source).unwrap_or_default();
         let source = settings.columns.clone().unwrap_or_else(own);
@@ -84,11 +89,14 @@ impl Writes {
             ways.push(Way::new(output, fields, merge, watched));
         }
         let gets_sets = targets.iter().any(|target| target.gets_sets);
-        Ok(Self::build(source, settings, ways, gets_sets))
+        Ok(Self { documents, ..Self::build(source, settings, ways, gets_sets) })
     }
 
     /// The same text without a server, for showing it: a source or a mapping must be given.
     pub fn unchecked(settings: &Settings) -> Option<Self> {
+        let mut settings = settings.clone();
+        let documents = take_apart(&mut settings);
+        let settings = &settings;
         let source = settings.columns.clone().unwrap_or_default();
         let way = |(at, output): (usize, &Output)| {
             let fields = mapping::unchecked(&source, output);
@@ -97,7 +105,7 @@ impl Writes {
         };
         let ways: Vec<Way> = settings.outputs.iter().enumerate().map(way).collect();
         let is_whole = ways.iter().all(|way| !way.fields.is_empty());
-        is_whole.then(|| Self::build(source, settings, ways, false))
+        is_whole.then(|| Self { documents, ..Self::build(source, settings, ways, false) })
     }
 
     fn build(source: Vec<Column>, settings: &Settings, outputs: Vec<Way>, gets_sets: bool) -> Self {
@@ -105,11 +113,23 @@ impl Writes {
         let has_bookkeeping = failing != Failing::Fail || outputs.iter().any(|way| way.merge.is_some());
         let input_filter = condition(settings.input_filter.as_ref());
         let dead_letters = settings.dead_letters.clone();
-        let mut writes = Self { source, has_bookkeeping, input_filter, failing, dead_letters, stage: None, outputs };
+        let documents = Documents::default();
+        let mut writes =
+            Self { source, documents, has_bookkeeping, input_filter, failing, dead_letters, stage: None, outputs };
         if writes.outputs.len() > 1 || gets_sets || failing != Failing::Fail {
             writes.stage = Some(Scratch::new("gpkafka_stage", writes.columns(), Vec::new()));
         }
         writes
+    }
+
+    /// Documents that the loader takes apart: it must fill their columns.
+    pub fn taken(&self) -> &[Taken] {
+        &self.documents.taken
+    }
+
+    /// Documents that could be, and why they are not.
+    pub fn left(&self) -> &[Left] {
+        &self.documents.left
     }
 
     /// The source's own columns, in the order of the encoded fields.
@@ -266,7 +286,8 @@ impl Writes {
     }
 
     fn known(&self) -> Vec<Ident> {
-        self.source.iter().map(|column| column.name.clone()).collect()
+        let is_field = |name: &Ident| self.taken().iter().flat_map(|taken| &taken.fields).any(|it| it.column == *name);
+        self.source.iter().map(|column| column.name.clone()).filter(|name| !is_field(name)).collect()
     }
 
     /// Drops the rows that the input's filter does not let pass, of those within a part.

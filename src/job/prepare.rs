@@ -42,9 +42,10 @@ pub struct Prepared {
 /// # Errors
 /// What is wrong with the world; nothing was read and nothing loaded.
 pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
-    let settings = settings(run, memory);
+    let mut settings = settings(run, memory);
     let name = run.id.application_name(&run.instance);
     let mut connection = Connection::open(&settings, &name)?;
+    settings.suit(&connection);
     // PREPARE_SQL may make the target, and must not run beside another loader
     let held = if memory.is_prepared { None } else { prepared_by_task(run, memory, &settings)? };
     let targets = Target::describe(&mut connection, &settings)?;

@@ -4,7 +4,7 @@ use super::failure::Error;
 use super::run::identity;
 use crate::config::{Content, Format, Job};
 use crate::decode::{self, Meta, MetaField};
-use crate::greenplum::{Definition, Partitions, Settings, Writes};
+use crate::greenplum::{Definition, Partitions, Settings, Taken, TakenField, Writes};
 use crate::table::Column;
 
 /// A range in a file may name millions of partitions that no topic has.
@@ -46,10 +46,26 @@ pub fn decode_settings(job: &Job, writes: &Writes) -> Result<decode::Settings, E
         return Err(Error::OneColumn { target: job.target().to_string(), count: writes.source().len() });
     }
     let mut settings = job.decode_settings(writes.source())?;
+    for part in [&mut settings.value, &mut settings.key].into_iter().flatten() {
+        take_apart(part, writes.taken());
+    }
     if writes.has_bookkeeping() {
         settings.meta.extend(BOOKKEEPING);
     }
     Ok(settings)
+}
+
+/// Adds the texts that are wanted of a document to it.
+fn take_apart(part: &mut decode::Content, taken: &[Taken]) {
+    let [document] = &part.columns[..] else { return };
+    if let Some(taken) = taken.iter().find(|taken| document.path.is_empty() && taken.document.as_str() == document.name)
+    {
+        let field = |field: &TakenField| decode::Column {
+            path: field.path.clone(),
+            ..decode::Column::text(field.column.as_str())
+        };
+        part.columns.extend(taken.fields.iter().map(field));
+    }
 }
 
 /// What an UPDATE or MERGE chooses by and bad rows are looked for by, as [`Writes::columns`] has it.

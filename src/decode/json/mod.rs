@@ -3,6 +3,11 @@
 //! Whole, if there is one column and its path is empty: the document goes as it is, so that one that is no JSON is the segment's to refuse. Only its depth is
 //! looked at: what is nested deeper than the database's stack would fail a batch, not a row.
 //!
+//! Whole or its texts, if there are more columns behind such a one: what SQL's `doc->'a'->>'b'` makes of a plain document
+//! is sent in the document's place, which is NULL then; a document that is not plain goes as it is, the others NULL. Plain
+//! is one that is an object, valid to its end, and has no `\u`: so the database would parse it, and find just that. Its
+//! `\u` are the database's to read: there are some that it refuses, and not the same on every version.
+//!
 //! Taken apart in every other case: the document must be an object and valid to its end, and each column is the value at
 //! its path: members of objects by their exact names, elements of arrays by number. What is not there, or null, is NULL.
 //! Of several members of one name the last counts, as in PostgreSQL. What a value becomes is [`ColumnKind`]'s to say:
@@ -27,9 +32,11 @@ mod tests;
 
 use std::sync::Arc;
 
+use memchr::memmem;
+
 use self::plan::Plan;
 use self::scan::Problem;
-use self::walk::Walk;
+use self::walk::{Value, Walk};
 use super::columns::{UNNAMED, check_text};
 use super::lines::Lines;
 use super::{Cause, Column, ColumnKind, Parse};
@@ -45,6 +52,7 @@ const DEPTH_MAX: usize = 5000;
 /// What becomes of a document.
 enum Shape {
     Whole { column: Arc<str>, is_parsed: bool },
+    Texts { column: Arc<str>, plan: Plan, walk: Walk },
     Fields { plan: Plan, walk: Walk },
 }
 
@@ -54,6 +62,9 @@ impl Shape {
             [] => Self::Whole { column: UNNAMED.into(), is_parsed: false },
             [column] if is_whole(column) => {
                 Self::Whole { column: column.name.as_str().into(), is_parsed: column.kind == ColumnKind::Json }
+            }
+            [column, texts @ ..] if is_whole(column) => {
+                Self::Texts { column: column.name.as_str().into(), plan: Plan::new(texts), walk: Walk::default() }
             }
             _ => Self::Fields { plan: Plan::new(columns), walk: Walk::default() },
         }
@@ -69,6 +80,11 @@ impl Shape {
                 }
                 rows.field(document);
             }
+            Self::Texts { column, plan, walk } => {
+                check_text(document, column)?;
+                check_depth(document, column)?;
+                texts(document, plan, walk, rows).map_err(|problem| cause(problem, plan))?;
+            }
             Self::Fields { plan, walk } => {
                 fields(document, plan, walk, rows).map_err(|problem| cause(problem, plan))?
             }
@@ -80,6 +96,10 @@ impl Shape {
     fn room(&self, bytes: usize, documents: usize) -> Room {
         match self {
             Self::Whole { .. } => Room { bytes, fields: documents, rows: documents },
+            Self::Texts { plan, .. } => {
+                let texts = plan.room(bytes, documents);
+                Room { bytes: texts.bytes.max(bytes), fields: texts.fields.saturating_add(documents), ..texts }
+            }
             Self::Fields { plan, .. } => plan.room(bytes, documents),
         }
     }
@@ -89,12 +109,32 @@ fn is_whole(column: &Column) -> bool {
     column.path.is_empty()
 }
 
+/// The document, or the texts of a plain one.
+fn texts(document: &[u8], plan: &Plan, walk: &mut Walk, rows: &mut Rows) -> Result<(), Problem> {
+    let has_codes = memchr::memchr(b'\\', document).is_some_and(|at| memmem::find(&document[at..], br"\u").is_some());
+    match walk.document(document, plan).ok().filter(|_| !has_codes) {
+        Some(found) => {
+            rows.null();
+            write_fields(document, plan, found, rows)
+        }
+        None => {
+            rows.field(document);
+            plan.fields().iter().for_each(|_| rows.null());
+            Ok(())
+        }
+    }
+}
+
 fn fields(document: &[u8], plan: &Plan, walk: &mut Walk, rows: &mut Rows) -> Result<(), Problem> {
     if simdutf8::basic::from_utf8(document).is_err() {
         let valid = simdutf8::compat::from_utf8(document).map_or_else(|error| error.valid_up_to(), str::len);
         return Err(Problem::new(format!("invalid UTF-8 at byte {}", valid + 1)));
     }
     let found = walk.document(document, plan)?;
+    write_fields(document, plan, found, rows)
+}
+
+fn write_fields(document: &[u8], plan: &Plan, found: &[Option<Value>], rows: &mut Rows) -> Result<(), Problem> {
     for (at, (field, value)) in plan.fields().iter().zip(found).enumerate() {
         match value {
             Some(value) => {
