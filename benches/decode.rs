@@ -2,6 +2,9 @@
 
 use std::hint::black_box;
 
+#[path = "payloads.rs"]
+mod payloads;
+
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gpkafka::decode::{
     AvroFraming, AvroOptions, Column, ColumnKind, CsvOptions, Decoder, DelimitedOptions, Format, Part, Settings,
@@ -11,11 +14,7 @@ use gpkafka::encode::text;
 use gpkafka::record::Record;
 use gpkafka::row::Rows;
 use gpkafka::schema::{Schema, SchemaKind};
-
-/// What the end-to-end benchmark loads: 92 bytes in 6 columns.
-const CSV: &str = "1234567,42,2024-11-22 18:56:50.123456,customer-00012345,1234.56,some words about the order abcd";
-const QUOTED: &str = r#""1234567","42","2024-11-22 18:56:50","customer-00012345","1234.56","some ""words"", abc""#;
-const JSON: &str = r#"{"id":1234567,"at":"2024-11-22T18:56:50.123456Z","customer":"customer-00012345","amount":1234.56,"note":"some words about the order, and \"some\" more","count":42,"ok":true,"tag":"abcdefgh"}"#;
+use payloads::{AVRO_SCHEMA, CSV, JSON, QUOTED};
 
 fn formats(c: &mut Criterion) {
     let csv = || Format::Csv(CsvOptions::default());
@@ -38,27 +37,9 @@ fn formats(c: &mut Criterion) {
     }
 }
 
-/// The same as [`CSV`], with a schema's types.
-const AVRO_SCHEMA: &str = r#"{"type":"record","name":"order","fields":[
-    {"name":"id","type":"long"},
-    {"name":"count","type":"int"},
-    {"name":"at","type":{"type":"long","logicalType":"timestamp-micros"}},
-    {"name":"customer","type":"string"},
-    {"name":"amount","type":{"type":"bytes","logicalType":"decimal","precision":12,"scale":2}},
-    {"name":"note","type":["null","string"]}]}"#;
-
 fn avro(c: &mut Criterion) {
     let schema = Schema::alone(SchemaKind::Avro, AVRO_SCHEMA);
-    let datum = [
-        // 1234567, 42, and 2024-11-22T18:56:50.123456Z
-        &b"\x8e\xda\x96\x01\x54\x80\x8b\xca\xa0\x9e\xe1\x93\x06"[..],
-        b"\x22customer-00012345",
-        // 1234.56
-        b"\x06\x01\xe2\x40",
-        b"\x02\x3esome words about the order abcd",
-    ]
-    .concat();
-    let payload = [&[0, 0, 0, 0, 7][..], &datum].concat();
+    let payload = payloads::avro();
     let column = |name: &str, kind| Column { kind, ..Column::text(name) };
     let names = ["id", "count", "at", "customer", "amount", "note"];
     for (name, columns) in [

@@ -2,7 +2,7 @@
 //! rounds, whole commands from their start to their exit. Ratios of one run can be compared, seconds of two cannot.
 //!
 //! ```text
-//! cargo bench --bench end_to_end [-- --rows 2000000 --rounds 5]
+//! cargo bench --bench end_to_end [-- --rows 2000000 --rounds 5 --only PART-OF-NAME]
 //! ```
 //!
 //! Prints a table, the ratios, and writes both to `target/end_to_end.json`. Wants a Greenplum under GPHOME, and kcat.
@@ -15,14 +15,17 @@
 #[allow(dead_code, unused_imports, unused_macros, reason = "the harness serves the tests first")]
 mod harness;
 
+mod commands;
 mod contenders;
+mod floor;
 mod pipeline;
+mod python;
 mod report;
 mod scene;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
+use commands::Cost;
 use contenders::Contender;
 use scene::Scene;
 
@@ -30,6 +33,8 @@ use scene::Scene;
 struct Sizes {
     rows: i64,
     rounds: usize,
+    /// Part of the names of who takes part; empty is all.
+    only: String,
 }
 
 fn main() {
@@ -38,18 +43,19 @@ fn main() {
     match words[..] {
         // the parts of the comparison that are no command of anybody's: this program again, in a process of its own
         ["consume", brokers, topic] => pipeline::consume(brokers, topic),
-        ["discard", brokers, topic] => pipeline::discard(brokers, topic),
+        ["discard", segments, brokers, topic] => pipeline::discard(brokers, topic, segments.parse().unwrap()),
         _ => compare(&sizes(&words)),
     }
 }
 
 fn sizes(words: &[&str]) -> Sizes {
-    let mut sizes = Sizes { rows: 2_000_000, rounds: 5 };
+    let mut sizes = Sizes { rows: 2_000_000, rounds: 5, only: String::new() };
     for pair in words.chunks(2) {
         match pair {
             ["--rows", rows] => sizes.rows = rows.parse().expect("--rows takes a number"),
             ["--rounds", rounds] => sizes.rounds = rounds.parse().expect("--rounds takes a number"),
-            other => panic!("{other:?}: it knows --rows N and --rounds N"),
+            ["--only", part] => (*part).clone_into(&mut sizes.only),
+            other => panic!("{other:?}: it knows --rows N, --rounds N and --only PART-OF-NAME"),
         }
     }
     sizes
@@ -60,25 +66,25 @@ fn compare(sizes: &Sizes) {
         println!("not run: it wants a Greenplum server under GPHOME");
         std::process::exit(1);
     };
-    let contenders = contenders::all();
-    let (there, missing): (Vec<_>, Vec<_>) = contenders.into_iter().partition(Contender::is_there);
+    let contenders = contenders::all().into_iter().filter(|contender| contender.name.contains(&sizes.only));
+    let (there, missing): (Vec<_>, Vec<_>) = contenders.partition(Contender::is_there);
     for contender in &missing {
         println!("   left out: {}: {} is not installed", contender.name, contender.program);
     }
     let missing: Vec<&str> = missing.iter().map(|contender| contender.name).collect();
-    let mut times: BTreeMap<&str, Vec<Duration>> = BTreeMap::new();
+    let mut costs: BTreeMap<&str, Vec<Cost>> = BTreeMap::new();
     // the first round warms caches and is not counted
     for round in 0..=sizes.rounds {
         for contender in &there {
-            let time = contender.run(&scene, round);
-            println!("   round {round}  {:<44} {:6.2} s", contender.name, time.as_secs_f64());
+            let cost = contender.run(&scene, round);
+            println!("   round {round}  {:<44} {:6.2} s  cpu {:6.2} s", contender.name, cost.seconds, cost.cpu_seconds);
             if round > 0 {
-                times.entry(contender.name).or_default().push(time);
+                costs.entry(contender.name).or_default().push(cost);
             }
         }
     }
     let names: Vec<&str> = there.iter().map(|contender| contender.name).collect();
-    if !report::tell(&scene, &names, &missing, &times) {
+    if !report::tell(&scene, &names, &missing, &costs) {
         println!("a promise was missed, or could not be tried");
         std::process::exit(1);
     }

@@ -1,4 +1,4 @@
-//! The loader without a database: Kafka → decode → encode → our server → two segment clients that count and discard;
+//! The loader without a database: Kafka → decode → encode → our server → segment clients that count and discard;
 //! and what it is held against, librdkafka alone.
 
 use std::collections::BTreeMap;
@@ -25,14 +25,13 @@ use crate::scene::COLUMNS;
 const WAIT: Duration = Duration::from_secs(30);
 /// A poll's pause while there is nothing.
 const POLL: Duration = Duration::from_millis(20);
-const SEGMENTS: u64 = 2;
 const PATH: &str = "/v1/bench/all/token";
 const XID: &str = "1-0000000001";
 /// As a load has by default, see `job::launch`.
 const WORKERS: usize = 2;
 const QUEUE_BYTES: usize = 128 << 20;
 const BLOCKS_BYTES: usize = 256 << 20;
-const BLOCK_BYTES: usize = 128 << 10;
+pub const BLOCK_BYTES: usize = 128 << 10;
 
 fn connect(brokers: &str, topic: &str, workers: usize) -> (Consumer, BTreeMap<i32, i64>) {
     let settings = Settings {
@@ -72,21 +71,22 @@ pub fn consume(brokers: &str, topic: &str) {
 }
 
 /// Reads every record of a topic, makes rows of them and serves them to clients that act as segments.
-pub fn discard(brokers: &str, topic: &str) {
+pub fn discard(brokers: &str, topic: &str, segments: u64) {
     let settings = gpfdist::Settings { bind: Ipv4Addr::LOCALHOST.into(), port: 0, ..gpfdist::Settings::default() };
     let metrics = Metrics::default();
     let server = Server::start(&settings, &metrics).unwrap();
     let scan = Scan { path: PATH.to_owned(), xid: Some(XID.to_owned()), file_prefix: topic.to_owned() };
     let session = server.open(scan);
-    let readers: Vec<Child> = (0..SEGMENTS).map(|segment| reader(server.port(), segment)).collect();
+    let readers: Vec<Child> = (0..segments).map(|segment| reader(server.port(), segment, segments)).collect();
 
     let (consumer, ends) = connect(brokers, topic, WORKERS);
+    let workers = WORKERS.min(ends.len());
     let (told_in, told) = bounded(64);
     let mut threads = Threads::default();
     let budget = Budget::new(BLOCKS_BYTES);
     let mut starts = Vec::new();
-    for number in 0..WORKERS {
-        let ours = ends.iter().enumerate().filter(|(at, _)| at % WORKERS == number).map(|(_, end)| end);
+    for number in 0..workers {
+        let ours = ends.iter().enumerate().filter(|(at, _)| at % workers == number).map(|(_, end)| end);
         let lanes: BTreeMap<i32, Lane> =
             ours.map(|(&partition, &end)| (partition, Lane { next: 0, until: Some(end) })).collect();
         let queue = consumer.queue();
@@ -131,14 +131,14 @@ pub fn discard(brokers: &str, topic: &str) {
     assert_eq!(i64::try_from(served).unwrap(), ends.values().sum::<i64>(), "rows");
 }
 
-fn csv() -> decode::Settings {
+pub fn csv() -> decode::Settings {
     let column = |(name, _): &(&str, &str)| Column::text(*name);
     decode::Settings::of_value(Format::Csv(CsvOptions::default()), COLUMNS.iter().map(column).collect())
 }
 
-fn reader(port: u16, segment: u64) -> Child {
+fn reader(port: u16, segment: u64, segments: u64) -> Child {
     let mut command = Command::new(executable());
     command.arg("segment").arg(format!("gpfdist://127.0.0.1:{port}{PATH}")).args(["--xid", XID, "--discard"]);
-    command.args(["--segment-id", &segment.to_string(), "--segment-count", &SEGMENTS.to_string()]);
+    command.args(["--segment-id", &segment.to_string(), "--segment-count", &segments.to_string()]);
     command.stderr(std::process::Stdio::null()).spawn().unwrap()
 }

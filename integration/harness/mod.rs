@@ -23,7 +23,8 @@ pub use loader::{Loader, Outcome, Running, ask, executable, metric};
 pub use place::{free_port, full, unique};
 pub use postgres::{own_postgres, postgres};
 pub use process::{Output, Supervised, User, directory, signal};
-pub use python::has_python_client;
+#[allow(unused_imports, reason = "a benchmark wants other packages than the tests")]
+pub use python::{has_python_client, python_packages};
 pub use registry::{Authority, Mood, Registry as SchemaRegistry, Tls};
 pub use topic::{Producer, Topic};
 pub use wait::{SOON, poll, wait_for, wait_until};

@@ -53,23 +53,25 @@ pub fn has_python_client() -> bool {
 /// Where the package is.
 fn packages() -> Option<&'static PathBuf> {
     static PLACE: OnceLock<Option<PathBuf>> = OnceLock::new();
-    PLACE.get_or_init(installed).as_ref()
+    PLACE.get_or_init(|| python_packages(&[PACKAGE])).as_ref()
 }
 
-fn installed() -> Option<PathBuf> {
+/// Where these packages are, for `PYTHONPATH`; `None` where pip cannot install them.
+pub fn python_packages(packages: &[&str]) -> Option<PathBuf> {
     let version = Command::new("python3").args(["-c", "import platform; print(platform.python_version())"]).output();
     let version = String::from_utf8(version.ok()?.stdout).ok()?;
-    let place = cache().join(format!("python-{}-{}", version.trim(), PACKAGE.replace(['[', ']', '='], "-")));
+    let place = cache().join(format!("python-{}-{}", version.trim(), packages.join("-").replace(['[', ']', '='], "-")));
     if !place.is_dir() {
         let begun = cache().join(unique("python"));
         let words = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target"];
-        let pip = Command::new("python3").args(words).arg(&begun).arg(PACKAGE).stdin(Stdio::null()).output().ok()?;
+        let pip = Command::new("python3").args(words).arg(&begun).args(packages).stdin(Stdio::null()).output().ok()?;
         if !pip.status.success() {
             // past the capture of the test's output
             let why = String::from_utf8_lossy(&pip.stderr).lines().last().unwrap_or_default().to_owned();
             drop(writeln!(
                 std::io::stderr(),
-                "python: pip cannot install {PACKAGE}, tests that need it do not run: {why}"
+                "python: pip cannot install {}, what needs it does not run: {why}",
+                packages.join(", ")
             ));
             return None;
         }
