@@ -172,11 +172,11 @@ fn the_profile_names_the_stage_that_limits() {
     let Some(db) = greenplum(2) else { return };
     let flow = Flow::new(db, "profile", 1);
     flow.produce(0, 0..100);
-    let job = flow.job().output("MAPPING: {part: part, seq: seq, pad: \"pad || pg_sleep(0.02)::text\", hash: hash}");
+    let job = flow.job().output("MAPPING: {part: part, seq: seq, pad: \"pad || pg_sleep(0.05)::text\", hash: hash}");
     let outcome = flow.loader(&job).args(["--quit-at-eof", "--profile"]).run().expect_code(0);
     outcome
         .expect_text("profile: 100 rows of")
-        .expect_text("profile: workers   making rows")
+        .expect_text("profile: workers   ")
         .expect_text("profile: database  loading")
         .expect_text("profile: the database limits: the loader waits for its segments");
     let plain = flow.loader(&job).args(["--quit-at-eof"]).run().expect_code(0);
