@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::request::{Refusal, Request};
-use super::session::{self, Block, Cause, ConnectionId, Failure, Next, Scan, State, Status};
+use super::session::{self, Block, Cause, ConnectionId, Failure, Next, Place, Scan, State, Status};
 use crate::block::BlockIndex;
 use crate::metrics::Metrics;
 
@@ -237,8 +237,8 @@ impl Session {
     ///
     /// `bytes` travels uncopied, its memory permit inside; the permit returns when the socket has taken the last byte.
     pub fn push(&self, index: &BlockIndex, bytes: Bytes) {
-        let block = Block { partition: index.partition, first: index.span.first(), rows: index.rows, bytes };
-        self.0.shared.push(block);
+        let place = Place::Topic { partition: index.partition, first: index.span.first() };
+        self.0.shared.push(Block { place, rows: index.rows, bytes });
     }
 
     /// No block will follow: segments are told the end once all blocks are handed out.

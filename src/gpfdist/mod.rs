@@ -18,6 +18,7 @@ mod listen;
 mod request;
 mod server;
 mod session;
+mod settings;
 
 pub mod client;
 pub mod frame;
@@ -25,5 +26,6 @@ pub mod frame;
 pub use handle::Session;
 pub use listen::Error;
 pub use request::check as check_request;
-pub use server::{Server, Settings};
+pub use server::Server;
 pub use session::{Cause, Failure, Phase, Scan, Status};
+pub use settings::Settings;

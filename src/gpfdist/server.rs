@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -33,6 +33,7 @@ use super::handle::{Attached, Registry, Session, Shared};
 use super::listen::{Error, listen};
 use super::request::{self, Protocol, Refusal};
 use super::session::{ConnectionId, Next, Scan};
+use super::settings::Settings;
 use crate::metrics::{Metrics, Seconds};
 
 /// Greenplum's heads take about 1 KiB, but names of databases and paths vary. It also bounds what waits inside hyper
@@ -50,43 +51,6 @@ const STOP: Duration = Duration::from_secs(1);
 
 /// How long accepting rests when the machine has no descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
-
-/// How the server runs.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Address to listen at. `::` takes IPv4 too, and IPv4 alone where the machine has no IPv6.
-    pub bind: IpAddr,
-    /// 0: any free one.
-    pub port: u16,
-    /// The user named the port: taken, it is an error. Otherwise the next free one above is used.
-    pub port_is_asked: bool,
-    /// Pause after which an idle connection gets an `O`.
-    pub heartbeat: Duration,
-    /// Time for a request's head to arrive.
-    pub head_timeout: Duration,
-    /// How long a session answers late segments after its statement's outcome is known, and how long connections may
-    /// take to learn it.
-    pub grace: Duration,
-    /// Connections that may wait to be accepted: all segments of all loads come in one burst and none tries again.
-    pub backlog: i32,
-    /// Threads that move bytes to sockets.
-    pub threads: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            bind: Ipv6Addr::UNSPECIFIED.into(),
-            port: 8080,
-            port_is_asked: false,
-            heartbeat: Duration::from_secs(1),
-            head_timeout: Duration::from_secs(10),
-            grace: Duration::from_secs(60),
-            backlog: 1024,
-            threads: 2,
-        }
-    }
-}
 
 /// The running server. One serves any number of external tables and loads.
 ///
@@ -413,9 +377,7 @@ impl Rows {
         self.ended = !matches!(next, Next::Block(_));
         Poll::Ready(match (self.protocol, next) {
             (Protocol::Framed, Next::Block(block)) => {
-                let bytes = i32::try_from(block.bytes.len()).expect("the session refuses larger blocks");
-                let head = frame::block_head(&self.file_prefix, block.partition, block.first, bytes);
-                Some(Ok(head.chain(block.bytes)))
+                Some(Ok(block.head(&self.file_prefix).chain(block.bytes)))
             }
             (Protocol::Raw, Next::Block(block)) => Some(Ok(Bytes::new().chain(block.bytes))),
             (Protocol::Framed, Next::End) => Some(Ok(frame::end().chain(Bytes::new()))),
