@@ -17,6 +17,7 @@ use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request as HttpRequest, Response, StatusCode};
@@ -32,6 +33,7 @@ use super::frame;
 use super::handle::{Attached, Registry, Session, Shared};
 use super::listen::{Error, listen};
 use super::request::{self, Protocol, Refusal};
+use super::scans::{Scans, Source};
 use super::session::{ConnectionId, Next, Scan};
 use super::settings::Settings;
 use crate::metrics::{Metrics, Seconds};
@@ -72,6 +74,8 @@ pub struct Server {
 #[derive(Debug)]
 struct Served {
     registry: Arc<Registry>,
+    /// Where every path is one of a source's.
+    scans: Option<Arc<Scans>>,
     metrics: Metrics,
     heartbeat: Duration,
     http: http1::Builder,
@@ -88,6 +92,21 @@ impl Server {
     /// # Blocks
     /// For moments; never call it on a tokio thread.
     pub fn start(settings: &Settings, metrics: &Metrics) -> Result<Self, Error> {
+        Self::start_with(settings, metrics, None)
+    }
+
+    /// As [`Server::start`], but that each path is asked of a source: nothing is to be announced or opened.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    ///
+    /// # Blocks
+    /// As [`Server::start`].
+    pub fn serve(settings: &Settings, metrics: &Metrics, source: Arc<dyn Source>) -> Result<Self, Error> {
+        Self::start_with(settings, metrics, Some(Arc::new(Scans::new(source, metrics.clone()))))
+    }
+
+    fn start_with(settings: &Settings, metrics: &Metrics, scans: Option<Arc<Scans>>) -> Result<Self, Error> {
         let listener = listen(settings.bind, settings.port, settings.port_is_asked, settings.backlog)?;
         let address = listener.local_addr().map_err(Error::Threads)?;
         let runtime = Builder::new_multi_thread()
@@ -98,6 +117,7 @@ impl Server {
             .map_err(Error::Threads)?;
         let served = Arc::new(Served {
             registry: Arc::default(),
+            scans,
             metrics: metrics.clone(),
             heartbeat: settings.heartbeat,
             http: http(settings.head_timeout),
@@ -136,13 +156,20 @@ impl Server {
 
     /// Sessions that are open, or over for less than the grace period.
     pub fn sessions(&self) -> usize {
-        self.served.registry.sessions()
+        self.served.sessions()
+    }
+}
+
+impl Served {
+    fn sessions(&self) -> usize {
+        self.registry.sessions() + self.scans.as_ref().map_or(0, |scans| scans.open())
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.served.registry.fail_all("gpkafka is stopping");
+        self.served.scans.iter().for_each(|scans| scans.fail_all("gpkafka is stopping"));
         self.accepting.abort();
         if let Some(runtime) = self.runtime.take() {
             // late ones are cut, which they can tell from an end
@@ -208,10 +235,13 @@ async fn serve(stream: TcpStream, served: Arc<Served>) {
     }
     let attached = Mutex::new(None);
     let cut = Arc::new(Notify::new());
-    let service = service_fn(|request| {
-        let (answer, segment) = answer(&served, &request, &cut);
-        *attached.lock().unwrap_or_else(PoisonError::into_inner) = segment;
-        async { Ok::<_, Infallible>(answer) }
+    let service = service_fn(|request: HttpRequest<Incoming>| {
+        let (served, attached, cut) = (&served, &attached, &cut);
+        async move {
+            let (answer, segment) = answer(served, request, cut).await;
+            *attached.lock().unwrap_or_else(PoisonError::into_inner) = segment;
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut connection = served.http.serve_connection(TokioIo::new(stream), service);
     let mut cut_off = pin!(cut.notified());
@@ -259,14 +289,24 @@ async fn close(mut stream: TcpStream) {
 }
 
 /// The answer to a request, and the session's connection where there is one.
-fn answer(served: &Served, request: &HttpRequest<Incoming>, cut: &Arc<Notify>) -> (Response<Answer>, Option<Attached>) {
-    let path = request.uri().path();
-    let checked = request::check_method(request.method().as_str());
-    if checked.is_ok() && path == request::STATUS_PATH {
-        let text = format!("gpkafka {}: {} sessions\n", env!("CARGO_PKG_VERSION"), served.registry.sessions());
+async fn answer(
+    served: &Served,
+    request: HttpRequest<Incoming>,
+    cut: &Arc<Notify>,
+) -> (Response<Answer>, Option<Attached>) {
+    // its body, which is none, is nothing to hold on to
+    let (head, _) = request.into_parts();
+    let checked = request::check_method(head.method.as_str());
+    if checked.is_ok() && head.uri.path() == request::STATUS_PATH {
+        let text = format!("gpkafka {}: {} sessions\n", env!("CARGO_PKG_VERSION"), served.sessions());
         return (Response::new(Answer::Text(Some(text.into()))), None);
     }
-    match checked.and_then(|()| attach(served, path, request, cut)) {
+    let attached = match (checked, &served.scans) {
+        (Err(refusal), _) => Err(refusal),
+        (Ok(()), None) => attach(served, &head, cut),
+        (Ok(()), Some(scans)) => attach_to_scan(scans, &head, cut).await,
+    };
+    match attached {
         Ok((attached, protocol)) => (rows(served, &attached, protocol), Some(attached)),
         Err(refusal) => {
             served.metrics.scans_refused.inc();
@@ -275,18 +315,29 @@ fn answer(served: &Served, request: &HttpRequest<Incoming>, cut: &Arc<Notify>) -
     }
 }
 
-fn attach(
-    served: &Served,
-    path: &str,
-    request: &HttpRequest<Incoming>,
-    cut: &Arc<Notify>,
-) -> Result<(Attached, Protocol), Refusal> {
+fn headers(head: &Parts) -> impl Iterator<Item = (&str, &[u8])> {
+    head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+}
+
+fn attach(served: &Served, head: &Parts, cut: &Arc<Notify>) -> Result<(Attached, Protocol), Refusal> {
+    let path = head.uri.path();
     if !served.registry.is_accepted(path) {
         return Err(Refusal::new(404, "this gpkafka serves no such external table"));
     }
-    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let request = request::parse(headers)?;
+    let request = request::parse(headers(head))?;
     Ok((served.registry.attach(path, &request, Arc::clone(cut))?, request.protocol))
+}
+
+async fn attach_to_scan(
+    scans: &Arc<Scans>,
+    head: &Parts,
+    cut: &Arc<Notify>,
+) -> Result<(Attached, Protocol), Refusal> {
+    let (request, terms) = request::parse_for_file(headers(head))?;
+    // a question mark is a sign of a pattern as any other
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let attached = scans.attach(path, &request, terms, Arc::clone(cut)).await?;
+    Ok((attached, request.protocol))
 }
 
 fn rows(served: &Served, attached: &Attached, protocol: Protocol) -> Response<Answer> {
