@@ -56,6 +56,7 @@ mod rejects;
 mod replay;
 mod schedule;
 mod segments;
+mod serve;
 mod servers;
 mod stop;
 mod targets;
