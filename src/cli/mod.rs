@@ -289,6 +289,18 @@ mod tests {
         help_of(
             "serve",
             &expect![[r#"
+                Serve the files of a folder to external tables, as Greenplum's gpfdist does; read-only
+
+                Usage: serve [OPTIONS] <DIR>
+
+                Arguments:
+                  <DIR>  The folder; files outside it are never read
+
+                Options:
+                      --host <ADDRESS>  Address to listen at. Whoever reaches it can read every file of DIR
+                                        [default: 127.0.0.1]
+                      --port <PORT>     Port to listen at; 0 takes any free one [default: 8080]
+                  -h, --help            Print help
             "#]],
         );
     }

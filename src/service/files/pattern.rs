@@ -137,7 +137,7 @@ fn matches_rest(mut pattern: &[u8], mut name: &[u8]) -> bool {
             ([letter, rest @ ..], [byte, left @ ..]) if letter == byte => Some((rest, left)),
             _ => None,
         };
-        (pattern, name) = match (step, &mut star) {
+        (pattern, name) = match (step, star) {
             (Some(step), _) => step,
             (None, Some((rest, [_, left @ ..]))) => {
                 star = Some((rest, left));
