@@ -140,12 +140,7 @@ fn tell(rows: u64, bytes: u64, theirs: &[Taken], ours: &[Taken]) -> bool {
     for (name, taken) in [("gpfdist", theirs), ("gpkafka serve", ours)] {
         let (_, seconds, _) = spread(taken.iter().map(|scan| scan.seconds));
         let (_, cpu, _) = spread(taken.iter().map(|scan| scan.cpu_seconds));
-        println!(
-            "{name:<14} {:12.0} {:8.0} {:18.3}",
-            rows / seconds,
-            gigabytes * 1000.0 / seconds,
-            cpu / gigabytes
-        );
+        println!("{name:<14} {:12.0} {:8.0} {:18.3}", rows / seconds, gigabytes * 1000.0 / seconds, cpu / gigabytes);
     }
     let pairs = || theirs.iter().zip(ours);
     let speed = spread(pairs().map(|(theirs, ours)| theirs.seconds / ours.seconds));

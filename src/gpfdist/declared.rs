@@ -16,8 +16,6 @@ pub struct Declared {
     pub csv: Option<Quoting>,
     /// What ends a row.
     pub row_end: Vec<u8>,
-    /// In TEXT, a backslash before a row's end makes it part of the row.
-    pub backslash_continues: bool,
     /// The first row of each file is none.
     pub header: bool,
 }
@@ -31,7 +29,7 @@ pub struct Quoting {
 
 impl Default for Declared {
     fn default() -> Self {
-        Self { csv: None, row_end: LF.to_vec(), backslash_continues: true, header: false }
+        Self { csv: None, row_end: LF.to_vec(), header: false }
     }
 }
 
@@ -58,8 +56,6 @@ pub(super) fn declared(
     Ok(Declared {
         csv: is_csv.then_some(Quoting { quote: options.quote, escape: options.escape }),
         row_end,
-        // with ESCAPE 'OFF' the first letter of that word stands there; with any other the backslash is still looked at
-        backslash_continues: !matches!(options.escape, b'o' | b'O'),
         header: options.header == 1,
     })
 }
@@ -136,7 +132,8 @@ mod tests {
         assert_eq!(of("m1x 92q 39h1n3", "", "-1").unwrap().row_end, b"\r\n");
         assert_eq!(of("m0x 92q  0n3h0", "0D0A", "2").unwrap().row_end, b"\r\n");
         assert_eq!(of("m0x 92q  0n0h0", "7c0a", "2").unwrap().row_end, b"|\n");
-        assert!(!of("m0x111q  0n0h0", "", "-1").unwrap().backslash_continues);
+        // ESCAPE 'off'
+        assert_eq!(of("m0x111q  0n0h0", "", "-1"), Ok(Declared::default()));
     }
 
     #[test]

@@ -40,8 +40,7 @@ struct Inner {
 
 impl Shared {
     pub(super) fn new(state: State, metrics: Metrics) -> Self {
-        let inner =
-            Inner { state, waiting: VecDeque::new(), hungry: None, cuts: BTreeMap::new(), low_water: None };
+        let inner = Inner { state, waiting: VecDeque::new(), hungry: None, cuts: BTreeMap::new(), low_water: None };
         Self { inner: Mutex::new(inner), changed: Condvar::new(), metrics }
     }
 

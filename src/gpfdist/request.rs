@@ -285,7 +285,8 @@ mod tests {
     #[test]
     fn a_file_is_read_as_anything_and_by_anybody() {
         let of = |headers: &[(&str, &str)]| {
-            parse_for_file(headers.iter().map(|&(name, value)| (name, value.as_bytes()))).map_err(|refusal| refusal.status)
+            parse_for_file(headers.iter().map(|&(name, value)| (name, value.as_bytes())))
+                .map_err(|refusal| refusal.status)
         };
         let csv = [("X-GP-CSVOPT", "m1x 34q 34n0h1"), ("X-GP-SEGMENT-COUNT", "2")];
         let (request, terms) = of(&[&GOOD[..5], &csv].concat()).unwrap();

@@ -130,8 +130,7 @@ impl Scans {
         let known = Known { shared: Arc::clone(&shared), opened: opened.clone() };
         all.known.insert(key.clone(), known);
         drop(all);
-        let feed =
-            Feed { scans: Arc::clone(self), shared: Arc::clone(&shared), key, tell, segments: terms.segments };
+        let feed = Feed { scans: Arc::clone(self), shared: Arc::clone(&shared), key, tell, segments: terms.segments };
         self.source.open(Asked { path: path.to_owned(), declared: terms.declared }, feed);
         Ok((shared, opened))
     }

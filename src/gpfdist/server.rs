@@ -328,11 +328,7 @@ fn attach(served: &Served, head: &Parts, cut: &Arc<Notify>) -> Result<(Attached,
     Ok((served.registry.attach(path, &request, Arc::clone(cut))?, request.protocol))
 }
 
-async fn attach_to_scan(
-    scans: &Arc<Scans>,
-    head: &Parts,
-    cut: &Arc<Notify>,
-) -> Result<(Attached, Protocol), Refusal> {
+async fn attach_to_scan(scans: &Arc<Scans>, head: &Parts, cut: &Arc<Notify>) -> Result<(Attached, Protocol), Refusal> {
     let (request, terms) = request::parse_for_file(headers(head))?;
     // a question mark is a sign of a pattern as any other
     let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -427,9 +423,7 @@ impl Rows {
         self.alarm_is_set = false;
         self.ended = !matches!(next, Next::Block(_));
         Poll::Ready(match (self.protocol, next) {
-            (Protocol::Framed, Next::Block(block)) => {
-                Some(Ok(block.head(&self.file_prefix).chain(block.bytes)))
-            }
+            (Protocol::Framed, Next::Block(block)) => Some(Ok(block.head(&self.file_prefix).chain(block.bytes))),
             (Protocol::Raw, Next::Block(block)) => Some(Ok(Bytes::new().chain(block.bytes))),
             (Protocol::Framed, Next::End) => Some(Ok(frame::end().chain(Bytes::new()))),
             (Protocol::Raw, Next::End) => None,

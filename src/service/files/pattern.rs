@@ -206,7 +206,8 @@ mod tests {
             ("/b.txt%20a.txt", "b.txt a.txt"),
             ("/b.txt%20/%20*.csv", "b.txt c.csv"),
         ] {
-            let names: Vec<_> = files(dir.path(), asked).unwrap().iter().map(|file| file.display().to_string()).collect();
+            let names: Vec<_> =
+                files(dir.path(), asked).unwrap().iter().map(|file| file.display().to_string()).collect();
             assert_eq!(names.join(" "), expected, "{asked}");
         }
     }
