@@ -57,6 +57,7 @@ mod rejects;
 mod replay;
 mod schedule;
 mod segments;
+mod serve;
 mod servers;
 mod stop;
 mod targets;

@@ -19,7 +19,8 @@
 //! 1. [`offset`]: spans and checkpoints; an offset always means the next record to read.
 //! 2. [`block`]: what travels; [`budget`]: why memory is bounded; [`copies`]: records that may be refused later.
 //! 3. [`job::state`]: the pure brain of a job, and [`job::steer`], the loop around it.
-//! 4. [`gpfdist`]: sessions, where the end of a scan may be told only when a batch is sealed.
+//! 4. [`gpfdist`]: sessions, where the end of a scan may be told only when a batch is sealed; [`service::files`]: files
+//!    in place of records.
 //! 5. [`greenplum`]: the batch's transaction, the ledger's chain, who holds a job.
 //! 6. [`kafka`]: records by batch, positions by assignment; [`registry`]: the schemas that records name; [`transform`]:
 //!    modules that change them.

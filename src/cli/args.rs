@@ -292,6 +292,19 @@ pub struct SegmentArgs {
     pub discard: bool,
 }
 
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The folder; files outside it are never read
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Address to listen at. Whoever reaches it can read every file of DIR
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub host: std::net::IpAddr,
+    /// Port to listen at; 0 takes any free one
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub port: u16,
+}
+
 fn variable(written: &str) -> Result<(String, String), String> {
     match written.split_once('=') {
         Some((name, value)) if !name.trim().is_empty() => Ok((name.trim().to_owned(), value.to_owned())),

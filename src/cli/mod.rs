@@ -19,11 +19,12 @@ pub mod migrate;
 mod passwords;
 pub mod replay;
 pub mod segment;
+pub mod serve;
 pub mod shadow;
 
 pub use args::{
     CheckArgs, ConvertArgs, DryrunArgs, EndIs, FileArgs, GpfdistArgs, HelpArgs, InitArgs, InitFormat, LoadArgs,
-    LogArgs, MigrateArgs, ReplayArgs, SegmentArgs, Which,
+    LogArgs, MigrateArgs, ReplayArgs, SegmentArgs, ServeArgs, Which,
 };
 
 /// Exit code where the command line or a file is wrong: `EX_USAGE`.
@@ -83,6 +84,8 @@ pub enum Command {
     Shadow,
     /// Read rows from a loader as one Greenplum segment would, and write them to stdout
     Segment(SegmentArgs),
+    /// Serve the files of a folder to external tables, as Greenplum's gpfdist does; read-only
+    Serve(ServeArgs),
     /// Print the version
     Version,
     /// Print this message, the help of a subcommand, or with `config` all that a job file can say
@@ -104,6 +107,7 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Command::Convert(args) => convert::run(&args),
         Command::Shadow => shadow::run(),
         Command::Segment(args) => segment::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Help(args) => help::run(&args),
         Command::Version => console::print(&format!("gpkafka {}\n", env!("CARGO_PKG_VERSION"))),
     }
@@ -146,6 +150,7 @@ mod tests {
                   shadow   Obfuscate a password for a job file: nobody reads it in passing, but anybody with this
                            program can
                   segment  Read rows from a loader as one Greenplum segment would, and write them to stdout
+                  serve    Serve the files of a folder to external tables, as Greenplum's gpfdist does; read-only
                   version  Print the version
                   help     Print this message, the help of a subcommand, or with `config` all that a job file can
                            say
@@ -280,6 +285,27 @@ mod tests {
     }
 
     #[test]
+    fn the_help_of_serve() {
+        help_of(
+            "serve",
+            &expect![[r#"
+                Serve the files of a folder to external tables, as Greenplum's gpfdist does; read-only
+
+                Usage: serve [OPTIONS] <DIR>
+
+                Arguments:
+                  <DIR>  The folder; files outside it are never read
+
+                Options:
+                      --host <ADDRESS>  Address to listen at. Whoever reaches it can read every file of DIR
+                                        [default: 127.0.0.1]
+                      --port <PORT>     Port to listen at; 0 takes any free one [default: 8080]
+                  -h, --help            Print help
+            "#]],
+        );
+    }
+
+    #[test]
     fn wrong_use_is_refused() {
         for words in [
             &["gpkafka"][..],
@@ -296,6 +322,8 @@ mod tests {
             &["gpkafka", "load", "a.yaml", "--gpfdist-host", " "],
             &["gpkafka", "load", "a.yaml", "-p", "novalue"],
             &["gpkafka", "segment"],
+            &["gpkafka", "serve"],
+            &["gpkafka", "serve", ".", "--host", "etl1"],
             &["gpkafka", "convert"],
             &["gpkafka", "convert", "a.yaml", "--force"],
             &["gpkafka", "help", "config", "--v3", "--table"],

@@ -62,16 +62,27 @@ pub fn parse_head(head: [u8; HEAD_BYTES]) -> Result<(Kind, usize), Malformed> {
     if fits { Ok((kind, bytes)) } else { Err(Malformed::Length(length)) }
 }
 
-/// Everything of a block but its rows: `F` and `O` name it, `L` restarts the row count, `D` announces the rows.
+/// Everything of a block but its rows, where they come from a topic: named `topic/partition@first`, counted from 1.
+pub fn block_head(topic: &str, partition: i32, first: i64, rows_bytes: i32) -> Bytes {
+    head(&name(topic, partition, first), first, 1, rows_bytes)
+}
+
+/// Everything of a block but its rows, where they come from a file: its name (of one too long the beginning is left
+/// out), and offset and line number of its first row.
+pub fn file_head(file: &str, offset: i64, line: i64, rows_bytes: i32) -> Bytes {
+    let cut = (0..=file.len()).find(|&at| file.is_char_boundary(at) && file.len() - at <= NAME_BYTES_MAX);
+    head(&one_line(&file[cut.unwrap_or(0)..], NAME_BYTES_MAX), offset, line, rows_bytes)
+}
+
+/// `F` and `O` name the block, `L` sets the row count, `D` announces the rows.
 ///
 /// `F` comes first because only it makes the segment start a fresh buffer; without it the row numbers of the error log
 /// drift from the block they belong to.
-pub fn block_head(topic: &str, partition: i32, first: i64, rows_bytes: i32) -> Bytes {
-    let name = name(topic, partition, first);
+fn head(name: &str, offset: i64, line: i64, rows_bytes: i32) -> Bytes {
     let mut head = BytesMut::with_capacity(4 * HEAD_BYTES + name.len() + 16);
     put(&mut head, b'F', name.as_bytes());
-    put(&mut head, b'O', &first.to_be_bytes());
-    put(&mut head, b'L', &1i64.to_be_bytes());
+    put(&mut head, b'O', &offset.to_be_bytes());
+    put(&mut head, b'L', &line.to_be_bytes());
     head.put_u8(b'D');
     head.put_i32(rows_bytes);
     head.freeze()
@@ -143,6 +154,17 @@ mod tests {
                 (Kind::Data, Vec::new()),
             ]
         );
+    }
+
+    #[test]
+    fn a_block_of_a_file_keeps_the_end_of_its_name() {
+        let long = format!("/data/{}/ü.txt", "d".repeat(300));
+        for file in ["/data/a.txt", long.as_str()] {
+            let head = messages(&file_head(file, 4096, 78, 5));
+            let name = String::from_utf8(head[0].1.clone()).unwrap();
+            assert!(file.ends_with(&name) && name.len() == file.len().min(NAME_BYTES_MAX), "{name}");
+            assert_eq!(head[1..3].iter().map(|(_, number)| number[7]).collect::<Vec<_>>(), [0, 78]);
+        }
     }
 
     #[test]

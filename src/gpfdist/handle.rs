@@ -2,7 +2,7 @@
 //! it, and the connections' waiting line. Locks are held for moments and never across an await.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use super::request::{Refusal, Request};
-use super::session::{self, Block, Cause, ConnectionId, Failure, Next, Scan, State, Status};
+use super::session::{self, Block, Cause, ConnectionId, Failure, Next, Place, Scan, State, Status};
 use crate::block::BlockIndex;
 use crate::metrics::Metrics;
 
@@ -19,6 +19,8 @@ use crate::metrics::Metrics;
 #[derive(Debug)]
 pub(super) struct Shared {
     inner: Mutex<Inner>,
+    /// Where whoever feeds it waits for room, or for its end.
+    changed: Condvar,
     metrics: Metrics,
 }
 
@@ -32,12 +34,14 @@ struct Inner {
     hungry: Option<Instant>,
     /// How each open connection is told that nobody needs it any more.
     cuts: BTreeMap<ConnectionId, Arc<Notify>>,
+    /// Whoever feeds it waits until no more than so many blocks do.
+    low_water: Option<usize>,
 }
 
 impl Shared {
-    fn new(scan: Scan, metrics: Metrics) -> Self {
-        let inner = Inner { state: State::new(scan), waiting: VecDeque::new(), hungry: None, cuts: BTreeMap::new() };
-        Self { inner: Mutex::new(inner), metrics }
+    pub(super) fn new(state: State, metrics: Metrics) -> Self {
+        let inner = Inner { state, waiting: VecDeque::new(), hungry: None, cuts: BTreeMap::new(), low_water: None };
+        Self { inner: Mutex::new(inner), changed: Condvar::new(), metrics }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -45,17 +49,20 @@ impl Shared {
     }
 
     /// Changes the state in a way that concerns every connection.
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut inner = self.inner();
         let outcome = change(&mut inner.state);
         self.count_hunger(&mut inner);
         let woken = std::mem::take(&mut inner.waiting);
+        if inner.low_water.is_some() {
+            self.changed.notify_all();
+        }
         drop(inner);
         woken.into_iter().for_each(|(_, waker)| waker.wake());
         outcome
     }
 
-    fn push(&self, block: Block) {
+    pub(super) fn push(&self, block: Block) {
         let mut inner = self.inner();
         inner.state.push(block);
         self.count_hunger(&mut inner);
@@ -66,6 +73,39 @@ impl Shared {
         let woken: Vec<_> = inner.waiting.drain(..woken).collect();
         drop(inner);
         woken.into_iter().for_each(|(_, waker)| waker.wake());
+    }
+
+    /// Looks at the state.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.inner().state)
+    }
+
+    /// Waits until no more than `low_water` blocks wait for a segment, a connection comes or goes, or it fails; at most
+    /// `wait`. For the one thread that feeds it.
+    ///
+    /// # Blocks
+    /// Up to `wait`; never call it on a tokio thread.
+    pub(super) fn wait_for_room(&self, low_water: usize, wait: Duration) {
+        let mut inner = self.inner();
+        if inner.state.failure().is_some() || inner.state.blocks_waiting() <= low_water {
+            return;
+        }
+        inner.low_water = Some(low_water);
+        let (mut inner, _) = self.changed.wait_timeout(inner, wait).unwrap_or_else(PoisonError::into_inner);
+        inner.low_water = None;
+    }
+
+    /// Waits until a connection comes or goes, or it fails; at most `wait`. For the one thread that feeds it.
+    ///
+    /// # Blocks
+    /// Up to `wait`; never call it on a tokio thread.
+    pub(super) fn wait_for_change(&self, wait: Duration, is_awaited: impl Fn(&State) -> bool) {
+        let mut inner = self.inner();
+        inner.low_water = Some(0);
+        let waits = |inner: &mut Inner| !is_awaited(&inner.state);
+        let (mut inner, _) =
+            self.changed.wait_timeout_while(inner, wait, waits).unwrap_or_else(PoisonError::into_inner);
+        inner.low_water = None;
     }
 
     /// There is something to take, or there will be nothing.
@@ -95,6 +135,9 @@ impl Shared {
             Next::Block(block) => {
                 self.metrics.rows_sent.inc_by(u64::from(block.rows));
                 self.metrics.bytes_sent.inc_by(block.bytes.len() as u64);
+                if inner.low_water.is_some_and(|low| inner.state.blocks_waiting() <= low) {
+                    self.changed.notify_all();
+                }
             }
             Next::End | Next::Failed(_) => {}
         }
@@ -113,7 +156,7 @@ impl Shared {
         self.inner().cuts.values().for_each(|cut| cut.notify_one());
     }
 
-    fn attach(self: &Arc<Self>, request: &Request, cut: Arc<Notify>) -> Result<Attached, Refusal> {
+    pub(super) fn attach(self: &Arc<Self>, request: &Request, cut: Arc<Notify>) -> Result<Attached, Refusal> {
         // a refusal may have failed the session, which every connection must learn
         let id = self.change(|state| state.attach(request))?;
         self.inner().cuts.insert(id, cut);
@@ -228,7 +271,7 @@ impl Session {
         grace: Duration,
     ) -> Self {
         let path = scan.path.clone();
-        let shared = Arc::new(Shared::new(scan, metrics.clone()));
+        let shared = Arc::new(Shared::new(State::new(scan), metrics.clone()));
         registry.open(&shared, path);
         Self(Arc::new(Owner { shared, registry: Arc::clone(registry), runtime: runtime.clone(), grace }))
     }
@@ -237,8 +280,8 @@ impl Session {
     ///
     /// `bytes` travels uncopied, its memory permit inside; the permit returns when the socket has taken the last byte.
     pub fn push(&self, index: &BlockIndex, bytes: Bytes) {
-        let block = Block { partition: index.partition, first: index.span.first(), rows: index.rows, bytes };
-        self.0.shared.push(block);
+        let place = Place::Topic { partition: index.partition, first: index.span.first() };
+        self.0.shared.push(Block { place, rows: index.rows, bytes });
     }
 
     /// No block will follow: segments are told the end once all blocks are handed out.

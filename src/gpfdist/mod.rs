@@ -2,7 +2,9 @@
 //! does. Blocks come from job, rows go to sockets; what the rows mean, and when they are committed, is for others.
 //!
 //! - [`Server`] listens and answers; [`Session`] is one scan of one transaction, fed by push, closed by seal.
-//! - `request`, `frame` and `session` are pure: no I/O, no clock. `server` alone names hyper.
+//! - [`Source`] is where scans come from that no load has announced: a server started with one has each opened by the
+//!   first segment that asks, for `gpkafka serve`.
+//! - `request`, `declared`, `frame` and `session` are pure: no I/O, no clock. `server` alone names hyper.
 //! - [`client`] is the other end: `gpkafka segment`, PostgreSQL's stand-in for a segment, and the tests.
 //!
 //! The rules that keep a load exact, each with the test that goes red without it (`integration/gpfdist_sessions.rs`):
@@ -13,17 +15,23 @@
 //! | the final `D` needs a sealed session with every block handed out | `gpfdist-final-d` |
 //! | only the transaction that the session was opened for may read | `gpfdist-xid` |
 
+mod declared;
 mod handle;
 mod listen;
 mod request;
+mod scans;
 mod server;
 mod session;
+mod settings;
 
 pub mod client;
 pub mod frame;
 
+pub use declared::{Declared, Quoting};
 pub use handle::Session;
 pub use listen::Error;
 pub use request::check as check_request;
-pub use server::{Server, Settings};
+pub use scans::{Asked, Feed, Source};
+pub use server::Server;
 pub use session::{Cause, Failure, Phase, Scan, Status};
+pub use settings::Settings;

@@ -1,6 +1,9 @@
 //! What a segment asks for: method, path and `X-GP-*` headers become a [`Request`], or a [`Refusal`] whose reason
 //! reaches the user of the database. Pure; `server` calls it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::declared::{Declared, declared};
 use super::frame::one_line;
 
 /// Segments probe it when they have waited long; people may too.
@@ -65,20 +68,43 @@ pub(super) fn check_method(method: &str) -> Result<(), Refusal> {
 /// 400 for what is missing, malformed, given twice with different values, or declared as something other than the TEXT
 /// rows without header that this server sends.
 pub(super) fn parse<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<Request, Refusal> {
-    let mut given = Given::default();
-    for (name, value) in headers {
-        given.take(name, value)?;
-    }
+    let given = Given::of(headers)?;
     if let Some(options) = given.csv_options {
         check_declaration(options)?;
     }
-    Ok(Request {
-        protocol: protocol(given.proto)?,
-        xid: id("X-GP-XID", given.xid)?,
-        cid: id("X-GP-CID", given.cid)?,
-        sn: id("X-GP-SN", given.sn)?,
-        segment: segment(given.segment)?,
-    })
+    given.request()
+}
+
+/// What else a segment says that reads a file.
+#[derive(Debug, Clone)]
+pub(super) struct Terms {
+    pub declared: Declared,
+    /// Segments of the cluster; how many of them will come nobody knows.
+    pub segments: usize,
+}
+
+/// As [`parse`], for rows that are served as they are: they may be declared as anything. Who gives none of the three ids
+/// of a scan has one alone.
+///
+/// # Errors
+/// 400 for what is missing, malformed or given twice with different values, 501 for a transformation.
+pub(super) fn parse_for_file<'a>(
+    headers: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+) -> Result<(Request, Terms), Refusal> {
+    static STRANGERS: AtomicU64 = AtomicU64::new(0);
+    let given = Given::of(headers)?;
+    if given.transform.is_some() {
+        return Err(Refusal::new(501, "gpkafka serve has no transformations: leave #transform=… out of the LOCATION"));
+    }
+    let declared = declared(given.csv_options, given.row_delimiter, given.row_delimiter_bytes)?;
+    if let (None, None, None) = (given.xid, given.cid, given.sn) {
+        let xid = format!("nobody-{}", STRANGERS.fetch_add(1, Ordering::Relaxed));
+        let (protocol, nothing) = (protocol(given.proto)?, String::new());
+        let request = Request { xid, cid: nothing.clone(), sn: nothing, segment: 0, protocol };
+        return Ok((request, Terms { declared, segments: 1 }));
+    }
+    let count = given.segments.and_then(|count| str::from_utf8(count).ok()?.parse().ok());
+    Ok((given.request()?, Terms { declared, segments: count.unwrap_or(usize::MAX) }))
 }
 
 /// Reads what may be a request, for whoever wants to know that nothing that comes over the network does harm.
@@ -98,9 +124,31 @@ struct Given<'a> {
     segment: Option<&'a [u8]>,
     proto: Option<&'a [u8]>,
     csv_options: Option<&'a [u8]>,
+    segments: Option<&'a [u8]>,
+    row_delimiter: Option<&'a [u8]>,
+    row_delimiter_bytes: Option<&'a [u8]>,
+    transform: Option<&'a [u8]>,
 }
 
 impl<'a> Given<'a> {
+    fn of(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<Self, Refusal> {
+        let mut given = Self::default();
+        for (name, value) in headers {
+            given.take(name, value)?;
+        }
+        Ok(given)
+    }
+
+    fn request(&self) -> Result<Request, Refusal> {
+        Ok(Request {
+            protocol: protocol(self.proto)?,
+            xid: id("X-GP-XID", self.xid)?,
+            cid: id("X-GP-CID", self.cid)?,
+            sn: id("X-GP-SN", self.sn)?,
+            segment: segment(self.segment)?,
+        })
+    }
+
     fn take(&mut self, name: &str, value: &'a [u8]) -> Result<(), Refusal> {
         let places = [
             ("X-GP-XID", &mut self.xid),
@@ -109,6 +157,10 @@ impl<'a> Given<'a> {
             ("X-GP-SEGMENT-ID", &mut self.segment),
             ("X-GP-PROTO", &mut self.proto),
             ("X-GP-CSVOPT", &mut self.csv_options),
+            ("X-GP-SEGMENT-COUNT", &mut self.segments),
+            ("X-GP-LINE-DELIM-STR", &mut self.row_delimiter),
+            ("X-GP-LINE-DELIM-LENGTH", &mut self.row_delimiter_bytes),
+            ("X-GP-TRANSFORM", &mut self.transform),
         ];
         let Some((known, place)) = places.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) else {
             return Ok(());
@@ -228,6 +280,23 @@ mod tests {
         assert!(parsed(&headers).is_ok());
         headers.push(("x-gp-xid", "other"));
         assert!(parsed(&headers).unwrap_err().reason.contains("twice"));
+    }
+
+    #[test]
+    fn a_file_is_read_as_anything_and_by_anybody() {
+        let of = |headers: &[(&str, &str)]| {
+            parse_for_file(headers.iter().map(|&(name, value)| (name, value.as_bytes())))
+                .map_err(|refusal| refusal.status)
+        };
+        let csv = [("X-GP-CSVOPT", "m1x 34q 34n0h1"), ("X-GP-SEGMENT-COUNT", "2")];
+        let (request, terms) = of(&[&GOOD[..5], &csv].concat()).unwrap();
+        assert_eq!((request.segment, terms.segments, terms.declared.header), (1, 2, true));
+        let (one, _) = of(&[("X-GP-PROTO", "0")]).unwrap();
+        let (other, _) = of(&[("X-GP-PROTO", "0")]).unwrap();
+        assert_ne!(one.xid, other.xid);
+        assert_eq!(of(&[]).unwrap_err(), 400);
+        assert_eq!(of(&GOOD[1..]).unwrap_err(), 400, "some ids, not all");
+        assert_eq!(of(&[&GOOD[..5], &[("X-GP-TRANSFORM", "xml")]].concat()).unwrap_err(), 501);
     }
 
     #[test]

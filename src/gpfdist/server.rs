@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
+use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -17,6 +17,7 @@ use bytes::{Buf, Bytes};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request as HttpRequest, Response, StatusCode};
@@ -32,7 +33,9 @@ use super::frame;
 use super::handle::{Attached, Registry, Session, Shared};
 use super::listen::{Error, listen};
 use super::request::{self, Protocol, Refusal};
+use super::scans::{Scans, Source};
 use super::session::{ConnectionId, Next, Scan};
+use super::settings::Settings;
 use crate::metrics::{Metrics, Seconds};
 
 /// Greenplum's heads take about 1 KiB, but names of databases and paths vary. It also bounds what waits inside hyper
@@ -50,43 +53,6 @@ const STOP: Duration = Duration::from_secs(1);
 
 /// How long accepting rests when the machine has no descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
-
-/// How the server runs.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Address to listen at. `::` takes IPv4 too, and IPv4 alone where the machine has no IPv6.
-    pub bind: IpAddr,
-    /// 0: any free one.
-    pub port: u16,
-    /// The user named the port: taken, it is an error. Otherwise the next free one above is used.
-    pub port_is_asked: bool,
-    /// Pause after which an idle connection gets an `O`.
-    pub heartbeat: Duration,
-    /// Time for a request's head to arrive.
-    pub head_timeout: Duration,
-    /// How long a session answers late segments after its statement's outcome is known, and how long connections may
-    /// take to learn it.
-    pub grace: Duration,
-    /// Connections that may wait to be accepted: all segments of all loads come in one burst and none tries again.
-    pub backlog: i32,
-    /// Threads that move bytes to sockets.
-    pub threads: usize,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            bind: Ipv6Addr::UNSPECIFIED.into(),
-            port: 8080,
-            port_is_asked: false,
-            heartbeat: Duration::from_secs(1),
-            head_timeout: Duration::from_secs(10),
-            grace: Duration::from_secs(60),
-            backlog: 1024,
-            threads: 2,
-        }
-    }
-}
 
 /// The running server. One serves any number of external tables and loads.
 ///
@@ -108,6 +74,8 @@ pub struct Server {
 #[derive(Debug)]
 struct Served {
     registry: Arc<Registry>,
+    /// Where every path is one of a source's.
+    scans: Option<Arc<Scans>>,
     metrics: Metrics,
     heartbeat: Duration,
     http: http1::Builder,
@@ -124,6 +92,21 @@ impl Server {
     /// # Blocks
     /// For moments; never call it on a tokio thread.
     pub fn start(settings: &Settings, metrics: &Metrics) -> Result<Self, Error> {
+        Self::start_with(settings, metrics, None)
+    }
+
+    /// As [`Server::start`], but that each path is asked of a source: nothing is to be announced or opened.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    ///
+    /// # Blocks
+    /// As [`Server::start`].
+    pub fn serve(settings: &Settings, metrics: &Metrics, source: Arc<dyn Source>) -> Result<Self, Error> {
+        Self::start_with(settings, metrics, Some(Arc::new(Scans::new(source, metrics.clone()))))
+    }
+
+    fn start_with(settings: &Settings, metrics: &Metrics, scans: Option<Arc<Scans>>) -> Result<Self, Error> {
         let listener = listen(settings.bind, settings.port, settings.port_is_asked, settings.backlog)?;
         let address = listener.local_addr().map_err(Error::Threads)?;
         let runtime = Builder::new_multi_thread()
@@ -134,6 +117,7 @@ impl Server {
             .map_err(Error::Threads)?;
         let served = Arc::new(Served {
             registry: Arc::default(),
+            scans,
             metrics: metrics.clone(),
             heartbeat: settings.heartbeat,
             http: http(settings.head_timeout),
@@ -172,13 +156,20 @@ impl Server {
 
     /// Sessions that are open, or over for less than the grace period.
     pub fn sessions(&self) -> usize {
-        self.served.registry.sessions()
+        self.served.sessions()
+    }
+}
+
+impl Served {
+    fn sessions(&self) -> usize {
+        self.registry.sessions() + self.scans.as_ref().map_or(0, |scans| scans.open())
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         self.served.registry.fail_all("gpkafka is stopping");
+        self.served.scans.iter().for_each(|scans| scans.fail_all("gpkafka is stopping"));
         self.accepting.abort();
         if let Some(runtime) = self.runtime.take() {
             // late ones are cut, which they can tell from an end
@@ -244,10 +235,13 @@ async fn serve(stream: TcpStream, served: Arc<Served>) {
     }
     let attached = Mutex::new(None);
     let cut = Arc::new(Notify::new());
-    let service = service_fn(|request| {
-        let (answer, segment) = answer(&served, &request, &cut);
-        *attached.lock().unwrap_or_else(PoisonError::into_inner) = segment;
-        async { Ok::<_, Infallible>(answer) }
+    let service = service_fn(|request: HttpRequest<Incoming>| {
+        let (served, attached, cut) = (&served, &attached, &cut);
+        async move {
+            let (answer, segment) = answer(served, request, cut).await;
+            *attached.lock().unwrap_or_else(PoisonError::into_inner) = segment;
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut connection = served.http.serve_connection(TokioIo::new(stream), service);
     let mut cut_off = pin!(cut.notified());
@@ -295,14 +289,24 @@ async fn close(mut stream: TcpStream) {
 }
 
 /// The answer to a request, and the session's connection where there is one.
-fn answer(served: &Served, request: &HttpRequest<Incoming>, cut: &Arc<Notify>) -> (Response<Answer>, Option<Attached>) {
-    let path = request.uri().path();
-    let checked = request::check_method(request.method().as_str());
-    if checked.is_ok() && path == request::STATUS_PATH {
-        let text = format!("gpkafka {}: {} sessions\n", env!("CARGO_PKG_VERSION"), served.registry.sessions());
+async fn answer(
+    served: &Served,
+    request: HttpRequest<Incoming>,
+    cut: &Arc<Notify>,
+) -> (Response<Answer>, Option<Attached>) {
+    // its body, which is none, is nothing to hold on to
+    let (head, _) = request.into_parts();
+    let checked = request::check_method(head.method.as_str());
+    if checked.is_ok() && head.uri.path() == request::STATUS_PATH {
+        let text = format!("gpkafka {}: {} sessions\n", env!("CARGO_PKG_VERSION"), served.sessions());
         return (Response::new(Answer::Text(Some(text.into()))), None);
     }
-    match checked.and_then(|()| attach(served, path, request, cut)) {
+    let attached = match (checked, &served.scans) {
+        (Err(refusal), _) => Err(refusal),
+        (Ok(()), None) => attach(served, &head, cut),
+        (Ok(()), Some(scans)) => attach_to_scan(scans, &head, cut).await,
+    };
+    match attached {
         Ok((attached, protocol)) => (rows(served, &attached, protocol), Some(attached)),
         Err(refusal) => {
             served.metrics.scans_refused.inc();
@@ -311,18 +315,25 @@ fn answer(served: &Served, request: &HttpRequest<Incoming>, cut: &Arc<Notify>) -
     }
 }
 
-fn attach(
-    served: &Served,
-    path: &str,
-    request: &HttpRequest<Incoming>,
-    cut: &Arc<Notify>,
-) -> Result<(Attached, Protocol), Refusal> {
+fn headers(head: &Parts) -> impl Iterator<Item = (&str, &[u8])> {
+    head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
+}
+
+fn attach(served: &Served, head: &Parts, cut: &Arc<Notify>) -> Result<(Attached, Protocol), Refusal> {
+    let path = head.uri.path();
     if !served.registry.is_accepted(path) {
         return Err(Refusal::new(404, "this gpkafka serves no such external table"));
     }
-    let headers = request.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-    let request = request::parse(headers)?;
+    let request = request::parse(headers(head))?;
     Ok((served.registry.attach(path, &request, Arc::clone(cut))?, request.protocol))
+}
+
+async fn attach_to_scan(scans: &Arc<Scans>, head: &Parts, cut: &Arc<Notify>) -> Result<(Attached, Protocol), Refusal> {
+    let (request, terms) = request::parse_for_file(headers(head))?;
+    // a question mark is a sign of a pattern as any other
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let attached = scans.attach(path, &request, terms, Arc::clone(cut)).await?;
+    Ok((attached, request.protocol))
 }
 
 fn rows(served: &Served, attached: &Attached, protocol: Protocol) -> Response<Answer> {
@@ -412,11 +423,7 @@ impl Rows {
         self.alarm_is_set = false;
         self.ended = !matches!(next, Next::Block(_));
         Poll::Ready(match (self.protocol, next) {
-            (Protocol::Framed, Next::Block(block)) => {
-                let bytes = i32::try_from(block.bytes.len()).expect("the session refuses larger blocks");
-                let head = frame::block_head(&self.file_prefix, block.partition, block.first, bytes);
-                Some(Ok(head.chain(block.bytes)))
-            }
+            (Protocol::Framed, Next::Block(block)) => Some(Ok(block.head(&self.file_prefix).chain(block.bytes))),
             (Protocol::Raw, Next::Block(block)) => Some(Ok(Bytes::new().chain(block.bytes))),
             (Protocol::Framed, Next::End) => Some(Ok(frame::end().chain(Bytes::new()))),
             (Protocol::Raw, Next::End) => None,

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -91,14 +92,41 @@ pub struct Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ConnectionId(u64);
 
+/// Where the rows of a block come from: what an error of the database names.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// A partition, from an offset on.
+    Topic { partition: i32, first: i64 },
+    /// A file, from a byte and a line on.
+    File { name: Arc<str>, offset: i64, line: i64 },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Topic { partition, first } => write!(f, "partition {partition}, offset {first}"),
+            Self::File { name, offset, .. } => write!(f, "{name}, byte {offset}"),
+        }
+    }
+}
+
 /// Rows on their way.
 #[derive(Debug, Clone)]
 pub(super) struct Block {
-    pub partition: i32,
-    /// Offset that names it.
-    pub first: i64,
+    pub place: Place,
     pub rows: u32,
     pub bytes: Bytes,
+}
+
+impl Block {
+    /// What goes before its rows.
+    pub(super) fn head(&self, file_prefix: &str) -> Bytes {
+        let bytes = i32::try_from(self.bytes.len()).expect("the session refuses larger blocks");
+        match &self.place {
+            Place::Topic { partition, first } => frame::block_head(file_prefix, *partition, *first, bytes),
+            Place::File { name, offset, line } => frame::file_head(name, *offset, *line, bytes),
+        }
+    }
 }
 
 /// What a connection sends next.
@@ -132,6 +160,7 @@ struct Bound {
 #[derive(Debug)]
 pub(super) struct State {
     scan: Scan,
+    may_be_left: bool,
     bound: Option<Bound>,
     queue: VecDeque<Block>,
     sealed: bool,
@@ -149,6 +178,7 @@ impl State {
     pub(super) fn new(scan: Scan) -> Self {
         Self {
             scan,
+            may_be_left: false,
             bound: None,
             queue: VecDeque::new(),
             sealed: false,
@@ -161,6 +191,12 @@ impl State {
             rows_sent: 0,
             bytes_sent: 0,
         }
+    }
+
+    /// Segments may leave before the end, as under LIMIT: nobody concludes from this session that its rows have arrived,
+    /// and a statement that misses them fails with the segment that lost them.
+    pub(super) fn that_may_be_left(self) -> Self {
+        Self { may_be_left: true, ..self }
     }
 
     pub(super) fn scan(&self) -> &Scan {
@@ -193,6 +229,16 @@ impl State {
         }
     }
 
+    /// Blocks pushed and not yet handed out.
+    pub(super) fn blocks_waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Connections that are open, and segments that ever connected.
+    pub(super) fn attendance(&self) -> (usize, usize) {
+        (self.connections.len(), self.served_segments.len())
+    }
+
     /// Queues a block for whichever connection takes it; one without rows is passed over.
     pub(super) fn push(&mut self, block: Block) {
         if self.failure.is_some() || block.bytes.is_empty() {
@@ -202,11 +248,8 @@ impl State {
             return self.fail(Cause::Source, "a block came after the batch was sealed");
         }
         if i32::try_from(block.bytes.len()).is_err() {
-            let Block { partition, first, bytes, .. } = block;
-            let reason = format!(
-                "partition {partition}, offset {first}: a block of {} bytes is more than one message carries",
-                bytes.len()
-            );
+            let Block { place, bytes, .. } = block;
+            let reason = format!("{place}: a block of {} bytes is more than one message carries", bytes.len());
             return self.fail(Cause::Source, reason);
         }
         self.queue.push_back(block);
@@ -317,7 +360,7 @@ impl State {
     /// The connection is over. It is well only where its end has been handed out and `written` to the last byte.
     pub(super) fn detach(&mut self, id: ConnectionId, written: bool) {
         let Some(connection) = self.connections.remove(&id) else { return };
-        if !(connection.closing && written) {
+        if !(connection.closing && written || self.may_be_left) {
             let segment = connection.segment;
             self.fail(
                 Cause::SegmentCut { segment },
@@ -352,7 +395,7 @@ mod tests {
     }
 
     fn block(rows: u32) -> Block {
-        Block { partition: 0, first: 40, rows, bytes: Bytes::from("x\n".repeat(rows as usize)) }
+        Block { place: Place::Topic { partition: 0, first: 40 }, rows, bytes: Bytes::from("x\n".repeat(rows as usize)) }
     }
 
     fn reason(next: Next) -> String {
@@ -408,6 +451,20 @@ mod tests {
             assert_eq!(state.failure().unwrap().cause, Cause::SegmentCut { segment: 0 }, "{taken} {written}");
             assert!(reason(state.next(other)).contains("segment 0 was cut"));
         }
+    }
+
+    #[test]
+    fn of_one_that_may_be_left_the_others_get_the_rest() {
+        let mut state = state().that_may_be_left();
+        let [leaves, stays] = [0, 1].map(|segment| state.attach(&get(segment)).unwrap());
+        state.push(block(1));
+        state.push(block(2));
+        state.seal();
+        assert!(matches!(state.next(leaves), Next::Block(Block { rows: 1, .. })));
+        state.detach(leaves, false);
+        assert!(matches!(state.next(stays), Next::Block(Block { rows: 2, .. })));
+        assert!(matches!(state.next(stays), Next::End));
+        assert_eq!(state.attach(&get(0)).unwrap_err().status, 409);
     }
 
     #[test]

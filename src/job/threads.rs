@@ -9,6 +9,7 @@
 //! | `warehouse` | the batch's SQL session | with the attempt |
 //! | `registry` | one question to the schema registry, for a worker that waits | with its answer; nobody joins it |
 //! | `holder` | the control session: acts every two seconds | with the attempt |
+//! | `scan` | reads files for one scan of `gpkafka serve` | with the scan; nobody joins it |
 //! | `signals` | counts Ctrl-C and SIGTERM | with the process |
 
 use std::sync::Arc;

@@ -1,3 +1,5 @@
-//! What a process offers beside its jobs. So far one page for monitors; many jobs in one process will live here.
+//! What a process offers beside its jobs: a page for monitors, the files of a folder. Many jobs in one process will live
+//! here.
 
 pub mod debug;
+pub mod files;
