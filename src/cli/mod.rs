@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::line;
 
 mod args;
+pub mod bench;
 pub mod check;
 pub mod console;
 pub mod convert;
@@ -17,13 +18,14 @@ pub mod init;
 pub mod load;
 pub mod migrate;
 mod passwords;
+mod plot;
 pub mod replay;
 pub mod segment;
 pub mod shadow;
 
 pub use args::{
-    CheckArgs, ConvertArgs, DryrunArgs, EndIs, FileArgs, GpfdistArgs, HelpArgs, InitArgs, InitFormat, LoadArgs,
-    LogArgs, MigrateArgs, ReplayArgs, SegmentArgs, Which,
+    BenchArgs, BenchTo, CheckArgs, ConvertArgs, DryrunArgs, EndIs, FileArgs, GpfdistArgs, HelpArgs, InitArgs,
+    InitFormat, LoadArgs, LogArgs, MigrateArgs, ReplayArgs, SegmentArgs, Which,
 };
 
 /// Exit code where the command line or a file is wrong: `EX_USAGE`.
@@ -70,6 +72,9 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Show what a job has committed, and how far it is behind
     Check(CheckArgs),
+    /// Measure how fast a job's records become rows on segments, with nothing loaded
+    #[command(long_about = args::BENCH)]
+    Bench(BenchArgs),
     /// Validate a job file and show the SQL it would run, without loading
     Dryrun(DryrunArgs),
     /// Write a job file from what a topic, its registry and the table are like
@@ -98,6 +103,7 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Command::Load(args) => load::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Dryrun(args) => dryrun::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Migrate(args) => migrate::run(&args),
@@ -254,6 +260,22 @@ mod tests {
     }
 
     #[test]
+    fn the_help_of_bench() {
+        help_of("bench", &expect![[]]);
+    }
+
+    #[test]
+    fn lists_are_numbers_parted_by_commas() {
+        let lists = |words: &[&str]| match Cli::try_parse_from([&["gpkafka", "bench", "a.yaml"], words].concat()) {
+            Ok(Cli { command: Command::Bench(args) }) => (args.segments, args.partitions),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(lists(&[]), (vec![], vec![]));
+        assert_eq!(lists(&["--segments", "4,1,2", "--partitions", "3"]), (vec![4, 1, 2], vec![3]));
+        assert_eq!(lists(&["--segments=1,2", "--segments", "8"]), (vec![1, 2, 8], vec![]));
+    }
+
+    #[test]
     fn the_help_of_segment() {
         help_of(
             "segment",
@@ -295,6 +317,16 @@ mod tests {
             &["gpkafka", "load", "a.yaml", "--gpfdist-host", "etl1:8080"],
             &["gpkafka", "load", "a.yaml", "--gpfdist-host", " "],
             &["gpkafka", "load", "a.yaml", "-p", "novalue"],
+            &["gpkafka", "bench"],
+            &["gpkafka", "bench", "a.yaml", "--to", "nowhere"],
+            &["gpkafka", "bench", "a.yaml", "--segments", "0"],
+            &["gpkafka", "bench", "a.yaml", "--segments", "1,two"],
+            &["gpkafka", "bench", "a.yaml", "--segments", ""],
+            &["gpkafka", "bench", "a.yaml", "--segments", "1,,2"],
+            &["gpkafka", "bench", "a.yaml", "--partitions", "1;2"],
+            &["gpkafka", "bench", "a.yaml", "--partitions", "-1"],
+            &["gpkafka", "bench", "a.yaml", "--rounds", "0"],
+            &["gpkafka", "bench", "a.yaml", "--rows", "0"],
             &["gpkafka", "segment"],
             &["gpkafka", "convert"],
             &["gpkafka", "convert", "a.yaml", "--force"],

@@ -136,7 +136,8 @@ pub fn measure(
     let metrics = Metrics::default();
     let mut options = options.clone();
     if matches!(sink, Sink::Discard { .. }) {
-        let here = gpfdist::Settings { bind: Ipv4Addr::LOCALHOST.into(), port: 0, port_is_asked: false, ..options.gpfdist };
+        let here =
+            gpfdist::Settings { bind: Ipv4Addr::LOCALHOST.into(), port: 0, port_is_asked: false, ..options.gpfdist };
         options.gpfdist = here;
     }
     let lanes: BTreeMap<i32, Lane> = lanes(ranges);
@@ -203,8 +204,13 @@ impl Flow<'_> {
             let text = format!("{} rows were sent and {accounted} are accounted for", status.rows_sent);
             return Err(unmeasured(text));
         }
+        let seconds = taken.ended.duration_since(begun).as_secs_f64();
+        if !self.takers.are_statements() {
+            // of a profile the clients' scan is the statement
+            run.metrics.seconds.database_insert.inc_by(seconds);
+        }
         Ok(Measured {
-            seconds: taken.ended.duration_since(begun).as_secs_f64(),
+            seconds,
             segments,
             workers: workers_max().min(partitions),
             partitions,

@@ -64,7 +64,8 @@ type Outcome = Result<Taken, Error>;
 impl Takers {
     /// So many clients that count rows and throw them away.
     pub fn clients(run: &Run<'_>, segments: u32) -> Result<Self, Error> {
-        let wants = || unmeasured("--to discard wants COLUMNS in the file: it does not ask the database for the target's");
+        let wants =
+            || unmeasured("--to discard wants COLUMNS in the file: it does not ask the database for the target's");
         let writes = Writes::unchecked(&run.job.greenplum_settings()).ok_or_else(wants)?;
         let decoding = resolve::decode_settings(run.job, &writes)?;
         let url = format!("gpfdist://127.0.0.1:{}{PATH}", run.server.port());
@@ -147,6 +148,11 @@ impl Takers {
             }
         }
         Ok(())
+    }
+
+    /// Whether it is the database that takes the rows.
+    pub fn are_statements(&self) -> bool {
+        self.canceller.is_some()
     }
 
     /// Whether some of them may still take rows.
