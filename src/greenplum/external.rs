@@ -190,7 +190,11 @@ impl ExternalTable {
         let table = Ident::exact(format!("{PREFIX}{}", random_hex(16)?));
         let name = TableName { schema: definition.schema.clone(), table };
         let token = random_hex(16)?;
-        connection.batch("creating the external table", &create(&definition, is_greenplum, &name, &token))?;
+        let sql = match is_greenplum {
+            true => external_greenplum::create(&definition, &name, &token),
+            false => external_postgres::create_inside(&definition, &name, &token),
+        };
+        connection.batch("creating the external table", &sql)?;
         let (path, is_custom) = (definition.path(&token), definition.formatter.is_some());
         Ok(Self { name, path, is_custom, is_reused: false, is_remade: false, dropped: Vec::new() })
     }

@@ -93,20 +93,29 @@ impl Load {
         Ok((load, xid))
     }
 
-    /// Counts the rows of the external table, in place of [`Load::write`].
+    /// Counts the rows of the external table, in place of [`Load::write`]; those that segments refused are
+    /// [`Load::refused`].
     ///
     /// # Errors
     /// The statement failed.
     ///
     /// # Blocks
     /// As [`Load::write`].
-    pub fn count(&mut self) -> Result<Written, Error> {
-        self.connection.take_notices();
+    pub fn count(&mut self) -> Result<u64, Error> {
         let sql = format!("SELECT count(*) FROM {}", self.external.name);
         let row = self.connection.query_one("counting the rows of the external table", &sql, &[])?;
-        let read = row.get::<_, i64>(0).unsigned_abs();
-        let rejected = rejected(&mut self.connection, &self.external.name, false)?;
-        Ok(Written { read, rejected, ..Written::default() })
+        Ok(row.get::<_, i64>(0).unsigned_abs())
+    }
+
+    /// How many rows segments refused by now: a SELECT's notice of them may come behind its reply, so the log is counted.
+    ///
+    /// # Errors
+    /// It could not be read.
+    pub fn refused(&mut self) -> Result<u64, Error> {
+        match self.connection.dialect() {
+            Dialect::Greenplum { .. } => rejects::count_logged(&mut self.connection, &self.external.name),
+            Dialect::Postgres { .. } => Ok(0),
+        }
     }
 
     /// Ends what [`Load::undone`] began, whatever state it is in. The error log of its table, which outlives a ROLLBACK, is

@@ -97,14 +97,14 @@ pub fn ranges(job: &Job) -> Result<Ranges, Error> {
 pub fn cut(ranges: &Ranges, partitions: usize, records: Option<u64>) -> Ranges {
     let mut cut: Ranges = ranges.iter().take(partitions).map(|(&partition, &range)| (partition, range)).collect();
     let Some(mut left) = records else { return cut };
-    // the shortest first: what they lack goes to the longer ones
+    // the shortest first: what they lack goes to the longer ones, and what does not divide to the longest
     let length = |(low, high): (i64, i64)| u64::try_from(high - low).unwrap_or(0);
     let mut order: Vec<i32> = cut.keys().copied().collect();
     order.sort_by_key(|partition| length(cut[partition]));
     for (at, partition) in order.iter().enumerate() {
         let parts = (order.len() - at) as u64;
         if let Some(range) = cut.get_mut(partition) {
-            let share = length(*range).min(left.div_ceil(parts)).min(left);
+            let share = length(*range).min(left / parts);
             range.1 = range.0 + i64::try_from(share).unwrap_or(i64::MAX);
             left -= share;
         }

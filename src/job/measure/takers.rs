@@ -232,15 +232,24 @@ fn fetch(options: &client::Options, is_custom: bool) -> Outcome {
 /// The statement, and its end.
 fn state(mut load: Load, writes: bool, seconds: &Seconds) -> Outcome {
     let begun = Instant::now();
-    let written = if writes { load.write() } else { load.count() };
+    let written = match writes {
+        true => load.write(),
+        false => load.count().map(|read| Written { read, ..Written::default() }),
+    };
     let ended = Instant::now();
     seconds.database_insert.inc_by((ended - begun).as_secs_f64());
     let counts = !load.external().is_custom && !(writes && load.is_filtered());
+    let rejected = match &written {
+        Ok(written) if writes => Ok(written.rejected),
+        Ok(_) => load.refused(),
+        Err(_) => Ok(0),
+    };
     let undone = load.undo();
-    let written: Written = written.and_then(|written| undone.map(|()| written)).map_err(refused)?;
+    let (written, rejected) = written.and_then(|written| Ok((written, rejected?))).map_err(refused)?;
+    undone?;
     let saved = written.saved.as_ref().map_or(0, |saved| saved.rows);
-    let accounted = counts.then_some(written.read + written.rejected + saved);
-    Ok(Taken { ended, accounted, rejected: written.rejected })
+    let accounted = counts.then_some(written.read + rejected + saved);
+    Ok(Taken { ended, accounted, rejected })
 }
 
 fn refused(error: greenplum::Error) -> Error {
