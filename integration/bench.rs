@@ -78,6 +78,25 @@ fn discarding_clients_take_every_row_without_a_database() {
     assert_eq!(sums(&json(&results)), [(3, 2, vec![70])]);
 }
 
+/// What was measured by then is told.
+#[test]
+fn an_interrupted_run_keeps_its_results() {
+    let flow = Flow::new(postgres(), "benchint", 1);
+    flow.produce(0, 0..100);
+    let many: Vec<String> = (1..=300).map(|segments| segments.to_string()).collect();
+    let results = directory("bench", User::current()).join("results.json");
+    let flags = ["--segments", &many.join(","), "--rounds", "1", "--json", results.to_str().unwrap()];
+    let mut running = bench(&flow.job().text(), &flags).start();
+    running.wait_for_text(SOON, "rows/s");
+    wait_until(SOON, "two results", || running.text().lines().count() > 2);
+    running.signal("INT");
+    let outcome = running.wait(SOON).expect_code(1);
+    assert_eq!(outcome.stderr.trim_end(), "gpkafka: interrupted; nothing was loaded and no offset moved");
+    let found = sums(&json(&results));
+    assert_eq!(found.len(), outcome.stdout.lines().count() - 1);
+    assert!(found.iter().all(|(_, _, rows)| *rows == [100]) && found.len() < 300, "{found:?}");
+}
+
 /// All that a trace could be in: relations of the schema, rows of target and ledger.
 fn traces(db: &Database, schema: &str) -> Vec<String> {
     let relations = format!(
@@ -188,6 +207,7 @@ fn rows_that_segments_refuse_are_counted() {
     for to in ["count", "table"] {
         let outcome = bench(&flow.job().text(), &["--to", to, "--rounds", "1"]).run().expect_code(0);
         outcome.expect_text("; 2 rejected");
+        println!("LEFT {:?}", db.rows("SELECT gp_segment_id, pg_ls_dir('pg_errorlog') FROM gp_dist_random('gp_id')"));
     }
     assert_eq!(traces(db, &flow.schema), before);
 }

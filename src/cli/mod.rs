@@ -262,7 +262,9 @@ mod tests {
 
     #[test]
     fn the_help_of_bench() {
-        help_of("bench", &expect![[r#"
+        help_of(
+            "bench",
+            &expect![[r#"
             Measure how fast a job's records become rows on segments, with nothing loaded
 
             Usage: bench [OPTIONS] <FILE>
@@ -297,7 +299,8 @@ mod tests {
                   --config <FILE>           Take the gpfdist host and port from the Gpfdist part of a gpss.json
                                             file
               -h, --help                    Print help (see more with '--help')
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]

@@ -213,7 +213,9 @@ impl Takers {
                 Err(RecvTimeoutError::Timeout) if Instant::now() >= cancel_at => {
                     cancel_at = Instant::now() + 5 * WAIT;
                     // asked again: one that comes before the statement has begun is lost
-                    self.canceller.as_ref().map(|canceller| drop(canceller.cancel()));
+                    if let Some(canceller) = &self.canceller {
+                        drop(canceller.cancel());
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -238,7 +240,7 @@ fn state(mut load: Load, writes: bool, seconds: &Seconds) -> Outcome {
     };
     let ended = Instant::now();
     seconds.database_insert.inc_by((ended - begun).as_secs_f64());
-    let counts = !load.external().is_custom && !(writes && load.is_filtered());
+    let is_uncounted = load.external().is_custom || (writes && load.is_filtered());
     let rejected = match &written {
         Ok(written) if writes => Ok(written.rejected),
         Ok(_) => load.refused(),
@@ -248,7 +250,7 @@ fn state(mut load: Load, writes: bool, seconds: &Seconds) -> Outcome {
     let (written, rejected) = written.and_then(|written| Ok((written, rejected?))).map_err(refused)?;
     undone?;
     let saved = written.saved.as_ref().map_or(0, |saved| saved.rows);
-    let accounted = counts.then_some(written.read + rejected + saved);
+    let accounted = (!is_uncounted).then_some(written.read + rejected + saved);
     Ok(Taken { ended, accounted, rejected })
 }
 
