@@ -207,9 +207,18 @@ fn rows_that_segments_refuse_are_counted() {
     for to in ["count", "table"] {
         let outcome = bench(&flow.job().text(), &["--to", to, "--rounds", "1"]).run().expect_code(0);
         outcome.expect_text("; 2 rejected");
-        println!("LEFT {:?}", db.rows("SELECT gp_segment_id, pg_ls_dir('pg_errorlog') FROM gp_dist_random('gp_id')"));
     }
     assert_eq!(traces(db, &flow.schema), before);
+    wait_until(SOON, "error logs of tables that are not there to be gone", || orphaned_logs(db).is_empty());
+}
+
+/// Files `<database>_<table>` on segments, of tables that are not there.
+fn orphaned_logs(db: &Database) -> Vec<String> {
+    let own = format!("{}_", db.value("SELECT oid FROM pg_database WHERE datname = current_database()"));
+    let files = db.rows("SELECT pg_ls_dir('errlog') FROM gp_dist_random('gp_id')");
+    let tables = db.rows("SELECT oid FROM pg_class");
+    let is_orphan = |file: &String| file.strip_prefix(&own).is_some_and(|table| !tables.iter().any(|it| it == table));
+    files.into_iter().filter(is_orphan).collect()
 }
 
 #[test]
