@@ -1,5 +1,4 @@
-BEGIN;
 CREATE TABLE {table} (
 {columns}
 );
-{children}COMMIT
+{children}

@@ -110,6 +110,59 @@ pub struct ReplayArgs {
     pub log: LogArgs,
 }
 
+/// What `bench` does and leaves, in its own help.
+pub(super) const BENCH: &str = "Measure how fast a job's records become rows on segments, with nothing loaded\n\n\
+    Reads the topic of a job file, from its oldest records to the ends that it has at the start, on the way of a load, \
+    once for each number of segments and partitions, and says what limits. No offset moves, no ledger is written, and the \
+    external table is made inside a transaction that is rolled back, so nobody else ever sees it. PREPARE_SQL does not run. \
+    `--to table` holds the job's partitions and is refused while they are being loaded; its rows are rolled back, but \
+    sequences move on, and the space of rows that were never committed stays in the table until VACUUM.";
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// Where rows go: clients that read as segments do and throw them away, without a database; a SELECT count(*) over
+    /// the external table; or the job's own statements, rolled back
+    #[arg(long, value_name = "WHERE", default_value = "discard")]
+    pub to: BenchTo,
+    /// How many clients read at once, numbers parted by commas; of --to discard only: a database has the segments that it
+    /// has [default: 1,2,4]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub segments: Vec<u32>,
+    /// How many of the topic's partitions are read, the first ones, numbers parted by commas [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    pub partitions: Vec<u32>,
+    /// How often each is measured; the median counts
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// Read so many records at most, the oldest, as even from all partitions as these allow
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub rows: Option<u64>,
+    /// Write all results to this file as JSON, times in seconds
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Draw rows/s against segments into this file as SVG
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
+    /// Memory for everything in flight, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..))]
+    pub memory: u32,
+    /// Executable that a PostgreSQL server runs to read rows [default: this one]
+    #[arg(long, value_name = "PATH")]
+    pub segment_program: Option<PathBuf>,
+    #[command(flatten)]
+    pub gpfdist: GpfdistArgs,
+}
+
+/// Where the rows of a measurement go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum BenchTo {
+    Discard,
+    Count,
+    Table,
+}
+
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     #[command(flatten)]

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::line;
 
 mod args;
+pub mod bench;
 pub mod check;
 pub mod console;
 pub mod convert;
@@ -17,14 +18,15 @@ pub mod init;
 pub mod load;
 pub mod migrate;
 mod passwords;
+mod plot;
 pub mod replay;
 pub mod segment;
 pub mod serve;
 pub mod shadow;
 
 pub use args::{
-    CheckArgs, ConvertArgs, DryrunArgs, EndIs, FileArgs, GpfdistArgs, HelpArgs, InitArgs, InitFormat, LoadArgs,
-    LogArgs, MigrateArgs, ReplayArgs, SegmentArgs, ServeArgs, Which,
+    BenchArgs, BenchTo, CheckArgs, ConvertArgs, DryrunArgs, EndIs, FileArgs, GpfdistArgs, HelpArgs, InitArgs,
+    InitFormat, LoadArgs, LogArgs, MigrateArgs, ReplayArgs, SegmentArgs, ServeArgs, Which,
 };
 
 /// Exit code where the command line or a file is wrong: `EX_USAGE`.
@@ -71,6 +73,9 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Show what a job has committed, and how far it is behind
     Check(CheckArgs),
+    /// Measure how fast a job's records become rows on segments, with nothing loaded
+    #[command(long_about = args::BENCH)]
+    Bench(BenchArgs),
     /// Validate a job file and show the SQL it would run, without loading
     Dryrun(DryrunArgs),
     /// Write a job file from what a topic, its registry and the table are like
@@ -101,6 +106,7 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Command::Load(args) => load::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Dryrun(args) => dryrun::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Migrate(args) => migrate::run(&args),
@@ -142,6 +148,7 @@ mod tests {
                   load     Load a topic into a table until interrupted, or up to its end
                   replay   Load dead letters again, after a fix; those that are refused again stay
                   check    Show what a job has committed, and how far it is behind
+                  bench    Measure how fast a job's records become rows on segments, with nothing loaded
                   dryrun   Validate a job file and show the SQL it would run, without loading
                   init     Write a job file from what a topic, its registry and the table are like
                   migrate  Go on where the original gpkafka stopped: show that from its history table, and begin
@@ -259,6 +266,60 @@ mod tests {
     }
 
     #[test]
+    fn the_help_of_bench() {
+        help_of(
+            "bench",
+            &expect![[r#"
+            Measure how fast a job's records become rows on segments, with nothing loaded
+
+            Usage: bench [OPTIONS] <FILE>
+
+            Arguments:
+              <FILE>  The job file (YAML, version 1, 2 or 3)
+
+            Options:
+              -p, --property <VAR=VALUE>    Value of a {{var}} of the file; may be repeated
+                  --name <NAME>             Name of the job in log lines; the history does not depend on it
+                  --to <WHERE>              Where rows go: clients that read as segments do and throw them away,
+                                            without a database; a SELECT count(*) over the external table; or
+                                            the job's own statements, rolled back [default: discard] [possible
+                                            values: discard, count, table]
+                  --segments <LIST>         How many clients read at once, numbers parted by commas; of --to
+                                            discard only: a database has the segments that it has [default:
+                                            1,2,4]
+                  --partitions <LIST>       How many of the topic's partitions are read, the first ones, numbers
+                                            parted by commas [default: all]
+                  --rounds <N>              How often each is measured; the median counts [default: 3]
+                  --rows <N>                Read so many records at most, the oldest, as even from all
+                                            partitions as these allow
+                  --json <FILE>             Write all results to this file as JSON, times in seconds
+                  --svg <FILE>              Draw rows/s against segments into this file as SVG
+                  --memory <MIB>            Memory for everything in flight, in MiB [default: 512]
+                  --segment-program <PATH>  Executable that a PostgreSQL server runs to read rows [default: this
+                                            one]
+                  --gpfdist-host <HOST>     Address of this machine that every segment host can reach [default:
+                                            this machine's host name]
+                  --gpfdist-port <PORT>     Port for segments; 0 takes any free one [default: 8080, or the next
+                                            free one]
+                  --config <FILE>           Take the gpfdist host and port from the Gpfdist part of a gpss.json
+                                            file
+              -h, --help                    Print help (see more with '--help')
+        "#]],
+        );
+    }
+
+    #[test]
+    fn lists_are_numbers_parted_by_commas() {
+        let lists = |words: &[&str]| match Cli::try_parse_from([&["gpkafka", "bench", "a.yaml"], words].concat()) {
+            Ok(Cli { command: Command::Bench(args) }) => (args.segments, args.partitions),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(lists(&[]), (vec![], vec![]));
+        assert_eq!(lists(&["--segments", "4,1,2", "--partitions", "3"]), (vec![4, 1, 2], vec![3]));
+        assert_eq!(lists(&["--segments=1,2", "--segments", "8"]), (vec![1, 2, 8], vec![]));
+    }
+
+    #[test]
     fn the_help_of_segment() {
         help_of(
             "segment",
@@ -321,6 +382,16 @@ mod tests {
             &["gpkafka", "load", "a.yaml", "--gpfdist-host", "etl1:8080"],
             &["gpkafka", "load", "a.yaml", "--gpfdist-host", " "],
             &["gpkafka", "load", "a.yaml", "-p", "novalue"],
+            &["gpkafka", "bench"],
+            &["gpkafka", "bench", "a.yaml", "--to", "nowhere"],
+            &["gpkafka", "bench", "a.yaml", "--segments", "0"],
+            &["gpkafka", "bench", "a.yaml", "--segments", "1,two"],
+            &["gpkafka", "bench", "a.yaml", "--segments", ""],
+            &["gpkafka", "bench", "a.yaml", "--segments", "1,,2"],
+            &["gpkafka", "bench", "a.yaml", "--partitions", "1;2"],
+            &["gpkafka", "bench", "a.yaml", "--partitions", "-1"],
+            &["gpkafka", "bench", "a.yaml", "--rounds", "0"],
+            &["gpkafka", "bench", "a.yaml", "--rows", "0"],
             &["gpkafka", "segment"],
             &["gpkafka", "serve"],
             &["gpkafka", "serve", ".", "--host", "etl1"],

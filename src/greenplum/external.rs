@@ -123,10 +123,7 @@ impl Definition {
 
     /// The CREATE statements as this dialect needs them, for showing them; the token is left as `<token>`.
     pub fn sql(&self, is_greenplum: bool) -> String {
-        match is_greenplum {
-            true => external_greenplum::create(self, &self.table(), "<token>"),
-            false => external_postgres::create(self, &self.table(), "<token>"),
-        }
+        create(self, is_greenplum, &self.table(), "<token>")
     }
 
     /// `gpfdist://host:port/v1/<job>/<partitions>/` — the token follows.
@@ -178,6 +175,30 @@ impl ExternalTable {
         Ok(made)
     }
 
+    /// Makes the table inside the open transaction, under a name that nobody else has: no other session ever sees it, and
+    /// a ROLLBACK takes it away.
+    ///
+    /// # Errors
+    /// As [`ExternalTable::ensure`].
+    pub(super) fn make_inside(connection: &mut Connection, definition: &Definition) -> Result<Self, Error> {
+        let is_greenplum = connection.dialect().is_greenplum();
+        let mut definition = definition.clone().on(is_greenplum);
+        if !is_greenplum {
+            external_postgres::prepare(connection, &mut definition)?;
+        }
+        definition.columns = canonical(connection, &definition.columns)?;
+        let table = Ident::exact(format!("{PREFIX}{}", random_hex(16)?));
+        let name = TableName { schema: definition.schema.clone(), table };
+        let token = random_hex(16)?;
+        let sql = match is_greenplum {
+            true => external_greenplum::create(&definition, &name, &token),
+            false => external_postgres::create_inside(&definition, &name, &token),
+        };
+        connection.batch("creating the external table", &sql)?;
+        let (path, is_custom) = (definition.path(&token), definition.formatter.is_some());
+        Ok(Self { name, path, is_custom, is_reused: false, is_remade: false, dropped: Vec::new() })
+    }
+
     fn find_or_make(connection: &mut Connection, definition: &Definition, name: TableName) -> Result<Self, Error> {
         let (mut is_reused, mut is_remade) = (true, false);
         for _ in 0..ATTEMPTS {
@@ -210,13 +231,17 @@ fn find(connection: &mut Connection, definition: &Definition, name: &TableName) 
     }
 }
 
+fn create(definition: &Definition, is_greenplum: bool, name: &TableName, token: &str) -> String {
+    match is_greenplum {
+        true => external_greenplum::create(definition, name, token),
+        false => external_postgres::create(definition, name, token),
+    }
+}
+
 /// Whether it was us who made it: a rival may have been quicker.
 fn make(connection: &mut Connection, definition: &Definition, name: &TableName) -> Result<bool, Error> {
     let token = random_hex(16)?;
-    let sql = match connection.dialect().is_greenplum() {
-        true => external_greenplum::create(definition, name, &token),
-        false => external_postgres::create(definition, name, &token),
-    };
+    let sql = create(definition, connection.dialect().is_greenplum(), name, &token);
     let Err(error) = connection.batch("creating the external table", &sql) else { return Ok(true) };
     connection.roll_back()?;
     match error.is_raced_creation() {

@@ -15,8 +15,13 @@ use super::sql::{fill, literal};
 use super::target;
 use crate::table::{Ident, TableName};
 
-/// The CREATE statements.
+/// The CREATE statements, in a transaction of their own.
 pub(super) fn create(definition: &Definition, parent: &TableName, token: &str) -> String {
+    format!("BEGIN;\n{}COMMIT\n", create_inside(definition, parent, token))
+}
+
+/// The same, for a transaction that is open.
+pub(super) fn create_inside(definition: &Definition, parent: &TableName, token: &str) -> String {
     let children: Vec<_> = (0..definition.segments).map(|segment| child(definition, parent, segment, token)).collect();
     fill(
         include_str!("../../sql/external_postgres_create.sql"),

@@ -1,7 +1,8 @@
 //! One batch's transaction on its session: BEGIN, the statement that segments feed and those behind it, rejects, ledger, COMMIT.
 //!
 //! The order of calls is [`Load::begin`], [`Load::write`], [`Load::rejects`] where there were any, [`Load::commit`];
-//! [`Load::roll_back`] at any point. What is dropped is rolled back by the server.
+//! [`Load::roll_back`] at any point. What is dropped is rolled back by the server. A load that only measures is
+//! [`Load::undone`], see there.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use super::backup::Backup;
 use super::chain::{Chain, Commit};
 use super::connection::{Canceller, Connection};
 use super::dialect::Dialect;
-use super::external::ExternalTable;
+use super::external::{Definition, ExternalTable};
 use super::failure::{Error, one_line};
 use super::identity::{JobId, Loader};
 use super::ledger::Ledger;
@@ -21,6 +22,11 @@ use super::step::Written;
 use super::steps::run_all;
 use super::writes::{Reading, Writes};
 use crate::table::{Column, TableName};
+
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// The savepoint behind which a load that is undone has its external table.
+const MADE: &str = "gpkafka_made";
 
 /// The session that loads, with all that its statements need. Belongs to one thread.
 pub struct Load {
@@ -62,6 +68,67 @@ impl Load {
             is_log_stale: true,
             searching,
         }
+    }
+
+    /// A load that is never to be committed, with its transaction open, and what every segment will send as `X-GP-XID`. The
+    /// external table is made inside the transaction under a name of its own. [`Load::write`] or [`Load::count`] follow, and
+    /// [`Load::undo`].
+    ///
+    /// # Errors
+    /// As [`Load::begin`] and [`ExternalTable::ensure`].
+    pub fn undone(
+        mut connection: Connection,
+        (job, loader): (JobId, Loader),
+        writes: Writes,
+        definition: &Definition,
+    ) -> Result<(Self, String), Error> {
+        writes.lay_out(&mut connection)?;
+        connection.batch("beginning a transaction", BEGIN)?;
+        let external = ExternalTable::make_inside(&mut connection, definition)?;
+        connection.batch("setting a savepoint", &format!("SAVEPOINT {MADE}"))?;
+        let ledger = Ledger::at(&definition.schema);
+        let load = Self::new(connection, job, loader, writes, external, ledger);
+        let mut load = Self { is_laid_out: true, is_log_stale: false, ..load };
+        let xid = load.xid()?;
+        Ok((load, xid))
+    }
+
+    /// Counts the rows of the external table, in place of [`Load::write`]; those that segments refused are
+    /// [`Load::refused`].
+    ///
+    /// # Errors
+    /// The statement failed.
+    ///
+    /// # Blocks
+    /// As [`Load::write`].
+    pub fn count(&mut self) -> Result<u64, Error> {
+        let sql = format!("SELECT count(*) FROM {}", self.external.name);
+        let row = self.connection.query_one("counting the rows of the external table", &sql, &[])?;
+        Ok(row.get::<_, i64>(0).unsigned_abs())
+    }
+
+    /// How many rows segments refused by now: a SELECT's notice of them may come behind its reply, so the log is counted.
+    ///
+    /// # Errors
+    /// It could not be read.
+    pub fn refused(&mut self) -> Result<u64, Error> {
+        match self.connection.dialect() {
+            Dialect::Greenplum { .. } => rejects::count_logged(&mut self.connection, &self.external.name),
+            Dialect::Postgres { .. } => Ok(0),
+        }
+    }
+
+    /// Ends what [`Load::undone`] began, whatever state it is in. The error log of its table, which outlives a ROLLBACK, is
+    /// emptied first.
+    ///
+    /// # Errors
+    /// The session is gone, and the transaction with it.
+    pub fn undo(mut self) -> Result<(), Error> {
+        self.connection.batch("rolling back", &format!("ROLLBACK TO SAVEPOINT {MADE}"))?;
+        if self.connection.dialect().is_greenplum() {
+            rejects::forget(&mut self.connection, &self.external.name)?;
+        }
+        self.connection.roll_back()
     }
 
     /// The session, between batches.
@@ -107,14 +174,19 @@ impl Load {
             self.writes.lay_out(&mut self.connection)?;
             self.is_laid_out = true;
         }
-        self.connection.batch("beginning a transaction", "BEGIN ISOLATION LEVEL READ COMMITTED")?;
-        let xid = match self.connection.dialect() {
-            Dialect::Greenplum { .. } => own_xid(&mut self.connection)?,
-            // the shell of each program is a child of the backend: its $PPID
-            Dialect::Postgres { .. } => format!("pg-{}", self.connection.pid()),
-        };
+        self.connection.batch("beginning a transaction", BEGIN)?;
+        let xid = self.xid()?;
         fail_point!("after-begin");
         Ok(xid)
+    }
+
+    /// Of the open transaction.
+    fn xid(&mut self) -> Result<String, Error> {
+        match self.connection.dialect() {
+            Dialect::Greenplum { .. } => own_xid(&mut self.connection),
+            // the shell of each program is a child of the backend: its $PPID
+            Dialect::Postgres { .. } => Ok(format!("pg-{}", self.connection.pid())),
+        }
     }
 
     /// Runs the statement that segments feed until they have read everything, then those that bring its rows into their

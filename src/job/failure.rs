@@ -86,6 +86,12 @@ pub enum Error {
     /// There is nothing to load again from.
     #[error("{text}")]
     NoLetters { text: String },
+    /// A measurement cannot be made, or did not come to its end.
+    #[error("{text}; nothing was loaded and no offset moved")]
+    Measure { text: String },
+    /// Segments were cut off while a measurement ran; what the statement says is better, where it says something.
+    #[error("{0}; nothing was loaded and no offset moved")]
+    Echo(String),
     /// The database refuses rows of a batch.
     #[error(transparent)]
     Refused(greenplum::Error),

@@ -39,7 +39,7 @@ const WORKERS_MAX: usize = 8;
 const BLOCK_BYTES: usize = 128 * 1024;
 
 /// Messages between threads: a second's worth at most, so that the loop stays near what happens.
-const CHANNEL: usize = 64;
+pub(super) const CHANNEL: usize = 64;
 
 /// Encoded bytes that end a batch: a transaction that can be repeated in seconds.
 const BATCH_BYTES_MAX: u64 = 4 << 30;
@@ -161,19 +161,19 @@ fn copying(run: &Run<'_>, load: &Load) -> Option<Copying> {
 }
 
 /// What all workers share.
-struct Crew<'a> {
-    run: &'a Run<'a>,
-    generation: Generation,
-    consumer: &'a Consumer,
-    chain: &'a Chain,
-    decoding: &'a decode::Settings,
-    program: Option<&'a Program>,
-    copying: Option<Copying>,
+pub(super) struct Crew<'a> {
+    pub run: &'a Run<'a>,
+    pub generation: Generation,
+    pub consumer: &'a Consumer,
+    pub chain: &'a Chain,
+    pub decoding: &'a decode::Settings,
+    pub program: Option<&'a Program>,
+    pub copying: Option<Copying>,
 }
 
 impl Crew<'_> {
     /// Deals the partitions out and starts the workers; what to assign to their queues comes back.
-    fn start(
+    pub fn start(
         &self,
         lanes: BTreeMap<i32, Lane>,
         told: &Sender<Told>,

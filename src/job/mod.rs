@@ -9,6 +9,7 @@
 //!        lookout, tell   what nobody would tell the loop, and what the user sees; profile  where the time went
 //!        state   (pure)  batches, when they are full, what may commit
 //!        worker, hand  records → decode → encode → blocks  warehouse  BEGIN … INSERT … ledger … COMMIT
+//!  measure ── the same threads for `bench`: into clients that throw rows away, or a transaction that is rolled back
 //!  replay ── dead letters once more, without Kafka
 //!        dead_letters  what was refused, kept before the COMMIT: copied as it came (doubt), or read again
 //!        watch   main Kafka queue, new partitions, control session
@@ -25,6 +26,7 @@ mod group;
 pub mod hand;
 pub mod launch;
 mod lookout;
+pub mod measure;
 pub mod positions;
 pub mod prepare;
 pub mod profile;

@@ -1,5 +1,7 @@
 //! Where a load's time went, and which stage holds it up: what `--profile` shows. Pure: from counters to lines.
 
+use std::fmt;
+
 use crate::metrics::Metrics;
 use crate::units;
 
@@ -51,7 +53,7 @@ struct Database {
 
 /// The stage that the others wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Limit {
+pub enum Limit {
     /// Nothing was loaded.
     Nothing,
     /// The topic has no more to give.
@@ -60,6 +62,19 @@ enum Limit {
     Database,
     Workers,
     Kafka,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Nothing => "nothing",
+            Self::Topic => "topic",
+            Self::Commits => "commits",
+            Self::Database => "database",
+            Self::Workers => "workers",
+            Self::Kafka => "Kafka",
+        })
+    }
 }
 
 impl Profile {
@@ -119,7 +134,8 @@ impl Profile {
         lines
     }
 
-    fn limit(&self) -> Limit {
+    /// Which stage the others wait for.
+    pub fn limit(&self) -> Limit {
         let Self { worker, database, .. } = self;
         let share = |part: f64, rest: f64| if part > 0.0 { part / (part + rest) } else { 0.0 };
         if self.rows == 0 {
@@ -137,7 +153,8 @@ impl Profile {
         }
     }
 
-    fn advice(&self, workers: usize, partitions: usize) -> String {
+    /// What limits, and what to change to go faster.
+    pub fn advice(&self, workers: usize, partitions: usize) -> String {
         let rows_a_batch = units::count(self.rows / self.batches.max(1));
         match self.limit() {
             Limit::Nothing => "nothing was loaded, so nothing can be said".to_owned(),

@@ -7,6 +7,7 @@
 //! | `kafka` | polls the main queue, looks for new partitions | with the attempt |
 //! | `worker-N` | its own record queue → decode → encode → sealed blocks | with the attempt |
 //! | `warehouse` | the batch's SQL session | with the attempt |
+//! | `segment-N` | in a measurement, a client that throws rows away | with its scan |
 //! | `registry` | one question to the schema registry, for a worker that waits | with its answer; nobody joins it |
 //! | `holder` | the control session: acts every two seconds | with the attempt |
 //! | `scan` | reads files for one scan of `gpkafka serve` | with the scan; nobody joins it |
