@@ -60,7 +60,7 @@ fn last_unquoted(bytes: &[u8], row_end: &[u8], quote: u8) -> usize {
     let mut quotes = memchr_iter(quote, bytes).count();
     while let Some(at) = last_of(rest, row_end) {
         quotes -= memchr_iter(quote, &rest[at..]).count();
-        if quotes % 2 == 0 {
+        if quotes.is_multiple_of(2) {
             return at + row_end.len();
         }
         rest = &rest[..at];
