@@ -281,6 +281,10 @@ impl<'a> Reader<'a> {
     }
 
     fn long_of_many(&mut self) -> Result<i64> {
+        if let Some((number, bytes)) = self.bytes[self.at..].first_chunk().and_then(varint_in) {
+            self.at += bytes;
+            return Ok(unzigzag(number));
+        }
         let mut number = 0;
         for (place, &byte) in self.bytes[self.at..].iter().take(VARINT_BYTES_MAX).enumerate() {
             number |= u64::from(byte & 0x7f) << (7 * place);
@@ -330,7 +334,46 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A varint that ends in these bytes, and its length: all of its groups of seven bits at once.
+#[inline]
+fn varint_in(bytes: &[u8; 8]) -> Option<(u64, usize)> {
+    let word = u64::from_le_bytes(*bytes);
+    let ends = !word & 0x8080_8080_8080_8080;
+    if ends == 0 {
+        return None;
+    }
+    let length = ends.trailing_zeros() / 8 + 1;
+    let groups = word & (u64::MAX >> (64 - 8 * length)) & 0x7f7f_7f7f_7f7f_7f7f;
+    let pairs = groups & 0x007f_007f_007f_007f | (groups & 0x7f00_7f00_7f00_7f00) >> 1;
+    let fours = pairs & 0x0000_3fff_0000_3fff | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+    Some((fours & 0x0fff_ffff | (fours & 0x0fff_ffff_0000_0000) >> 4, length as usize))
+}
+
 /// 0, 1, 2, 3 are 0, -1, 1, -2.
 fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_varint_is_the_same_group_by_group_and_at_once() {
+        for shift in 0..64 {
+            for number in [1_u64 << shift, (1 << shift) - 1, u64::MAX >> shift, 0x0123_4567_89ab_cdef >> shift] {
+                let mut bytes = Vec::new();
+                let mut left = number;
+                while left >= 0x80 {
+                    bytes.push(u8::try_from(left & 0x7f).unwrap() | 0x80);
+                    left >>= 7;
+                }
+                bytes.push(u8::try_from(left).unwrap());
+                let length = bytes.len();
+                bytes.resize(length.max(8), 0xff);
+                let expected = (length <= 8).then_some((number, length));
+                assert_eq!(varint_in(bytes.first_chunk().unwrap()), expected, "{number}");
+            }
+        }
+    }
 }
