@@ -1,10 +1,11 @@
 //! Schemas → descriptors: `.proto` texts of a registry, and descriptor sets of a compiler.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prost_reflect::prost::Message as _;
-use prost_reflect::prost_types::FileDescriptorSet;
+use prost_reflect::prost_types::{FileDescriptorProto, FileDescriptorSet};
 use prost_reflect::{DescriptorPool, FileDescriptor, MessageDescriptor};
 use protox::Compiler;
 use protox::file::{File, FileResolver, GoogleFileResolver};
@@ -111,17 +112,46 @@ pub(super) fn nth_message(file: &FileDescriptor, indexes: &[usize]) -> Option<Me
     Some(message)
 }
 
-/// Editions are newer than the descriptors here, which panic at a syntax that they do not know, the empty one too. What is
-/// no descriptor set is theirs to tell.
-fn require_known_syntax(descriptor_set: &[u8]) -> Result<(), String> {
+/// What the descriptors here cannot stand: syntaxes that they do not know (editions are newer, and the empty one is none),
+/// and files that import each other, whose public imports they would follow for ever. What is no descriptor set is theirs
+/// to tell.
+fn check_files(descriptor_set: &[u8]) -> Result<(), String> {
     let Ok(set) = FileDescriptorSet::decode(descriptor_set) else { return Ok(()) };
-    match set.file.iter().find(|file| !matches!(file.syntax.as_deref(), None | Some("proto2" | "proto3"))) {
+    if let Some(file) = set.file.iter().find(|file| !matches!(file.syntax.as_deref(), None | Some("proto2" | "proto3")))
+    {
+        let [name, syntax] = [file.name(), file.syntax()].map(|text| line::excerpt(text, WORDS_MAX));
+        return Err(format!(
+            "file \"{name}\" of the descriptor set is of syntax \"{syntax}\"; known are proto2 and proto3"
+        ));
+    }
+    match imports_itself(&set.file) {
         None => Ok(()),
-        Some(file) => {
-            let [name, syntax] = [file.name(), file.syntax()].map(|text| line::excerpt(text, WORDS_MAX));
-            Err(format!("file \"{name}\" of the descriptor set is of syntax \"{syntax}\"; known are proto2 and proto3"))
+        Some(name) => {
+            let name = line::excerpt(name, WORDS_MAX);
+            Err(format!("file \"{name}\" of the descriptor set imports itself, or files that import it"))
         }
     }
+}
+
+/// A file on a circle of imports, or behind one: what is left when files are taken away that import nothing of the rest.
+fn imports_itself(files: &[FileDescriptorProto]) -> Option<&str> {
+    let names: HashSet<&str> = files.iter().map(FileDescriptorProto::name).collect();
+    let inside =
+        |file: &FileDescriptorProto| file.dependency.iter().filter(|name| names.contains(name.as_str())).count();
+    let mut left: Vec<usize> = files.iter().map(inside).collect();
+    let mut importers: HashMap<&str, Vec<usize>> = HashMap::new();
+    for (at, file) in files.iter().enumerate() {
+        file.dependency.iter().for_each(|name| importers.entry(name).or_default().push(at));
+    }
+    let mut free: Vec<usize> = (0..files.len()).filter(|at| left[*at] == 0).collect();
+    while let Some(at) = free.pop() {
+        // a name counts once, whatever the number of files that bear it
+        for importer in importers.remove(files[at].name()).unwrap_or_default() {
+            left[importer] -= 1;
+            free.extend((left[importer] == 0).then_some(importer));
+        }
+    }
+    left.iter().position(|left| *left > 0).map(|at| files[at].name())
 }
 
 /// A message of a descriptor set.
@@ -129,7 +159,7 @@ fn require_known_syntax(descriptor_set: &[u8]) -> Result<(), String> {
 /// # Errors
 /// See [`super::check`].
 pub(super) fn message(descriptor_set: &[u8], name: &str) -> Result<MessageDescriptor, String> {
-    require_known_syntax(descriptor_set)?;
+    check_files(descriptor_set)?;
     let pool = DescriptorPool::decode(descriptor_set).map_err(|error| {
         let cause = line::excerpt(&error.to_string(), WORDS_MAX);
         format!("no descriptor set with all that it imports: {cause}; make one with protoc --include_imports --descriptor_set_out")

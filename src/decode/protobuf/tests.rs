@@ -645,3 +645,27 @@ fn a_syntax_that_is_not_known_is_refused() {
     let said = check(&set.encode_to_vec(), "shop.Order").unwrap_err();
     assert!(said.ends_with("of the descriptor set is of syntax \"editions\"; known are proto2 and proto3"), "{said}");
 }
+
+#[test]
+fn imports_that_go_round_are_refused() {
+    use prost_reflect::prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
+    let file = |(name, imports): &(&str, &[&str])| FileDescriptorProto {
+        name: Some((*name).to_owned()),
+        dependency: imports.iter().map(|name| (*name).to_owned()).collect(),
+        public_dependency: (0..).take(imports.len()).collect(),
+        message_type: vec![DescriptorProto { name: Some(format!("M{name}")), ..DescriptorProto::default() }],
+        ..FileDescriptorProto::default()
+    };
+    let said = |files: &[(&str, &[&str])]| {
+        let set = FileDescriptorSet { file: files.iter().map(file).collect() };
+        check(&set.encode_to_vec(), "Ma").err().unwrap_or_default()
+    };
+    assert_eq!(said(&[("d", &[]), ("b", &["d"]), ("c", &["d"]), ("a", &["b", "c"])]), "");
+    assert_eq!(said(&[("a", &["b"]), ("b", &["d", "d"]), ("d", &[])]), "", "the order of the files is free");
+    for files in
+        [&[("a", &["a"][..])][..], &[("a", &["b"]), ("b", &["c"]), ("c", &["b"])], &[("a", &["b"]), ("b", &["a"])]]
+    {
+        let said = said(files);
+        assert!(said.contains("of the descriptor set imports itself, or files that import it"), "{said}");
+    }
+}
