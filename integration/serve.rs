@@ -6,7 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 
-use crate::harness::{Database, Loader, Running, SOON, User, directory, gpfdist, greenplum};
+use crate::harness::{Database, Loader, Running, SOON, User, directory, gpfdist, greenplum, wait_until};
 
 /// A server over a folder of its own.
 struct Files {
@@ -246,6 +246,36 @@ fn a_row_longer_than_a_block_is_whole() {
     assert!(late.ends_with("\r\n\r\nD\0\0\0\0"), "{late}");
     let again = rest(files.get("rows.txt", 1, ""));
     assert!(again.starts_with("HTTP/1.0 409 "), "{again}");
+}
+
+/// What the server says of itself.
+fn status(files: &Files) -> String {
+    rest(files.get("gpfdist/status", 0, ""))
+}
+
+#[test]
+fn a_scan_that_every_segment_has_read_is_forgotten() {
+    let files = Files::serve();
+    files.write("rows.txt", "1\n");
+    for round in 0..2 {
+        let read: Vec<_> = (0..3).map(|segment| rest(files.get("rows.txt", segment, ""))).collect();
+        let with_rows = read.iter().filter(|text| text.ends_with("D\0\0\0\x021\nD\0\0\0\0")).count();
+        let all_end = read.iter().all(|text| text.starts_with("HTTP/1.0 200") && text.ends_with("D\0\0\0\0"));
+        assert!(all_end && with_rows == 1, "round {round}: {read:?}");
+        // the same ids again are another scan, once this one is over
+        wait_until(SOON, "the scan to be forgotten", || status(&files).contains(" 0 sessions"));
+    }
+}
+
+#[test]
+fn who_leaves_early_takes_nothing_from_the_others() {
+    let files = Files::serve();
+    files.write("rows.txt", "0123456789abcde\n".repeat(2 << 20));
+    let mut leaves = files.get("rows.txt", 0, "");
+    leaves.read_exact(&mut [0; 4096]).unwrap();
+    drop(leaves);
+    let rest = rest(files.get("rows.txt", 1, ""));
+    assert!(rest.ends_with("D\0\0\0\0") && rest.len() > 16 << 20, "{} bytes", rest.len());
 }
 
 #[test]

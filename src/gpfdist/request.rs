@@ -112,7 +112,9 @@ pub(super) fn parse_for_file<'a>(
 /// # Errors
 /// The reason that its sender would be given.
 pub fn check<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Result<(), String> {
-    parse(headers).map(drop).map_err(|refusal| refusal.reason)
+    let headers: Vec<_> = headers.into_iter().collect();
+    let of_a_file = parse_for_file(headers.iter().copied()).map(drop);
+    parse(headers).map(drop).and(of_a_file).map_err(|refusal| refusal.reason)
 }
 
 /// The headers that count, as they came.

@@ -32,6 +32,10 @@ const OVER_MAX: usize = 10_000;
 /// How long a scan waits for somebody to go on when everyone who came has left before its end.
 const LEFT: Duration = Duration::from_secs(60);
 
+/// How long a scan that has been read stays as it is for the segments that have not come yet. Mostly all come at once, and
+/// then nothing of it needs to be remembered.
+const SOON: Duration = Duration::from_secs(5);
+
 /// How often the end of a scan is looked for where nothing tells of it.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -245,12 +249,14 @@ impl Feed {
     /// Everything has been pushed: segments get the end behind the last block.
     ///
     /// # Blocks
-    /// Until the last of those that read has gone.
+    /// Until the last of those that read has gone, and for some seconds where others may still come.
     pub fn end(self) {
         self.shared.change(State::seal);
         // what was read ahead stays as long as somebody may come for it
         self.wait_for_room(1);
         let nobody = |state: &State| state.attendance().0 == 0;
+        let segments = self.segments;
+        self.shared.wait_for_change(SOON, |state| nobody(state) && state.attendance().1 >= segments);
         while !self.shared.look(nobody) {
             self.shared.wait_for_change(LOOK, nobody);
         }
