@@ -150,6 +150,9 @@ impl Shape {
                 return reader.end();
             }
         };
+        if reader.columns(&compiled.routes, columns, out)? {
+            return Ok(());
+        }
         let datum = reader.look_over(starts)?;
         for (at, column) in columns.iter().enumerate() {
             let mut add = || match reader.find(&datum, starts, &compiled.routes, at, &column.path)? {

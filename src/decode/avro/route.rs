@@ -8,6 +8,7 @@ use super::fault::{Fault, Result};
 use super::json::ITEM_TEXT_BYTES;
 use super::plan::{Node, NodeId, Plan};
 use super::read::{Blocks, Reader};
+use super::sink::Fields;
 
 /// The place of a step.
 type RouteId = usize;
@@ -46,6 +47,9 @@ pub(super) struct Routes {
     branches: Vec<RouteId>,
     /// Where the columns begin.
     columns: Vec<RouteId>,
+    /// The columns' fields, where all are fields of one record by their names and come in its order: then one pass over
+    /// the datum is enough.
+    in_order: Option<Vec<usize>>,
 }
 
 /// One column's.
@@ -61,7 +65,7 @@ struct Search<'a> {
 
 impl Routes {
     pub fn new(plan: &Plan, columns: &[Column]) -> Self {
-        let mut routes = Self { steps: Vec::new(), branches: Vec::new(), columns: Vec::new() };
+        let mut routes = Self { steps: Vec::new(), branches: Vec::new(), columns: Vec::new(), in_order: None };
         for column in columns {
             let takes_all = columns.len() == 1 && (column.path.is_empty() || is_own_name(column));
             let found = HashMap::new();
@@ -69,7 +73,21 @@ impl Routes {
             let route = search.route(plan.root(), 0);
             routes.columns.push(route);
         }
+        routes.in_order = routes.in_order(plan, columns);
         routes
+    }
+
+    fn in_order(&self, plan: &Plan, columns: &[Column]) -> Option<Vec<usize>> {
+        let Node::Record { fields } = plan.node(plan.root()) else { return None };
+        let fields = plan.fields(fields);
+        let at = |(route, column): (&RouteId, &Column)| match self.steps[*route] {
+            Step::Field { at, then } if matches!(self.steps[then], Step::Here) => {
+                (*fields[at].name == *column.path[0]).then_some(at)
+            }
+            _ => None,
+        };
+        let found: Vec<usize> = self.columns.iter().zip(columns).map(at).collect::<Option<_>>()?;
+        found.is_sorted_by(|one, next| one < next).then_some(found)
     }
 }
 
@@ -135,6 +153,23 @@ pub(super) struct Datum {
 }
 
 impl Reader<'_> {
+    /// Adds the columns of a datum in one pass over it, where its routes allow that; false where they do not.
+    pub fn columns<F: Fields>(&mut self, routes: &Routes, columns: &[Column], out: &mut F) -> Result<bool> {
+        let (Some(in_order), Node::Record { fields }) = (&routes.in_order, self.plan.node(self.plan.root())) else {
+            return Ok(false);
+        };
+        self.enter()?;
+        let mut wanted = in_order.iter().zip(columns).peekable();
+        for (at, field) in self.plan.fields(fields).iter().enumerate() {
+            let read = match wanted.next_if(|(wanted, _)| **wanted == at) {
+                Some((_, column)) => self.field(field.node, column.kind, out),
+                None => self.skip(field.node),
+            };
+            read.map_err(|fault| fault.within(&field.name))?;
+        }
+        self.end().map(|()| true)
+    }
+
     /// Reads past the whole datum, and notes in `starts` where the fields of a record begin.
     pub fn look_over(&mut self, starts: &mut Vec<usize>) -> Result<Datum> {
         starts.clear();
