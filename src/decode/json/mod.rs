@@ -112,7 +112,8 @@ fn is_whole(column: &Column) -> bool {
 /// The document, or the texts of a plain one.
 fn texts(document: &[u8], plan: &Plan, walk: &mut Walk, rows: &mut Rows) -> Result<(), Problem> {
     let has_codes = memchr::memchr(b'\\', document).is_some_and(|at| memmem::find(&document[at..], br"\u").is_some());
-    match walk.document(document, plan).ok().filter(|_| !has_codes) {
+    let found = if has_codes { None } else { walk.document(document, plan).ok() };
+    match found {
         Some(found) => {
             rows.null();
             write_fields(document, plan, found, rows)
