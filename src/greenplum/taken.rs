@@ -46,21 +46,21 @@ pub(super) struct Documents {
     pub left: Vec<Left>,
 }
 
-/// Rewrites the settings for documents that can be taken apart: columns and expressions.
-pub(super) fn take_apart(settings: &mut Settings) -> Documents {
-    let mut documents = Documents::default();
+/// The settings, with columns and expressions rewritten for documents that can be taken apart.
+pub(super) fn take_apart(settings: &Settings) -> (Settings, Documents) {
+    let (mut settings, mut documents) = (settings.clone(), Documents::default());
     for document in std::mem::take(&mut settings.documents) {
-        match fields(settings, &document) {
+        match fields(&mut settings, &document) {
             Ok(fields) if fields.is_empty() => {}
             Ok(fields) => {
                 let taken = Taken { document, fields };
-                rewrite(settings, &taken);
+                rewrite(&mut settings, &taken);
                 documents.taken.push(taken);
             }
             Err(why) => documents.left.push(Left { document, why }),
         }
     }
-    documents
+    (settings, documents)
 }
 
 /// The texts that are wanted of a document.
@@ -176,7 +176,7 @@ mod tests {
         settings.input_filter = Some("doc->>'id' <> ''".to_owned());
         let condition = Some("ext.doc->>'op' = 'D'".to_owned());
         settings.outputs[0].mode = Mode::Merge(Match { delete_condition: condition, ..Match::default() });
-        let documents = take_apart(&mut settings);
+        let (settings, documents) = take_apart(&settings);
         let columns: Vec<_> = settings.columns.iter().flatten().map(|column| column.name.as_str()).collect();
         assert_eq!(columns, ["doc", "doc->>'id'", "doc->'a'->>'b'", "doc->>'op'", "k"]);
         assert_eq!(documents.taken[0].fields[1].path, ["a", "b"]);
@@ -192,10 +192,9 @@ mod tests {
 
     #[test]
     fn a_document_stays_whole_for_a_reason() {
-        let why = |mut settings: Settings| {
-            let before = (settings.columns.clone(), settings.outputs.clone());
-            let documents = take_apart(&mut settings);
-            assert_eq!(before, (settings.columns, settings.outputs));
+        let why = |before: Settings| {
+            let (settings, documents) = take_apart(&before);
+            assert_eq!((before.columns, before.outputs), (settings.columns, settings.outputs));
             documents.left.into_iter().next().map(|left| left.why).unwrap_or_default()
         };
         assert_eq!(why(settings(&["k"])), "");

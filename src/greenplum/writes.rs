@@ -72,9 +72,7 @@ impl Writes {
     /// [`Error::Target`]: a mapping to a column that the target lacks, with the nearest name; without a mapping, a
     /// source column that the target lacks; match, update or order columns that are not there or get no value.
     pub fn new(targets: &[Target], settings: &Settings) -> Result<Self, Error> {
-        let mut settings = settings.clone();
-        let documents = take_apart(&mut settings);
-        let settings = &settings;
+        let (settings, documents) = &take_apart(settings);
         let is_derived = settings.columns.is_none();
         let own = || targets.first().map(Target::as_source).unwrap_or_default();
         let source = settings.columns.clone().unwrap_or_else(own);
@@ -89,14 +87,12 @@ impl Writes {
             ways.push(Way::new(output, fields, merge, watched));
         }
         let gets_sets = targets.iter().any(|target| target.gets_sets);
-        Ok(Self { documents, ..Self::build(source, settings, ways, gets_sets) })
+        Ok(Self { documents: documents.clone(), ..Self::build(source, settings, ways, gets_sets) })
     }
 
     /// The same text without a server, for showing it: a source or a mapping must be given.
     pub fn unchecked(settings: &Settings) -> Option<Self> {
-        let mut settings = settings.clone();
-        let documents = take_apart(&mut settings);
-        let settings = &settings;
+        let (settings, documents) = &take_apart(settings);
         let source = settings.columns.clone().unwrap_or_default();
         let way = |(at, output): (usize, &Output)| {
             let fields = mapping::unchecked(&source, output);
@@ -105,7 +101,7 @@ impl Writes {
         };
         let ways: Vec<Way> = settings.outputs.iter().enumerate().map(way).collect();
         let is_whole = ways.iter().all(|way| !way.fields.is_empty());
-        is_whole.then(|| Self { documents, ..Self::build(source, settings, ways, false) })
+        is_whole.then(|| Self { documents: documents.clone(), ..Self::build(source, settings, ways, false) })
     }
 
     fn build(source: Vec<Column>, settings: &Settings, outputs: Vec<Way>, gets_sets: bool) -> Self {
