@@ -59,6 +59,7 @@ impl Consumer {
     /// # Blocks
     /// Some milliseconds; not on what workers do with their records.
     pub fn assign(&self, generation: Generation, starts: &[Start]) -> Result<(), Error> {
+        self.open_aside()?;
         let mut assignment = self.assignment();
         let lanes = assignment.lanes.clone();
         lanes.iter().for_each(|lane| lane.close());

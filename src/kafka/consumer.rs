@@ -3,7 +3,7 @@
 
 use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -33,6 +33,10 @@ pub struct Consumer {
     pub(super) group: Option<String>,
     ignored: Vec<Ignored>,
     pub(super) assignment: Mutex<Assignment>,
+    config: ClientConfig,
+    /// Asks what cannot wait while [`Self::client`] fetches: a broker answers a connection's requests in their order,
+    /// and a fetch stays there until records come. Made with the first assignment.
+    aside: OnceLock<Arc<Client>>,
     // declared last: all else points into it
     pub(super) client: Arc<Client>,
 }
@@ -45,7 +49,7 @@ impl Consumer {
     pub fn connect(settings: &Settings) -> Result<Self, Error> {
         let (config, ignored) = settings.configuration()?;
         let group = settings.group();
-        let client: Client = create(&config, Events::new(group.is_some())).map_err(property_error)?;
+        let client = create(&config, Events::new(group.is_some()))?;
         Ok(Self {
             topic: settings.topic.clone(),
             topic_c: ffi::c_name(&settings.topic),
@@ -56,7 +60,9 @@ impl Consumer {
             group,
             ignored,
             assignment: Mutex::default(),
-            client: Arc::new(client),
+            config,
+            aside: OnceLock::new(),
+            client,
         })
     }
 
@@ -77,6 +83,8 @@ impl Consumer {
     /// # Blocks
     /// Up to `wait`.
     pub fn poll(&self, wait: Duration) -> Option<Event> {
+        // the same is said of the client that fetches; served here, for logins may need it
+        while self.aside.get().is_some_and(|aside| aside.poll(Duration::ZERO).is_some()) {}
         let events = self.client.context();
         if let Some(event) = events.next() {
             return Some(event);
@@ -99,6 +107,21 @@ impl Consumer {
         self.given_up.load(Ordering::SeqCst)
     }
 
+    /// To be called before anything is fetched.
+    pub(super) fn open_aside(&self) -> Result<(), Error> {
+        if self.aside.get().is_none() {
+            let aside = create(&self.config, Events::new(false))?;
+            // should another thread have made one meanwhile, that one is as good
+            let _mine = self.aside.set(aside);
+        }
+        Ok(())
+    }
+
+    /// The client whose requests do not wait behind a fetch.
+    pub(super) fn prompt(&self) -> &Arc<Client> {
+        self.aside.get().unwrap_or(&self.client)
+    }
+
     /// Lets events of the main queue arrive where somebody waits for an answer, before it is asked for again: all that
     /// come meanwhile, for the one that tells the cause may stand behind others.
     pub(super) fn settle(&self) {
@@ -113,8 +136,8 @@ impl Consumer {
     }
 }
 
-fn create(config: &ClientConfig, events: Events) -> Result<Client, KafkaError> {
-    config.create_with_context(events)
+fn create(config: &ClientConfig, events: Events) -> Result<Arc<Client>, Error> {
+    config.create_with_context(events).map(Arc::new).map_err(property_error)
 }
 
 fn stray_text(stray: &rdkafka::message::BorrowedMessage<'_>) -> String {

@@ -91,9 +91,9 @@ impl Consumer {
     /// came from the topic of this id, or of one before it.
     ///
     /// # Blocks
-    /// Some seconds at most; a millisecond when brokers are there.
+    /// Some seconds at most; a millisecond when brokers are there, however long fetches wait.
     pub fn topic_id_now(&self) -> Option<String> {
-        let metadata = self.client.fetch_metadata(Some(&self.topic), SLICE).ok()?;
+        let metadata = self.prompt().fetch_metadata(Some(&self.topic), SLICE).ok()?;
         self.topic_id(&metadata, Instant::now())
     }
 
@@ -169,7 +169,7 @@ impl Consumer {
         // the one that has just answered first
         brokers.sort_unstable_by_key(|&id| (id != answered, id));
         for &broker in brokers.iter().cycle() {
-            match ffi::topic_id(&self.client, &self.topic_c, broker, ID_WAIT) {
+            match ffi::topic_id(self.prompt(), &self.topic_c, broker, ID_WAIT) {
                 TopicId::Known(id) => return Some(id),
                 TopicId::Unkept => return None,
                 TopicId::Untold if until <= Instant::now() || self.is_given_up() => return None,
@@ -198,9 +198,10 @@ mod tests {
 
     use rdkafka::types::RDKafkaApiKey;
 
-    use super::super::mock::{Cluster, DEADLINE};
+    use super::super::mock::{Cluster, DEADLINE, Seen, read_until, starts};
     use super::super::{Settings, Topic};
     use super::*;
+    use crate::offset::Generation;
 
     #[test]
     fn a_topic_has_an_id_and_partitions() {
@@ -209,6 +210,21 @@ mod tests {
         let Topic { name, id, partitions } = consumer.topic(DEADLINE).unwrap();
         assert_eq!((name.as_str(), partitions.as_slice()), ("orders", &[0, 1, 2][..]));
         assert_eq!(id.unwrap().len(), 22);
+    }
+
+    #[test]
+    fn the_id_is_told_while_a_fetch_waits() {
+        let cluster = Cluster::new(1, 1);
+        let mut settings = cluster.settings();
+        settings.properties.insert("fetch.wait.max.ms".to_owned(), "4000".to_owned());
+        let consumer = Consumer::connect(&settings).unwrap();
+        let id = consumer.topic(DEADLINE).unwrap().id;
+        let mut queue = consumer.queue();
+        consumer.assign(Generation(1), &starts(&queue, &[(0, 0)])).unwrap();
+        read_until(&consumer, &mut queue, |seen| *seen == Seen::End(0, 0));
+        let begun = Instant::now();
+        assert_eq!(consumer.topic_id_now(), id);
+        assert!(begun.elapsed() < SLICE, "{:?}", begun.elapsed());
     }
 
     #[test]
