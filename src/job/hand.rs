@@ -32,6 +32,8 @@ const SCRATCH_BYTES_MAX: usize = 16 << 20;
 struct Filling {
     lane: Lane,
     block: Option<BlockBuilder>,
+    /// When that block was begun.
+    begun: Instant,
     /// Of the records of that block.
     copies: Copies,
     has_ended: bool,
@@ -39,7 +41,7 @@ struct Filling {
 
 impl Filling {
     fn new(lane: Lane) -> Self {
-        Self { lane, block: None, copies: Copies::default(), has_ended: false }
+        Self { lane, block: None, begun: Instant::now(), copies: Copies::default(), has_ended: false }
     }
 
     fn copy(&mut self, record: &Record<'_>, copying: Option<&Copying>) {
@@ -308,6 +310,7 @@ impl Hand {
     fn open(&mut self, partition: i32, next: i64, permit: Permit) {
         if let Some(filling) = self.lanes.get_mut(&partition) {
             filling.block = Some(BlockBuilder::new(partition, next, self.tools.generation, permit));
+            filling.begun = Instant::now();
         }
     }
 
@@ -364,9 +367,20 @@ impl Hand {
 
     /// Tells all that is in hand.
     pub fn flush_all(&mut self) {
-        let open: Vec<i32> =
-            self.lanes.iter().filter(|(_, filling)| filling.block.is_some()).map(|(&partition, _)| partition).collect();
-        open.into_iter().for_each(|partition| self.flush(partition));
+        self.flush_where(|_| true);
+    }
+
+    /// Tells the blocks that were begun so long ago.
+    pub fn flush_older_than(&mut self, age: Duration) {
+        let now = Instant::now();
+        self.flush_where(|filling| now - filling.begun >= age);
+    }
+
+    fn flush_where(&mut self, is_due: impl Fn(&Filling) -> bool) {
+        let due =
+            |(&partition, filling): (&i32, &Filling)| (filling.block.is_some() && is_due(filling)).then_some(partition);
+        let due: Vec<i32> = self.lanes.iter().filter_map(due).collect();
+        due.into_iter().for_each(|partition| self.flush(partition));
     }
 
     /// Tells what is in hand of a partition.

@@ -15,6 +15,9 @@ const WAIT: Duration = Duration::from_millis(50);
 /// A pause in the flow of records this long sends what is there: half-full blocks are for a topic that is quiet.
 const QUIET: Duration = Duration::from_millis(10);
 
+/// So old a block is sent even though records still trickle into it. Where they come fast it is full long before.
+const AGE_MAX: Duration = Duration::from_millis(20);
+
 /// Records taken from librdkafka at once: enough that the call costs nothing beside them.
 const RECORDS_PER_POLL: usize = 1000;
 
@@ -39,6 +42,8 @@ impl Worker {
             let taken = queue.poll(wait, RECORDS_PER_POLL, &mut |item| take(&mut hand, item));
             if taken == 0 {
                 hand.flush_all();
+            } else {
+                hand.flush_older_than(AGE_MAX);
             }
             let now = Instant::now();
             let (kafka, Waited { memory, room }) = (queue.take_waited(), hand.take_waited());

@@ -56,6 +56,18 @@ fn single_rows_of_a_record_may_be_wanted() {
     assert!(reason.starts_with("the record makes 2 rows now and made 3 when row 1 was refused"), "{reason}");
 }
 
+#[test]
+fn a_block_is_sent_at_its_age_and_not_before() {
+    let (mut hand, told) = hand();
+    hand.record(&record(5, b"1"));
+    hand.flush_older_than(Duration::from_secs(3600));
+    assert!(told.is_empty() && hand.has_open_blocks());
+    hand.flush_older_than(Duration::ZERO);
+    hand.record(&record(6, b"2"));
+    let Ok(Told::Block(block)) = told.try_recv() else { panic!("no block") };
+    assert_eq!((&block.bytes[..], hand.has_open_blocks()), (&b"1\n"[..], true));
+}
+
 /// Notes what is out of a budget while it decodes.
 struct Looking {
     decoder: Box<dyn Decoder>,
