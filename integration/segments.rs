@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use crate::case::Case;
 use crate::flow::Flow;
 use crate::harness::{
     Database, Kind, Outcome, free_port, full, greenplum, metric, on_each_database, signal, wait_for, wait_until,
@@ -60,6 +61,19 @@ fn served(outcome: &Outcome) -> BTreeMap<u32, i64> {
         }
     }
     served
+}
+
+#[test]
+fn on_one_machine_segments_hand_rows_on_in_the_largest_datagrams() {
+    let Some(db) = greenplum(3) else { return };
+    let case = Case::new(db, "datagrams", 1);
+    case.table("t (id int, datagram text, queue text)", "id");
+    case.topic.produce(0, ["1"]);
+    let settings = "datagram: current_setting('gp_max_packet_size'), \
+                    queue: current_setting('gp_interconnect_queue_depth')";
+    let job = case.job_into("t", "id int").output(&format!("MAPPING: {{id: id, {settings}}}"));
+    case.load(&job.text());
+    assert_eq!(case.rows("SELECT id || ' ' || datagram || ' ' || queue FROM $SCHEMA.t"), ["1 65507 16"]);
 }
 
 #[test]

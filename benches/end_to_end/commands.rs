@@ -66,9 +66,10 @@ pub fn gpfdist_load(scene: &Scene, table: &str, file: &str, settings: &[(&str, &
 pub fn insert_from(scene: &Scene, table: &str, source: &str, select: &str, settings: &[(&str, &str)]) -> Cost {
     let external = format!("{table}_file");
     scene.db.execute(&format!("CREATE EXTERNAL TABLE {external} {source}"));
-    let set: String = settings.iter().map(|(name, value)| format!("SET {name} = {value}; ")).collect();
+    let options: String = settings.iter().map(|(name, value)| format!("-c {name}={value} ")).collect();
     let mut command = Command::new("sh");
-    let insert = format!("{set}INSERT INTO {table} SELECT {select} FROM {external}");
+    command.env("PGOPTIONS", options);
+    let insert = format!("INSERT INTO {table} SELECT {select} FROM {external}");
     let cost = cost(command.args(["-c", &format!("exec {} -c \"{insert}\"", psql(scene))]));
     scene.db.execute(&format!("DROP EXTERNAL TABLE {external}"));
     cost

@@ -26,8 +26,12 @@ pub const KCAT_ALONE: &str = "kcat > /dev/null, queues tuned";
 const TUNED: &str = "-X queued.min.messages=1000000 -X queued.max.messages.kbytes=1048576";
 
 /// What [`GPKAFKA`] sets in its session, and a table that is split as fast: so the loads differ in their source alone.
-pub const OUR_SETTINGS: &[(&str, &str)] =
-    &[("gp_autostats_mode", "none"), ("gp_interconnect_queue_depth", "64"), ("gp_interconnect_snd_queue_depth", "32")];
+pub const OUR_SETTINGS: &[(&str, &str)] = &[
+    ("gp_autostats_mode", "none"),
+    ("gp_interconnect_queue_depth", "16"),
+    ("gp_interconnect_snd_queue_depth", "8"),
+    ("gp_max_packet_size", "65507"),
+];
 
 /// One way.
 pub struct Contender {

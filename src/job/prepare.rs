@@ -44,7 +44,7 @@ pub struct Prepared {
 pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     let mut settings = settings(run, memory);
     let name = run.id.application_name(&run.instance);
-    let mut connection = Connection::open(&settings, &name)?;
+    let mut connection = Connection::open_to_load(&settings, &name)?;
     settings.suit(&connection);
     // PREPARE_SQL may make the target, and must not run beside another loader
     let held = if memory.is_prepared { None } else { prepared_by_task(run, memory, &settings)? };

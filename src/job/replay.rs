@@ -123,7 +123,7 @@ fn all(run: &Run<'_>, condition: Option<&str>, replayed: &mut Replayed) -> Resul
     // always through a temporary table: some of them are likely to be refused again
     let memory = Memory { is_careful: true, ..Memory::default() };
     let settings = prepare::settings(run, &memory);
-    let mut connection = Connection::open(&settings, &run.id.application_name(&run.instance))?;
+    let mut connection = Connection::open_to_load(&settings, &run.id.application_name(&run.instance))?;
     let letters = DeadLetters::new(table, &run.id);
     if !letters.check(&mut connection)? {
         return Err(Error::NoLetters {

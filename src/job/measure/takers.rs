@@ -87,7 +87,7 @@ impl Takers {
         let mut settings = prepare::settings(run, &memory);
         // a load that takes the job over ends sessions of the job's name: one that holds nothing must not bear it
         let name = if writes { run.id.application_name(&run.instance) } else { "gpkafka bench".to_owned() };
-        let mut connection = Connection::open(&settings, &name)?;
+        let mut connection = Connection::open_to_load(&settings, &name)?;
         settings.suit(&connection);
         let targets = Target::describe(&mut connection, &settings)?;
         let statements = Writes::new(&targets, &settings)?;
