@@ -215,7 +215,10 @@ fn rows_that_segments_refuse_are_counted() {
 /// Files `<database>_<table>` on segments, of tables that are not there.
 fn orphaned_logs(db: &Database) -> Vec<String> {
     let own = format!("{}_", db.value("SELECT oid FROM pg_database WHERE datname = current_database()"));
-    let files = db.rows("SELECT pg_ls_dir('errlog') FROM gp_dist_random('gp_id')");
+    // a segment has the directory once it has refused a row
+    let files = db.rows(
+        "SELECT pg_ls_dir(name) FROM (SELECT pg_ls_dir('.') AS name FROM gp_dist_random('gp_id')) AS top WHERE name = 'errlog'",
+    );
     let tables = db.rows("SELECT oid FROM pg_class");
     let is_orphan = |file: &String| file.strip_prefix(&own).is_some_and(|table| !tables.iter().any(|it| it == table));
     files.into_iter().filter(is_orphan).collect()

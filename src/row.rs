@@ -9,20 +9,36 @@ use std::io::Write;
 #[derive(Debug, Default, Clone)]
 pub struct Rows {
     bytes: Vec<u8>,
-    /// End of each field in `bytes`, and whether it is NULL.
-    fields: Vec<(usize, bool)>,
+    fields: Vec<Field>,
     /// End of each row in `fields`.
     rows: Vec<usize>,
     /// What every row ends with, for now.
     tail: Option<Tail>,
 }
 
+/// One field, or several that are kept as the text of one.
+#[derive(Debug, Clone, Copy)]
+struct Field {
+    /// In the bytes.
+    end: usize,
+    kind: Kind,
+}
+
+/// How a field is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Null,
+    Bytes,
+    /// Fields with a TAB between each two, see [`Rows::end_line`].
+    Line,
+}
+
 /// See [`Rows::end_rows_with`].
 #[derive(Debug, Default, Clone)]
 struct Tail {
     bytes: Vec<u8>,
-    /// As in [`Rows`], counted from the tail's own beginning.
-    fields: Vec<(usize, bool)>,
+    /// Their ends are counted from the tail's own beginning.
+    fields: Vec<Field>,
     counts_rows: bool,
     /// How many rows there were before.
     rows_before: usize,
@@ -61,9 +77,24 @@ impl Rows {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Adds bytes to the field that is open, each as this makes it.
+    pub fn extend_with(&mut self, bytes: &[u8], made: impl Fn(u8) -> u8) {
+        self.bytes.extend(bytes.iter().map(|&byte| made(byte)));
+    }
+
     /// Closes the open field; without any [`Rows::extend`] it is the empty string.
     pub fn end_field(&mut self) {
-        self.fields.push((self.bytes.len(), false));
+        self.close(Kind::Bytes);
+    }
+
+    fn close(&mut self, kind: Kind) {
+        self.fields.push(Field { end: self.bytes.len(), kind });
+    }
+
+    /// Closes several fields at once, which were added with a TAB between each two: none of them is NULL, and none of their
+    /// bytes wants an escape in [`crate::encode::text`]. So they go out as they are, and nobody looks for their ends.
+    pub fn end_line(&mut self) {
+        self.close(Kind::Line);
     }
 
     /// Adds a whole field.
@@ -75,7 +106,7 @@ impl Rows {
     /// Closes the open field as NULL, whatever was added to it.
     pub fn null(&mut self) {
         self.drop_field();
-        self.fields.push((self.bytes.len(), true));
+        self.close(Kind::Null);
     }
 
     /// Forgets what was added to the open field.
@@ -93,10 +124,10 @@ impl Rows {
         if let Some(tail) = self.tail.as_ref().filter(|tail| tail.is_on) {
             let from = self.bytes.len();
             self.bytes.extend_from_slice(&tail.bytes);
-            self.fields.extend(tail.fields.iter().map(|&(end, is_null)| (from + end, is_null)));
+            self.fields.extend(tail.fields.iter().map(|field| Field { end: from + field.end, ..*field }));
             if tail.counts_rows {
                 write!(self.bytes, "{}", self.rows.len() - tail.rows_before).expect("a Vec takes every byte");
-                self.fields.push((self.bytes.len(), false));
+                self.fields.push(Field { end: self.bytes.len(), kind: Kind::Bytes });
             }
         }
         self.rows.push(self.fields.len());
@@ -115,7 +146,8 @@ impl Rows {
         tail.fields.clear();
         for field in fields {
             tail.bytes.extend_from_slice(field.unwrap_or_default());
-            tail.fields.push((tail.bytes.len(), field.is_none()));
+            let kind = if field.is_some() { Kind::Bytes } else { Kind::Null };
+            tail.fields.push(Field { end: tail.bytes.len(), kind });
         }
         (tail.counts_rows, tail.rows_before, tail.is_on) = (counts_rows, rows_before, true);
     }
@@ -158,7 +190,7 @@ impl Rows {
     pub fn iter(&self) -> impl Iterator<Item = Row<'_>> {
         (0..self.rows.len()).map(|row| {
             let first = if row == 0 { 0 } else { self.rows[row - 1] };
-            let from = if first == 0 { 0 } else { self.fields[first - 1].0 };
+            let from = if first == 0 { 0 } else { self.fields[first - 1].end };
             Row { bytes: &self.bytes, from, fields: &self.fields[first..self.rows[row]] }
         })
     }
@@ -180,7 +212,7 @@ impl Rows {
     }
 
     fn open_from(&self) -> usize {
-        self.fields.last().map_or(0, |&(end, _)| end)
+        self.fields.last().map_or(0, |field| field.end)
     }
 }
 
@@ -196,7 +228,7 @@ pub struct Room {
 impl Room {
     /// Bytes of memory that it comes to: beside a field of one byte what names it is the larger part by far.
     pub fn bytes_held(self) -> usize {
-        self.bytes + self.fields * size_of::<(usize, bool)>() + self.rows * size_of::<usize>()
+        self.bytes + self.fields * size_of::<Field>() + self.rows * size_of::<usize>()
     }
 }
 
@@ -213,14 +245,23 @@ pub struct Mark {
 pub struct Row<'a> {
     bytes: &'a [u8],
     from: usize,
-    fields: &'a [(usize, bool)],
+    fields: &'a [Field],
 }
 
 impl<'a> Row<'a> {
     /// All fields that are still to come, joined: one slice to search instead of many small ones.
     pub fn joined(&self) -> &'a [u8] {
-        let to = self.fields.last().map_or(self.from, |&(end, _)| end);
+        let to = self.fields.last().map_or(self.from, |field| field.end);
         &self.bytes[self.from..to]
+    }
+
+    /// All fields that are still to come as they are kept, of which there are so many.
+    pub fn kept(self) -> impl ExactSizeIterator<Item = (Kind, &'a [u8])> {
+        let Self { bytes, mut from, fields } = self;
+        fields.iter().map(move |field| {
+            let begin = std::mem::replace(&mut from, field.end);
+            (field.kind, &bytes[begin..field.end])
+        })
     }
 }
 
@@ -228,19 +269,19 @@ impl<'a> Iterator for Row<'a> {
     type Item = Option<&'a [u8]>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let (&(to, is_null), fields) = self.fields.split_first()?;
-        let field = &self.bytes[self.from..to];
-        self.from = to;
+        let (&Field { end, kind }, fields) = self.fields.split_first()?;
+        let field = &self.bytes[self.from..end];
+        if kind == Kind::Line
+            && let Some(at) = memchr::memchr(b'\t', field)
+        {
+            self.from += at + 1;
+            return Some(Some(&field[..at]));
+        }
+        self.from = end;
         self.fields = fields;
-        Some((!is_null).then_some(field))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.fields.len(), Some(self.fields.len()))
+        Some((kind != Kind::Null).then_some(field))
     }
 }
-
-impl ExactSizeIterator for Row<'_> {}
 
 #[cfg(test)]
 mod tests {
@@ -273,7 +314,7 @@ mod tests {
         rows.field(b"b");
         rows.end_row();
         assert_eq!(rows.iter().next().unwrap().joined(), b"ab");
-        assert_eq!(rows.iter().next().unwrap().len(), 3);
+        assert_eq!(rows.iter().next().unwrap().count(), 3);
     }
 
     #[test]
@@ -296,6 +337,24 @@ mod tests {
         let shown = |field: Option<&[u8]>| field.map_or("NULL".to_owned(), |field| field.escape_ascii().to_string());
         let seen: Vec<_> = rows.iter().map(|row| row.map(shown).collect::<Vec<_>>().join(" ")).collect();
         assert_eq!(seen, ["plain", "a k NULL 0", "b k NULL 1", "plain"]);
+    }
+
+    #[test]
+    fn a_line_is_its_fields() {
+        let mut rows = Rows::default();
+        rows.field(b"before");
+        for line in [&b"a\t\tb"[..], b"c", b"\t"] {
+            rows.extend(line);
+            rows.end_line();
+        }
+        rows.null();
+        rows.end_row();
+        let row = rows.iter().next().unwrap();
+        let fields: Vec<_> = row.clone().map(|field| field.map_or("NULL".into(), String::from_utf8_lossy)).collect();
+        assert_eq!(fields, ["before", "a", "", "b", "c", "", "", "NULL"]);
+        let kept: Vec<_> = row.kept().map(|(kind, _)| kind).collect();
+        assert_eq!(kept, [Kind::Bytes, Kind::Line, Kind::Line, Kind::Line, Kind::Null]);
+        assert_eq!(rows.only(&[0]).unwrap().iter().next().unwrap().count(), 8);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Cost {
     pub seconds: f64,
     /// Of the processor, by it and what it started and waited for.
     pub cpu_seconds: f64,
+    /// Of memory, by the largest of these.
+    pub peak_mib: f64,
 }
 
 pub fn load(scene: &Scene, topic: &Topic<'_>, table: &str, format: &str) -> Cost {
@@ -91,16 +93,17 @@ pub fn this_program(part: &[&str], topic: &Topic<'_>) -> Cost {
     cost(command.args(part).args([&topic.kafka.bootstrap, &topic.name]))
 }
 
-/// What a command takes. The shell's own clock tells of the processor.
+/// What a command takes. GNU time tells of processor and memory.
 pub fn cost(command: &mut Command) -> Cost {
-    let mut timed = Command::new("bash");
-    timed.args(["-c", "TIMEFORMAT='%3U %3S'; time \"$@\"", "time"]).arg(command.get_program()).args(command.get_args());
+    let mut timed = Command::new("time");
+    timed.args(["-f", "%U %S %M"]).arg(command.get_program()).args(command.get_args());
     timed.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let begun = Instant::now();
-    let output = timed.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let output = timed.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("time {command:?}: {error}"));
     let seconds = begun.elapsed().as_secs_f64();
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {}\n{told}", output.status);
     let spent = told.trim_end().lines().last().unwrap_or_default().split(' ').map(|part| part.parse::<f64>());
-    Cost { seconds, cpu_seconds: spent.sum::<Result<f64, _>>().expect("bash tells user and system seconds") }
+    let spent = spent.collect::<Result<Vec<f64>, _>>().expect("GNU time tells numbers");
+    Cost { seconds, cpu_seconds: spent[0] + spent[1], peak_mib: spent[2] / 1024.0 }
 }

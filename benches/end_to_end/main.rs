@@ -5,7 +5,7 @@
 //! cargo bench --bench end_to_end [-- --rows 2000000 --rounds 5 --only PART-OF-NAME]
 //! ```
 //!
-//! Prints a table, the ratios, and writes both to `target/end_to_end.json`. Wants a Greenplum under GPHOME, and kcat.
+//! Prints a table, the ratios, and writes both to `target/end_to_end.json`. Wants a Greenplum under GPHOME, kcat, and GNU time.
 //! Exit code 1 where a promised ratio was missed, or could not be tried.
 
 #![expect(clippy::print_stdout, reason = "it prints its table")]

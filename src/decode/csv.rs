@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::columns::{Columns, Target, is_text};
+use super::plain::Plain;
 use super::{Cause, CsvOptions, Parse};
 use crate::row::{Room, Rows};
 
@@ -20,6 +21,8 @@ pub(super) struct Csv {
     columns: Columns,
     /// For each column, whether NULL becomes the NULL string.
     is_forced: Vec<bool>,
+    /// Where every field is sent.
+    plain: Option<Plain>,
 }
 
 /// What one look at a whole line told, so that not every field needs one.
@@ -38,7 +41,10 @@ impl Csv {
                 .get(column)
                 .is_some_and(|target: &Target| options.force_not_null.iter().any(|name| **name == *target.name))
         };
+        let sends_all = (0..columns.len()).all(|column| columns.get(column).is_some_and(|target| !target.is_ignored));
+        let plain = Plain::new(options.delimiter, options.quote, options.null_string.as_bytes(), columns.len());
         Self {
+            plain: plain.filter(|_| sends_all),
             delimiter: options.delimiter,
             quote: options.quote,
             escape: options.escape,
@@ -126,6 +132,10 @@ impl Parse for Csv {
 
     fn parse(&mut self, payload: &[u8], rows: &mut Rows) -> Result<(), Cause> {
         let bytes = without_line_end(payload);
+        if self.plain.as_mut().is_some_and(|plain| plain.add(bytes, rows)) {
+            rows.end_row();
+            return Ok(());
+        }
         let parted_by_ascii = self.delimiter.is_ascii() && self.quote.is_ascii() && self.escape.is_ascii();
         let line = Line {
             bytes,

@@ -16,6 +16,7 @@ mod hex;
 mod json;
 mod lines;
 mod meta;
+mod plain;
 pub mod protobuf;
 mod reason;
 mod transcode;

@@ -3,7 +3,7 @@
 //! Backslashes are always doubled and CR, LF and TAB never stand raw. So no line is `\.`, which would silently end
 //! the stream, and no first line makes a segment take CR for the line end.
 
-use crate::row::{Room, Row};
+use crate::row::{Kind, Room, Row};
 
 /// For each byte the letter that stands behind a backslash in its place; 0 where it stands for itself.
 static LETTERS: [u8; 256] = letters();
@@ -20,17 +20,19 @@ pub fn bytes_wanted(room: Room) -> usize {
 /// Adds one row and its LF.
 pub fn encode(row: Row<'_>, out: &mut Vec<u8>) {
     let joined = row.joined();
+    let fields = row.kept();
+    out.reserve(bytes_wanted(Room { bytes: joined.len(), fields: fields.len(), rows: 1 }));
     // One search of all fields costs less than one of each, and most rows have nothing to escape.
-    let is_plain = find(joined).is_none();
-    out.reserve(bytes_wanted(Room { bytes: joined.len(), fields: row.len(), rows: 1 }));
-    for (index, field) in row.enumerate() {
+    let mut is_plain = None;
+    for (index, (kind, field)) in fields.enumerate() {
         if index > 0 {
             out.push(b'\t');
         }
-        match field {
-            None => out.extend_from_slice(b"\\N"),
-            Some(field) if is_plain => out.extend_from_slice(field),
-            Some(field) => escape(field, out),
+        match kind {
+            Kind::Null => out.extend_from_slice(b"\\N"),
+            Kind::Line => out.extend_from_slice(field),
+            Kind::Bytes if *is_plain.get_or_insert_with(|| find(joined).is_none()) => out.extend_from_slice(field),
+            Kind::Bytes => escape(field, out),
         }
     }
     out.push(b'\n');
@@ -70,7 +72,7 @@ fn place(bytes: &[u8]) -> Option<usize> {
 }
 
 /// TAB, LF, VT, FF, CR (9 to 13) and the backslash. VT and FF need no escape; the range costs less with them.
-const fn is_special(byte: u8) -> bool {
+pub(crate) const fn is_special(byte: u8) -> bool {
     (byte.wrapping_sub(9) < 5) | (byte == b'\\')
 }
 
