@@ -77,9 +77,13 @@ impl Rows {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Adds bytes to the field that is open, each as this makes it.
-    pub fn extend_with(&mut self, bytes: &[u8], made: impl Fn(u8) -> u8) {
-        self.bytes.extend(bytes.iter().map(|&byte| made(byte)));
+    /// Adds bytes to the field that is open, with one of them in another's place.
+    pub fn extend_replacing(&mut self, bytes: &[u8], old: u8, new: u8) {
+        let from = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        for byte in &mut self.bytes[from..] {
+            *byte = if *byte == old { new } else { *byte };
+        }
     }
 
     /// Closes the open field; without any [`Rows::extend`] it is the empty string.

@@ -48,7 +48,7 @@ impl Plain {
             return false;
         }
         self.passed_over_next = 0;
-        rows.extend_with(line, |byte| if byte == self.delimiter { b'\t' } else { byte });
+        rows.extend_replacing(line, self.delimiter, b'\t');
         rows.end_line();
         true
     }

@@ -23,7 +23,7 @@ pub fn encode(row: Row<'_>, out: &mut Vec<u8>) {
     let fields = row.kept();
     out.reserve(bytes_wanted(Room { bytes: joined.len(), fields: fields.len(), rows: 1 }));
     // One search of all fields costs less than one of each, and most rows have nothing to escape.
-    let mut is_plain = None;
+    let is_plain = fields.len() > 1 && find(joined).is_none();
     for (index, (kind, field)) in fields.enumerate() {
         if index > 0 {
             out.push(b'\t');
@@ -31,7 +31,7 @@ pub fn encode(row: Row<'_>, out: &mut Vec<u8>) {
         match kind {
             Kind::Null => out.extend_from_slice(b"\\N"),
             Kind::Line => out.extend_from_slice(field),
-            Kind::Bytes if *is_plain.get_or_insert_with(|| find(joined).is_none()) => out.extend_from_slice(field),
+            Kind::Bytes if is_plain => out.extend_from_slice(field),
             Kind::Bytes => escape(field, out),
         }
     }
