@@ -36,7 +36,7 @@ KAFKA:
 ";
 
 /// A file that is wrong without asking any server: in [`JOB`] the first text becomes the second; the message has the third.
-const FILES: [(&str, &str, &str); 22] = [
+const FILES: [(&str, &str, &str); 23] = [
     (
         "MINIMAL_INTERVAL: 500",
         "MINIMAL_INTERVALL: 500",
@@ -69,7 +69,8 @@ const FILES: [(&str, &str, &str); 22] = [
         "TABLE: orders\n    MODE: merge\n    MATCH_COLUMNS: [id, id]\n    UPDATE_COLUMNS: [note]",
         "MATCH_COLUMNS names \"id\" twice",
     ),
-    ("VERSION: 2", "VERSION: 7", "`VERSION` must be 1 or 2, not `7`"),
+    ("VERSION: 2", "VERSION: 7", "`VERSION` must be 1 or 2, not `7` (a file of version 3 says `version: v3`)"),
+    ("TABLE: orders", "TABLE: orders\n    MODE: upsert", "(did you mean `merge`?)"),
     ("VERSION: 2", "VERSION: {{version}}", "(give it with `-p version=…`)"),
     ("      id: id", "      id: id\n      id: id", "MAPPING gives column \"id\" two expressions"),
     ("  INPUT:", "\tINPUT:", "job.yaml:7:1: a tab indents this line: YAML wants spaces"),

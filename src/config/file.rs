@@ -97,14 +97,12 @@ enum Version {
 }
 
 fn version(fields: &mut Fields<'_>) -> Version {
+    let hint = || Some("a file of version 3 says `version: v3`".to_owned());
     let one_or_two = |node: &Node| match text(node).as_deref().map(str::trim) {
         Ok("1") => Ok(Version::One),
         Ok("2") => Ok(Version::Two),
-        Ok("3" | "v3" | "V3") => Err(Wrong {
-            text: "must be 1 or 2".to_owned(),
-            hint: Some("a file of version 3 says `version: v3`".to_owned()),
-        }),
-        _ => Err(crate::config::fields::must_be("1 or 2", node)),
+        Ok("3" | "v3" | "V3") => Err(Wrong { text: "must be 1 or 2".to_owned(), hint: hint() }),
+        _ => Err(Wrong { hint: hint(), ..crate::config::fields::must_be("1 or 2", node) }),
     };
     let given = fields.read("VERSION", one_or_two);
     let is_unclear = fields.has("VERSION") || fields.entries().any(|field| is_mistyped(&field, "VERSION"));

@@ -116,6 +116,9 @@ pub(super) fn truth(node: &Node) -> Result<bool, Wrong> {
     is_true.ok_or_else(|| must_be("true or false", node))
 }
 
+/// What others call what we call so, though it reads like something else.
+const SYNONYMS: [(&str, &str); 1] = [("upsert", "merge")];
+
 /// One of some words, in any case.
 pub(super) fn word<T: Copy>(node: &Node, words: &[(&str, T)]) -> Result<T, Wrong> {
     let names = || words.iter().map(|(name, _)| *name);
@@ -127,7 +130,9 @@ pub(super) fn word<T: Copy>(node: &Node, words: &[(&str, T)]) -> Result<T, Wrong
     if let Some((_, value)) = words.iter().find(|(name, _)| name.eq_ignore_ascii_case(text.trim())) {
         return Ok(*value);
     }
-    let hint = nearest(&text, names()).map(|meant| format!("did you mean `{meant}`?"));
+    let other = SYNONYMS.iter().find(|(other, _)| other.eq_ignore_ascii_case(text.trim())).map(|(_, name)| *name);
+    let meant = other.filter(|meant| names().any(|name| name == *meant)).or_else(|| nearest(&text, names()));
+    let hint = meant.map(|meant| format!("did you mean `{meant}`?"));
     Err(Wrong { hint, ..must_be(&expected(), node) })
 }
 

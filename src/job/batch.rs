@@ -40,6 +40,16 @@ impl fmt::Display for RejectLimit {
 }
 
 impl RejectLimit {
+    /// What to do where a share lets not even one of so many rows be bad.
+    pub fn advice(self, rows: u64) -> &'static str {
+        match self {
+            Self::Percent(1..) if self.is_exceeded(1, rows) => {
+                ", which of so few is none; a number of records suits small batches"
+            }
+            _ => "",
+        }
+    }
+
     /// Whether `rejected` of `rows` are too many, now that the batch is complete.
     pub fn is_exceeded(self, rejected: u64, rows: u64) -> bool {
         match self {
@@ -220,6 +230,9 @@ mod tests {
         assert!(!RejectLimit::Percent(10).is_exceeded(1, 10));
         assert!(RejectLimit::Percent(10).is_exceeded(2, 10));
         assert!(!RejectLimit::Percent(5).is_exceeded(0, 0));
+        let has_advice = |limit: RejectLimit, rows| !limit.advice(rows).is_empty();
+        assert!(has_advice(RejectLimit::Percent(10), 9) && !has_advice(RejectLimit::Percent(10), 10));
+        assert!(!has_advice(RejectLimit::Percent(0), 9) && !has_advice(RejectLimit::Rows(0), 9));
     }
 
     #[test]

@@ -92,7 +92,7 @@ pub enum Broken {
     RowCount { sent: u64, inserted: u64, rejected: u64 },
     #[error("batch {batch}: the INSERT ended before the batch was sealed")]
     EndedEarly { batch: u64 },
-    #[error("{rejected} of {rows} records were rejected, more than ERROR_LIMIT allows ({limit})")]
+    #[error("{rejected} of {rows} records were rejected, more than ERROR_LIMIT allows ({limit}){}", limit.advice(*rows))]
     TooManyRejects { rejected: u64, rows: u64, limit: RejectLimit },
 }
 

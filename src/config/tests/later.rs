@@ -20,8 +20,8 @@ fn modes() {
     check(
         &[("TABLE: orders", "TABLE: orders\n    MODE: upsert")],
         expect![[r#"
-        orders.yaml:18:11: `MODE` must be insert, update or merge, not `upsert` (did you mean `insert`?)
-    "#]],
+            orders.yaml:18:11: `MODE` must be insert, update or merge, not `upsert` (did you mean `merge`?)
+        "#]],
     );
     check(
         &[("TABLE: orders", "TABLE: orders\n    MATCH_COLUMNS: [id]")],
