@@ -2,8 +2,7 @@
 //! them text, and no byte of it wants an escape. With a TAB for each delimiter it is the line that a segment reads.
 
 use super::columns::is_text;
-use crate::encode::text;
-use crate::row::Rows;
+use crate::row::{Rows, is_special};
 
 /// Bytes that are looked at together: wide enough for the compiler to use vectors.
 const CHUNK_BYTES: usize = 32;
@@ -71,7 +70,7 @@ impl Plain {
     fn look(&self, chunk: &[u8; CHUNK_BYTES], seen: &mut Seen) {
         for (at, &byte) in chunk.iter().enumerate() {
             let is_delimiter = byte == self.delimiter;
-            let is_special = !is_delimiter & (text::is_special(byte) | (byte == self.quote) | (byte == 0));
+            let is_special = !is_delimiter & (is_special(byte) | (byte == self.quote) | (byte == 0));
             seen.delimiters[at] += u8::from(is_delimiter);
             seen.bits[at] |= (byte & BEYOND_ASCII) | u8::from(is_special);
         }

@@ -3,7 +3,7 @@
 //! Backslashes are always doubled and CR, LF and TAB never stand raw. So no line is `\.`, which would silently end
 //! the stream, and no first line makes a segment take CR for the line end.
 
-use crate::row::{Kind, Room, Row};
+use crate::row::{Kind, Room, Row, is_special};
 
 /// For each byte the letter that stands behind a backslash in its place; 0 where it stands for itself.
 static LETTERS: [u8; 256] = letters();
@@ -69,11 +69,6 @@ fn has_special(chunk: &[u8; CHUNK_BYTES]) -> bool {
 
 fn place(bytes: &[u8]) -> Option<usize> {
     bytes.iter().position(|&byte| is_special(byte))
-}
-
-/// TAB, LF, VT, FF, CR (9 to 13) and the backslash. VT and FF need no escape; the range costs less with them.
-pub(crate) const fn is_special(byte: u8) -> bool {
-    (byte.wrapping_sub(9) < 5) | (byte == b'\\')
 }
 
 const fn letters() -> [u8; 256] {
