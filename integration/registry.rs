@@ -1,5 +1,6 @@
 //! The registry's client against a real server over real sockets: what is there, what is not, and every way to fail.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -310,6 +311,25 @@ fn a_client_certificate_is_shown_where_one_is_wanted() {
     settings.key_file = Some(files.write("key", &key));
     let error = Registry::new(&settings).unwrap().schema(id).unwrap_err();
     assert!(said(&error).contains("certificate"), "{error}");
+}
+
+#[test]
+fn a_connection_that_is_reset_may_want_a_certificate() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    let reset = move || {
+        let (stream, _) = listener.accept().unwrap();
+        // closed with something unread in it
+        stream.peek(&mut [0]).unwrap();
+    };
+    let resetting = std::thread::Builder::new().spawn(reset).unwrap();
+    let error = client(&url).schema(1).unwrap_err();
+    assert_eq!(
+        said(&error),
+        "schema registry https://localhost:: it reset the connection, as it may where it wants a client certificate and \
+         gets none that it trusts"
+    );
+    resetting.join().unwrap();
 }
 
 #[test]

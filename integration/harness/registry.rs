@@ -2,7 +2,7 @@
 //! to demand credentials, to speak TLS, and to fail in the ways in which servers do.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -189,15 +189,22 @@ fn accept(listener: &TcpListener, acceptor: Option<Arc<SslAcceptor>>, shared: &A
         let serve = move || match acceptor {
             None => serve(Box::new(stream), &shared),
             Some(acceptor) => {
-                // a handshake that fails is the client's to tell
-                if let Ok(stream) = acceptor.accept(stream) {
-                    serve(Box::new(stream), &shared);
+                let plain = stream.try_clone().expect("there is room for one more");
+                match acceptor.accept(stream) {
+                    Ok(stream) => serve(Box::new(stream), &shared),
+                    Err(_) => say_no_more(plain),
                 }
             }
         };
         // ends with its connection
         drop(Builder::new().name("registry-request".to_owned()).spawn(serve));
     }
+}
+
+/// Closes a connection whose handshake failed so that the alert of it arrives: what is left unread would reset it.
+fn say_no_more(mut stream: TcpStream) {
+    drop(stream.shutdown(Shutdown::Write));
+    drop(std::io::copy(&mut stream, &mut std::io::sink()));
 }
 
 /// One request, one answer, and the connection is closed. What the client does not want to read any more is its business.

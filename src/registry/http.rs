@@ -115,7 +115,17 @@ impl Http {
         if error.is_timeout() {
             return unreachable(address, &self.late());
         }
-        unreachable(address, &explained(&causes(error)))
+        let causes = causes(error);
+        if address.shown().starts_with("https:")
+            && causes.iter().any(|cause| cause.contains("Connection reset by peer"))
+        {
+            // by TLS 1.3 a client speaks before the server has looked at its certificate; a server that then leaves what
+            // was said unread resets the connection, and its alert may be lost
+            let cause =
+                "it reset the connection, as it may where it wants a client certificate and gets none that it trusts";
+            return unreachable(address, cause);
+        }
+        unreachable(address, &explained(&causes))
     }
 
     fn late(&self) -> String {
