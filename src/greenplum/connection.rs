@@ -64,6 +64,8 @@ pub struct Connection {
     pid: i32,
     role: String,
     segments: u32,
+    /// One location feeds `gp_external_max_segs` segments at most, 64 by default, and skips the others at random.
+    readers_max: u32,
     /// Bytes, where all segments are on one machine: there no switch drops a datagram for its size.
     datagram_max: Option<i32>,
     address: String,
@@ -95,7 +97,7 @@ impl Connection {
     /// # Blocks
     /// Up to the connect timeout twice for each address that the host has; then while the server decides who we are.
     pub fn open(settings: &Settings, application_name: &str) -> Result<Self, Error> {
-        Self::open_with(settings, application_name, None)
+        Self::meet(settings, application_name, None)?.set_up(settings.lock_timeout, QUEUES)
     }
 
     /// As [`Self::open`], for rows: what they are redistributed in is as large as is safe. A session is told so when it
@@ -107,14 +109,15 @@ impl Connection {
     /// # Blocks
     /// As [`Self::open`], twice where all segments are on one machine.
     pub fn open_to_load(settings: &Settings, application_name: &str) -> Result<Self, Error> {
-        let connection = Self::open(settings, application_name)?;
-        match connection.datagram_max {
-            None => Ok(connection),
-            max => Self::open_with(settings, application_name, max),
+        let first = Self::meet(settings, application_name, None)?;
+        match first.datagram_max {
+            None => first.set_up(settings.lock_timeout, QUEUES),
+            max => Self::meet(settings, application_name, max)?.set_up(settings.lock_timeout, QUEUES_OF_LARGE),
         }
     }
 
-    fn open_with(settings: &Settings, application_name: &str, datagram_bytes: Option<i32>) -> Result<Self, Error> {
+    /// A session as the server begins it, and what the server is.
+    fn meet(settings: &Settings, application_name: &str, datagram_bytes: Option<i32>) -> Result<Self, Error> {
         let notices = Arc::new(Mutex::new(VecDeque::new()));
         let mut client = connect(settings, application_name, datagram_bytes, &notices)?;
         let address = address(settings);
@@ -124,15 +127,29 @@ impl Connection {
         let dialect = Dialect::of(facts.get("has_segments"), facts.get("version_num"), facts.get("version"))
             .map_err(|found| Error::Unsupported { address: address.clone(), found })?;
         let (pid, role, is_utf8) = (facts.get("pid"), facts.get("role"), facts.get("is_utf8"));
-        let (segments, datagram_max) = (settings.segments, None);
-        let mut connection = Self { client, dialect, is_utf8, notices, pid, role, segments, datagram_max, address };
-        connection.set_up(settings.lock_timeout, if datagram_bytes.is_some() { QUEUES_OF_LARGE } else { QUEUES })?;
-        Ok(connection)
+        let (segments, readers_max, datagram_max) = (settings.segments, u32::MAX, None);
+        let mut met =
+            Self { client, dialect, is_utf8, notices, pid, role, segments, readers_max, datagram_max, address };
+        if dialect.is_greenplum() {
+            met.meet_segments()?;
+        }
+        Ok(met)
     }
 
-    fn set_up(&mut self, lock_timeout: Duration, queues: [(&str, &str); 2]) -> Result<(), Error> {
-        let lock_timeout = lock_timeout.as_millis().to_string();
-        let wanted = SESSION.iter().copied().chain(queues).chain([("lock_timeout", lock_timeout.as_str())]);
+    fn meet_segments(&mut self) -> Result<(), Error> {
+        let facts = self.query_one("counting segments", include_str!("../../sql/segments.sql"), &[])?;
+        let (segments, readers_max): (i64, i32) = (facts.get("segments"), facts.get("readers_max"));
+        self.segments = u32::try_from(segments).unwrap_or(u32::MAX);
+        self.readers_max = u32::try_from(readers_max).unwrap_or_default();
+        self.datagram_max = facts.get::<_, Option<i32>>("datagram_max").filter(|_| facts.get("is_one_host"));
+        Ok(())
+    }
+
+    fn set_up(mut self, lock_timeout: Duration, queues: [(&str, &str); 2]) -> Result<Self, Error> {
+        let (lock_timeout, segments) = (lock_timeout.as_millis().to_string(), self.segments.to_string());
+        let readers = (self.segments > self.readers_max).then_some(("gp_external_max_segs", segments.as_str()));
+        let own = [("lock_timeout", lock_timeout.as_str())].into_iter().chain(readers);
+        let wanted = SESSION.iter().copied().chain(queues).chain(own);
         let known: Vec<String> = self
             .query("reading the server's settings", "SELECT name FROM pg_catalog.pg_settings", &[])?
             .iter()
@@ -143,22 +160,7 @@ impl Connection {
             .map(|(name, value)| format!("SET {name} = {}", super::sql::literal(value)))
             .collect();
         self.batch("setting up the session", &set.join("; "))?;
-        if self.dialect.is_greenplum() {
-            self.meet_segments()?;
-        }
-        Ok(())
-    }
-
-    /// One location feeds `gp_external_max_segs` segments at most, 64 by default, and skips the others at random.
-    fn meet_segments(&mut self) -> Result<(), Error> {
-        let facts = self.query_one("counting segments", include_str!("../../sql/segments.sql"), &[])?;
-        let (segments, readers_max): (i64, i32) = (facts.get("segments"), facts.get("readers_max"));
-        self.segments = u32::try_from(segments).unwrap_or(u32::MAX);
-        self.datagram_max = facts.get::<_, Option<i32>>("datagram_max").filter(|_| facts.get("is_one_host"));
-        if segments > i64::from(readers_max) {
-            self.batch("raising gp_external_max_segs", &format!("SET gp_external_max_segs = {segments}"))?;
-        }
-        Ok(())
+        Ok(self)
     }
 
     /// Which database this is.
