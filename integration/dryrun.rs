@@ -1,7 +1,8 @@
 //! `dryrun` says what `load` does: the same names, the same statements, the same refusals, and it leaves no trace.
 
+use crate::case::Case;
 use crate::flow::Flow;
-use crate::harness::{Database, Kind, Loader, Outcome, free_port, on_each_database};
+use crate::harness::{Database, Kind, Loader, Outcome, SchemaRegistry, free_port, on_each_database};
 
 fn dryrun(job: &str, flags: &[&str]) -> Outcome {
     Loader::with_job("dryrun", job).args(flags.iter().copied()).run()
@@ -70,5 +71,66 @@ on_each_database! {
         dryrun(&job, &[]).expect_code(0).expect_text("--connect looks them up").expect_no_text("-- each batch");
         let outcome = dryrun(&job, &["--connect"]).expect_code(0);
         outcome.expect_text("SELECT \"part\",").expect_text("-- each batch").expect_no_text("looks them up");
+    }
+
+    /// A field that no record has loads NULL, which a user wants to know before.
+    fn the_newest_records_are_tried(db) {
+        let case = Case::new(db, "tried", 2);
+        case.table("t (id bigint, city text, note text)", "id");
+        let job = |format: &str, columns: &str| {
+            case.job(&format!("VERSION: 2
+KAFKA:
+  INPUT:
+    SOURCE: {{BROKERS: $BROKERS, TOPIC: $TOPIC}}
+    VALUE: {{FORMAT: {format}, COLUMNS: [{columns}]}}
+  OUTPUT: {{SCHEMA: $SCHEMA, TABLE: t, MAPPING: {{id: $ID, city: $CITY}}}}
+"))
+        };
+        let tried = |job: &str| {
+            let outcome = dryrun(job, &["--connect"]).expect_code(0);
+            let lines = outcome.stdout.lines().skip_while(|line| !line.starts_with("-- tried")).map(str::to_owned);
+            lines.collect::<Vec<_>>()
+        };
+        let fields = job("json", "{NAME: id, TYPE: bigint}, {NAME: city, TYPE: text, PATH: customer.adress.city}")
+            .replace("$ID", "id").replace("$CITY", "city");
+        assert_eq!(tried(&fields), [""; 0], "there is nothing in the topic");
+        case.topic.produce(0, ["oops"]);
+        case.topic.produce(0, (0..200).map(|id| format!("{{\"id\": {id}, \"customer\": {{\"address\": {{\"city\": \"x\"}}}}}}")));
+        case.topic.produce(1, ["{\"id\": 7}", "{\"id\": 8", "{}"]);
+        let some = "-- tried with the newest records: 52 rows of 53";
+        let refused = "-- warning: 1 of them would be refused, partition 1, offset 1 first: json  ";
+        let lines = tried(&fields);
+        assert!(lines.len() == 3 && lines[0] == some && lines[1].starts_with(refused), "{lines:?}");
+        assert_eq!(
+            lines[2],
+            "-- warning: none of 52 rows has a value at customer.adress.city, for column city: is that its name?"
+        );
+        assert_eq!(tried(&fields.replace("adress", "address"))[2..], [""; 0]);
+        let document = job("json", "{NAME: doc, TYPE: json}").replace("$ID", "\"(doc->>'id')::bigint\"");
+        let document = document.replace("$CITY", "\"doc->'customer'->'adress'->>'city'\"");
+        let lines = tried(&document);
+        assert!(lines.len() == 2 && lines[0].ends_with(": 53 rows of 53"), "{lines:?}");
+        assert!(lines[1].contains("none of 52 rows has a value at customer.adress.city, "), "{lines:?}");
+        assert_eq!(tried(&document.replace("adress", "address"))[1..], [""; 0]);
+        assert_eq!(case.count("t"), 0);
+    }
+
+    fn avro_is_tried_with_the_schemas_of_its_registry(db) {
+        let registry = SchemaRegistry::start();
+        let case = Case::new(db, "tried", 1);
+        case.table("t (id bigint, city text)", "id");
+        let record = r#"{"type": "record", "name": "r", "fields": [{"name": "id", "type": "long"}, {"name": "town", "type": "string"}]}"#;
+        let id = u8::try_from(registry.avro("orders-value", record)).unwrap();
+        case.topic.produce(0, [vec![0, 0, 0, 0, id, 14, 2, b'x'], vec![0, 0, 0, 0, 99, 14, 2, b'x']]);
+        let job = case.job(&format!("VERSION: 2
+KAFKA:
+  INPUT:
+    SOURCE: {{BROKERS: $BROKERS, TOPIC: $TOPIC}}
+    VALUE: {{FORMAT: avro, AVRO_OPTION: {{SCHEMA_REGISTRY_ADDR: '{}'}}}}
+  OUTPUT: {{SCHEMA: $SCHEMA, TABLE: t}}
+", registry.url()));
+        let outcome = dryrun(&job, &["--connect"]).expect_code(0).expect_text("-- tried with the newest records: 1 rows of 2\n");
+        let outcome = outcome.expect_text("-- warning: 1 of them would be refused, partition 0, offset 1 first: avro  ");
+        outcome.expect_text("none of 1 rows has a value at city, for column city");
     }
 }

@@ -185,7 +185,7 @@ pub enum Which {
 pub struct DryrunArgs {
     #[command(flatten)]
     pub file: FileArgs,
-    /// Ask the servers too: EXPLAIN what each batch writes, look up the topic
+    /// Ask the servers too: EXPLAIN what each batch writes, look up the topic, try its newest records
     #[arg(long)]
     pub connect: bool,
     #[command(flatten)]

@@ -3,20 +3,28 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::{DryrunArgs, Exit, console, files, load};
+use super::trial::{Empty, Refused, Trial};
+use super::{DryrunArgs, Exit, console, files, load, sample};
 use crate::config::Job;
+use crate::decode::{self, Part};
 use crate::greenplum::{Chain, Connection, DeadLetters, Ledger, Settings, Target, Writes};
 use crate::job::failure::Error;
 use crate::job::positions::{self, Begun, Known};
+use crate::job::schemas::Answer;
 use crate::job::{resolve, run};
 use crate::kafka::{Consumer, Watermarks};
 use crate::offset::Checkpoint;
+use crate::schema::Schema;
 use crate::units;
 
 /// How long the brokers may take with `--connect`.
 const KAFKA_WAIT: Duration = Duration::from_secs(20);
+
+/// Records that are tried with `--connect`: as many as `init` draws a file from.
+const RECORDS_MAX: u32 = 100;
 
 /// Prints the SQL; with `--connect` asks database and brokers too.
 ///
@@ -133,7 +141,7 @@ impl Dryrun<'_> {
         settings.suit(&connection);
         let targets = Target::describe(&mut connection, &settings)?;
         let writes = Writes::new(&targets, &settings)?;
-        resolve::decode_settings(self.job, &writes)?;
+        let decoding = resolve::decode_settings(self.job, &writes)?;
         if let Some(program) = self.job.transform_program()? {
             program.start()?;
         }
@@ -150,7 +158,7 @@ impl Dryrun<'_> {
                 line(&mut text, &format!("--   {row}"));
             }
         }
-        text.push_str(&self.positions(&chain)?);
+        text.push_str(&self.topic(&chain, decoding)?);
         Ok(text)
     }
 
@@ -168,9 +176,9 @@ impl Dryrun<'_> {
         Ok(chain)
     }
 
-    /// Where each partition would go on.
-    fn positions(&self, chain: &Chain) -> Result<String, Error> {
-        let consumer = Consumer::connect(&self.job.kafka_settings(1 << 20, 1))?;
+    /// Where each partition would go on, and what would become of the newest records.
+    fn topic(&self, chain: &Chain, decoding: decode::Settings) -> Result<String, Error> {
+        let consumer = Consumer::connect(&self.job.kafka_settings(sample::BYTES_MAX, 1))?;
         let topic = consumer.topic(KAFKA_WAIT)?;
         let partitions = resolve::wanted(self.job, &topic.partitions)?;
         let watermarks = consumer.watermarks(&partitions, KAFKA_WAIT)?;
@@ -183,7 +191,51 @@ impl Dryrun<'_> {
             fallback: self.job.source.fallback_offset,
         };
         let positions = positions::resume(&known)?;
-        Ok(self.told(&positions.starts, &watermarks))
+        let told = self.told(&positions.starts, &watermarks);
+        Ok(told + &self.tried(&consumer, &watermarks, decoding)?)
+    }
+
+    /// What a slip in the file would do in silence.
+    fn tried(
+        &self,
+        consumer: &Consumer,
+        watermarks: &BTreeMap<i32, Watermarks>,
+        mut decoding: decode::Settings,
+    ) -> Result<String, Error> {
+        let mut text = String::new();
+        if self.job.transformer.is_some() {
+            line(&mut text, "-- no record is tried: TRANSFORMER would see it first");
+            return Ok(text);
+        }
+        decoding.meta.clear();
+        let sample = sample::newest(consumer, watermarks, RECORDS_MAX)?;
+        let registries = run::registries(self.job)?;
+        let schema = |part: Part, id: u32| -> Result<Arc<Schema>, String> {
+            match registries.ask(part, id).wait(KAFKA_WAIT) {
+                Some(Answer::Schema(schema)) => Ok(schema),
+                Some(Answer::Never(why) | Answer::Refused(why) | Answer::Later(why)) => Err(why),
+                None => Err("the schema registry does not answer".to_owned()),
+            }
+        };
+        let trial = Trial::of(&decoding, sample.records(), schema);
+        if trial.records > 0 {
+            let (records, rows) = (trial.records, trial.rows);
+            line(&mut text, &format!("-- tried with the newest records: {rows} rows of {records}"));
+        }
+        if let Some(Refused { count, place, reason }) = &trial.refused {
+            line(&mut text, &format!("-- warning: {count} of them would be refused, {place} first: {reason}"));
+        }
+        for Empty { name, path, rows } in &trial.empty {
+            let what = match path[..] {
+                [] => format!("column {name} is NULL in all of {rows} rows"),
+                _ => format!(
+                    "none of {rows} rows has a value at {}, for column {name}: is that its name?",
+                    path.join(".")
+                ),
+            };
+            line(&mut text, &format!("-- warning: {what}"));
+        }
+        Ok(text)
     }
 
     fn told(&self, starts: &Checkpoint, watermarks: &BTreeMap<i32, Watermarks>) -> String {
@@ -192,7 +244,11 @@ impl Dryrun<'_> {
         let next = |partition: i32, marks: &Watermarks| starts.get(partition).unwrap_or(marks.low);
         let left: i64 = watermarks.iter().map(|(&partition, marks)| marks.high - next(partition, marks)).sum();
         let topic = &self.job.source.topic;
-        line(&mut text, &format!("\n-- topic {topic}: {} partitions, {} records to load", watermarks.len(), of(left)));
+        let partitions = if watermarks.len() == 1 { "partition" } else { "partitions" };
+        line(
+            &mut text,
+            &format!("\n-- topic {topic}: {} {partitions}, {} records to load", watermarks.len(), of(left)),
+        );
         for (&partition, marks) in watermarks {
             let next = next(partition, marks);
             line(&mut text, &format!("--   partition {partition} goes on at offset {next} of {}", marks.high));

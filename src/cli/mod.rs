@@ -20,9 +20,11 @@ pub mod migrate;
 mod passwords;
 mod plot;
 pub mod replay;
+mod sample;
 pub mod segment;
 pub mod serve;
 pub mod shadow;
+mod trial;
 
 pub use args::{
     BenchArgs, BenchTo, CheckArgs, ConvertArgs, DryrunArgs, EndIs, FileArgs, GpfdistArgs, HelpArgs, InitArgs,

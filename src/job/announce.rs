@@ -15,11 +15,12 @@ pub(super) fn missing_partitions(run: &Run<'_>, memory: &Memory, found: &[i32]) 
     let asked = run.job.source.partitions.as_ref().filter(|_| !memory.has_run);
     let Some(missing) = asked.and_then(|asked| asked.beyond(found)) else { return };
     let (topic, count) = (&run.job.source.topic, found.len());
+    let partitions = if count == 1 { "partition" } else { "partitions" };
     let later = if memory.quits_at_eof { "by the first load that finds them" } else { "when they appear" };
     say!(
         run.reporter,
         Warn,
-        "PARTITIONS names {missing}, and topic {topic} has {count} partitions: these are not there, and are read {later}"
+        "PARTITIONS names {missing}, and topic {topic} has {count} {partitions}: these are not there, and are read {later}"
     );
 }
 

@@ -159,6 +159,9 @@ impl Profile {
         match self.limit() {
             Limit::Nothing => "nothing was loaded, so nothing can be said".to_owned(),
             Limit::Topic => "the topic limits: it is read to its end most of the time".to_owned(),
+            Limit::Commits if self.batches == 1 => {
+                format!("there was one batch, of {rows_a_batch} rows: too little to say what limits")
+            }
             Limit::Commits => format!(
                 "commits limit: a batch has {rows_a_batch} rows; raise MINIMAL_INTERVAL or MAX_ROW for larger ones"
             ),
@@ -230,6 +233,10 @@ mod tests {
         );
         assert!(lines[4].starts_with("profile: the database limits"), "{}", lines[4]);
         assert_eq!(Profile::default().lines(1, 1)[1], "profile: workers   did nothing");
+        let small = Profile { rows: 1000, batches: 500, ..profile([1.0; 4], [1.0; 2], [1.0, 0.5, 2.0, 0.1]) };
+        assert!(small.advice(1, 1).starts_with("commits limit: a batch has 2 rows; raise"));
+        let alone = Profile { batches: 1, ..small };
+        assert_eq!(alone.advice(1, 1), "there was one batch, of 1,000 rows: too little to say what limits");
     }
 
     #[test]

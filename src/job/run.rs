@@ -292,7 +292,10 @@ impl<'a> Run<'a> {
 }
 
 /// Clients of the registries that the job names; nobody is asked yet.
-fn registries(job: &Job) -> Result<Registries, Error> {
+///
+/// # Errors
+/// A file of certificates, or a key, cannot be used.
+pub fn registries(job: &Job) -> Result<Registries, Error> {
     let client = |settings: Option<&registry::Settings>| {
         settings.map(|settings| registry::Registry::new(settings).map(Arc::new)).transpose()
     };

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
+use super::super::trial::Refused;
 use super::plan::Plan;
 use super::shape::Shape;
-use super::trial::Refused;
 use crate::line;
 use crate::schema::SchemaKind;
 use crate::table::{Ident, TableName};

@@ -3,7 +3,6 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `sample.rs` | the newest messages |
 //! | `shape.rs` | their format and their fields |
 //! | `infer.rs` | what type takes all values of a field |
 //! | `schemas.rs` | the same for messages that a registry knows the schema of |
@@ -14,7 +13,6 @@
 mod draft;
 mod infer;
 mod plan;
-mod sample;
 mod schemas;
 mod shape;
 mod trial;
@@ -24,10 +22,10 @@ use std::io::Write as _;
 use self::draft::Draft;
 use self::infer::{Kind, Seen};
 use self::plan::Plan;
-use self::sample::Sample;
 use self::schemas::Framed;
 use self::shape::{Field, Shape};
-use self::trial::Refused;
+use super::sample::{self, Sample};
+use super::trial::Refused;
 use super::{Exit, InitArgs, InitFormat, console, files, passwords};
 use crate::config;
 use crate::greenplum::{Connection, Settings, Target, TargetColumn};

@@ -1,22 +1,12 @@
-//! What the drafted file would refuse of the very messages that it was drafted from: the decoder of a load says so. What
-//! the database thinks of the values is not known here, nor of messages that need a registry. Pure.
+//! What the drafted file would refuse of the very messages that it was drafted from. Nothing is known of messages that
+//! need a registry. Pure.
 
 use std::path::Path;
 
-use super::sample::Place;
+use super::super::sample::Place;
+use super::super::trial::{Refused, Trial};
 use crate::config::{self, Format};
-use crate::decode;
 use crate::record::Record;
-use crate::row::Rows;
-
-/// Messages that are no rows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refused {
-    pub count: usize,
-    /// Of the first.
-    pub place: Place,
-    pub reason: String,
-}
 
 /// Decodes every value as a load by this file would. `None`: all are rows, or it takes a registry to tell.
 pub fn refused(text: &str, values: &[Vec<u8>], places: &[Place]) -> Option<Refused> {
@@ -24,15 +14,11 @@ pub fn refused(text: &str, values: &[Vec<u8>], places: &[Place]) -> Option<Refus
     if matches!(job.value.as_ref()?.format, Format::Avro { .. } | Format::Protobuf { .. }) {
         return None;
     }
-    let mut decoder = decode::decoder(&job.decode_settings(&[]).ok()?);
-    let (mut rows, mut refused) = (Rows::default(), None::<Refused>);
-    for (at, value) in values.iter().enumerate() {
-        rows.clear();
-        let Err(reason) = decoder.decode(&Record::new(0, 0, Some(value)), &mut rows) else { continue };
-        let place = places.get(at).copied().unwrap_or_default();
-        refused.get_or_insert_with(|| Refused { count: 0, place, reason: reason.to_string() }).count += 1;
-    }
-    refused
+    let records = values.iter().enumerate().map(|(at, value)| {
+        let Place { partition, offset } = places.get(at).copied().unwrap_or_default();
+        Record::new(partition, offset, Some(value))
+    });
+    Trial::of(&job.decode_settings(&[]).ok()?, records, |_, _| Err(String::new())).refused
 }
 
 #[cfg(test)]

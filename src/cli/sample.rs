@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use super::super::Exit;
-use crate::kafka::{Consumer, Error, Item, Settings, Start};
+use super::Exit;
+use crate::kafka::{Consumer, Error, Item, Settings, Start, Watermarks};
 use crate::offset::Generation;
 use crate::record::Record;
 
@@ -16,7 +16,7 @@ const KAFKA_WAIT: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Of all payloads together: enough to know a topic by, whatever its records weigh.
-const BYTES_MAX: usize = 64 << 20;
+pub const BYTES_MAX: usize = 64 << 20;
 
 /// Where a record is, for whoever wants to look at it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -37,6 +37,8 @@ pub struct Sample {
     pub values: Vec<Vec<u8>>,
     /// Of each value.
     pub places: Vec<Place>,
+    /// Of each value.
+    pub keys: Vec<Option<Vec<u8>>>,
     pub has_keys: bool,
     /// Records without a value.
     pub tombstones: usize,
@@ -48,9 +50,10 @@ impl Sample {
         self.has_keys |= record.key.is_some();
         match record.payload {
             None => self.tombstones += 1,
-            Some(value) if self.bytes + value.len() <= BYTES_MAX => {
-                self.bytes += value.len();
+            Some(value) if self.bytes + record.bytes() <= BYTES_MAX => {
+                self.bytes += record.bytes();
                 self.values.push(value.to_vec());
+                self.keys.push(record.key.map(<[u8]>::to_vec));
                 self.places.push(Place { partition: record.partition, offset: record.offset });
             }
             Some(_) => {}
@@ -63,6 +66,16 @@ impl Sample {
         order.sort_by_key(|&at| (self.places[at].partition, self.places[at].offset));
         self.places = order.iter().map(|&at| self.places[at]).collect();
         self.values = order.iter().map(|&at| std::mem::take(&mut self.values[at])).collect();
+        self.keys = order.iter().map(|&at| self.keys[at].take()).collect();
+    }
+
+    /// Keys and values, each with its place.
+    pub fn records(&self) -> impl Iterator<Item = Record<'_>> {
+        let parts = self.places.iter().zip(&self.keys).zip(&self.values);
+        parts.map(|((place, key), value)| Record {
+            key: key.as_deref(),
+            ..Record::new(place.partition, place.offset, Some(value))
+        })
     }
 }
 
@@ -78,8 +91,7 @@ pub fn read(brokers: &str, topic: &str, count: u32) -> Result<Sample, Exit> {
         queue_bytes: BYTES_MAX,
         workers: 1,
     };
-    let mut sample = newest(&settings, count).map_err(Exit::failed)?;
-    sample.sort();
+    let sample = newest_of(&settings, count).map_err(Exit::failed)?;
     if sample.values.is_empty() {
         return Err(Exit::failed(format!(
             "topic {topic} has no records with a value yet; write some, so that there is something to go by"
@@ -88,10 +100,18 @@ pub fn read(brokers: &str, topic: &str, count: u32) -> Result<Sample, Exit> {
     Ok(sample)
 }
 
-fn newest(settings: &Settings, count: u32) -> Result<Sample, Error> {
+fn newest_of(settings: &Settings, count: u32) -> Result<Sample, Error> {
     let consumer = Consumer::connect(settings)?;
     let topic = consumer.topic(KAFKA_WAIT)?;
     let marks = consumer.watermarks(&topic.partitions, KAFKA_WAIT)?;
+    newest(&consumer, &marks, count)
+}
+
+/// Up to `count` records, the newest of these partitions. The consumer has nothing else to read.
+///
+/// # Errors
+/// What the brokers say.
+pub fn newest(consumer: &Consumer, marks: &BTreeMap<i32, Watermarks>, count: u32) -> Result<Sample, Error> {
     let mut queue = consumer.queue();
     let filled = marks.iter().filter(|(_, marks)| marks.high > marks.low);
     let share = i64::from(count) / i64::try_from(filled.clone().count().max(1)).unwrap_or(i64::MAX);
@@ -126,5 +146,6 @@ fn newest(settings: &Settings, count: u32) -> Result<Sample, Error> {
             Item::Assigned { .. } | Item::Added { .. } => {}
         });
     }
+    sample.sort();
     Ok(sample)
 }
