@@ -103,15 +103,17 @@ fn columns<'a>(fields: &mut Fields<'a>, names: &mut Names) -> Option<(Field<'a>,
     (columns.len() == nodes.len()).then_some((field, columns))
 }
 
-/// `a.b.0`, or a list of the names, which may hold dots then.
+/// `a.b.0`, or a list of the names, which may hold dots then and may be empty, as a member of an object may.
 fn path(node: &Node) -> Result<Vec<String>, Wrong> {
     let wrong = || must_be("a path like `customer.items.0.id`, or a list of its names", node);
     let names: Vec<String> = match &node.content {
         Content::List(names) => names.iter().map(text).collect::<Result<_, _>>().map_err(|_| wrong())?,
-        _ => text(node).map_err(|_| wrong())?.split('.').map(str::to_owned).collect(),
+        _ => {
+            let names: Vec<String> = text(node).map_err(|_| wrong())?.split('.').map(str::to_owned).collect();
+            if names.iter().any(String::is_empty) { Vec::new() } else { names }
+        }
     };
-    let is_blank = names.is_empty() || names.iter().any(String::is_empty);
-    if is_blank { Err(wrong()) } else { Ok(names) }
+    if names.is_empty() { Err(wrong()) } else { Ok(names) }
 }
 
 /// What other programs write for a path finds nothing here, unless a field is really called so.
