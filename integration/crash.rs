@@ -146,6 +146,8 @@ on_each_database! {
         let mut job = scene.job("MAX_ROW: 100000");
         let outcome = job.load().args(["--quit-at-eof"]).run().expect_code(1);
         outcome.expect_text("violates check constraint").expect_text("23514").expect_no_text("trying again");
+        // else either may come first
+        db.execute(&format!("ALTER TABLE {}.t DROP CONSTRAINT t_seq_check", scene.schema));
         job.part = "part / (seq - 77)".into();
         let outcome = job.load().args(["--quit-at-eof"]).run().expect_code(1);
         outcome.expect_text("division by zero").expect_text("22012").expect_no_text("trying again");
