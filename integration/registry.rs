@@ -410,7 +410,7 @@ fn a_protobuf_value_is_decoded_by_what_the_registry_has() {
         message Order { repeated Line lines = 1; Money sum = 2; }"#;
     let references = [("shop/line.proto", "line", 1), ("shop/money.proto", "money", 1)];
     let id = server.protobuf("orders-value", order, &references);
-    let registries = Registries::new(None, Some(Arc::new(client(&server.url()))));
+    let registries = Registries::new([None, Some(Arc::new(client(&server.url())))]);
     let column =
         |path: &[&str]| Column { path: path.iter().map(|&name| name.to_owned()).collect(), ..Column::text("c") };
     let format = Format::Protobuf(ProtobufOptions { source: ProtobufSource::Confluent });

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::trial::{Empty, Refused, Trial};
@@ -13,11 +12,9 @@ use crate::decode::{self, Part};
 use crate::greenplum::{Chain, Connection, DeadLetters, Ledger, Settings, Target, Writes};
 use crate::job::failure::Error;
 use crate::job::positions::{self, Begun, Known};
-use crate::job::schemas::Answer;
 use crate::job::{resolve, run};
 use crate::kafka::{Consumer, Watermarks};
 use crate::offset::Checkpoint;
-use crate::schema::Schema;
 use crate::units;
 
 /// How long the brokers may take with `--connect`.
@@ -209,15 +206,17 @@ impl Dryrun<'_> {
         }
         decoding.meta.clear();
         let sample = sample::newest(consumer, watermarks, RECORDS_MAX)?;
-        let registries = run::registries(self.job)?;
-        let schema = |part: Part, id: u32| -> Result<Arc<Schema>, String> {
-            match registries.ask(part, id).wait(KAFKA_WAIT) {
-                Some(Answer::Schema(schema)) => Ok(schema),
-                Some(Answer::Never(why) | Answer::Refused(why) | Answer::Later(why)) => Err(why),
-                None => Err("the schema registry does not answer".to_owned()),
+        let [key, value] = run::registries(self.job)?;
+        let schema = |part: Part, id: u32| {
+            let registry = if part == Part::Key { &key } else { &value };
+            match registry.as_ref().map(|registry| registry.schema(id)) {
+                Some(Ok(schema)) => Ok(Ok(schema)),
+                Some(Err(error)) if error.is_of_schema() => Ok(Err(error.to_string())),
+                Some(Err(error)) => Err(Error::Registry(error)),
+                None => Ok(Err(format!("no schema registry is configured for the {part}"))),
             }
         };
-        let trial = Trial::of(&decoding, sample.records(), schema);
+        let trial = Trial::of(&decoding, sample.records(), schema)?;
         if trial.records > 0 {
             let (records, rows) = (trial.records, trial.rows);
             line(&mut text, &format!("-- tried with the newest records: {rows} rows of {records}"));

@@ -87,12 +87,16 @@ impl Columns {
 }
 
 impl Trial {
-    /// Decodes every record as a load would. Schemas that records name by an id are asked for, each once.
-    pub fn of<'a>(
+    /// Decodes every record as a load would. Schemas that records name by an id are asked for, each once; why there is
+    /// none is the record's fault, or nothing can be said at all.
+    ///
+    /// # Errors
+    /// What was said in place of a schema.
+    pub fn of<'a, E>(
         settings: &decode::Settings,
         records: impl Iterator<Item = Record<'a>>,
-        mut schema: impl FnMut(Part, u32) -> Result<Arc<Schema>, String>,
-    ) -> Self {
+        mut schema: impl FnMut(Part, u32) -> Result<Result<Arc<Schema>, String>, E>,
+    ) -> Result<Self, E> {
         let mut decoder = decode::decoder(settings);
         let mut columns = Columns::new([&settings.value, &settings.key].into_iter().flatten());
         let (mut trial, mut rows) = (Self::default(), Rows::default());
@@ -102,7 +106,7 @@ impl Trial {
             let mut decoded = decoder.decode(&record, &mut rows);
             // keys and values may each want one
             while let Some((part, id)) = decoded.as_ref().err().and_then(decode::Reason::wanted_schema) {
-                let found = schema(part, id);
+                let found = schema(part, id)?;
                 decoder.learn(part, id, found.as_deref().map_err(String::as_str));
                 decoded = decoder.decode(&record, &mut rows);
             }
@@ -117,7 +121,7 @@ impl Trial {
         if !settings.is_custom() {
             trial.empty = columns.empty();
         }
-        trial
+        Ok(trial)
     }
 }
 
@@ -128,7 +132,8 @@ mod tests {
 
     fn empty(settings: &Settings, values: &[&str]) -> Vec<String> {
         let records = values.iter().map(|value| Record::new(0, 0, Some(value.as_bytes())));
-        let trial = Trial::of(settings, records, |_, _| unreachable!("no schema is wanted"));
+        let none = |_, _| -> Result<_, ()> { unreachable!("no schema is wanted") };
+        let trial = Trial::of(settings, records, none).unwrap();
         assert_eq!((trial.records, trial.refused), (values.len(), None));
         trial.empty.into_iter().map(|column| column.name).collect()
     }

@@ -184,7 +184,7 @@ impl<'a> Run<'a> {
             host,
             budget: Budget::new(blocks - copies.unwrap_or_default()),
             copies: copies.map(Budget::new),
-            registries: registries(job)?,
+            registries: Registries::new(registries(job)?),
             metrics: metrics.clone(),
             reporter,
             shutdown,
@@ -291,11 +291,11 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Clients of the registries that the job names; nobody is asked yet.
+/// Clients of the registries that the job names, of keys and of values; nobody is asked yet.
 ///
 /// # Errors
 /// A file of certificates, or a key, cannot be used.
-pub fn registries(job: &Job) -> Result<Registries, Error> {
+pub fn registries(job: &Job) -> Result<[Option<Arc<registry::Registry>>; 2], Error> {
     let client = |settings: Option<&registry::Settings>| {
         settings.map(|settings| registry::Registry::new(settings).map(Arc::new)).transpose()
     };
@@ -303,7 +303,7 @@ pub fn registries(job: &Job) -> Result<Registries, Error> {
     // one that both use is asked once for what both need
     let value_client = client(value.as_ref())?;
     let key_client = if key == value { value_client.clone() } else { client(key.as_ref())? };
-    Ok(Registries::new(key_client, value_client))
+    Ok([key_client, value_client])
 }
 
 /// Encoded blocks may take so much of the memory; librdkafka's queues take [`QUEUE_SHARE`], and what lies between

@@ -31,8 +31,8 @@ impl fmt::Debug for Registries {
 }
 
 impl Registries {
-    /// One for each part that has schemas by id; both may be the same.
-    pub fn new(key: Option<Arc<Registry>>, value: Option<Arc<Registry>>) -> Self {
+    /// One for each part that has schemas by id, keys first; both may be the same.
+    pub fn new([key, value]: [Option<Arc<Registry>>; 2]) -> Self {
         let ask = |registry: Option<Arc<Registry>>| {
             registry.map(|registry| Arc::new(move |id| registry.schema(id)) as Arc<Ask>)
         };

@@ -18,7 +18,7 @@ pub fn refused(text: &str, values: &[Vec<u8>], places: &[Place]) -> Option<Refus
         let Place { partition, offset } = places.get(at).copied().unwrap_or_default();
         Record::new(partition, offset, Some(value))
     });
-    Trial::of(&job.decode_settings(&[]).ok()?, records, |_, _| Err(String::new())).refused
+    Trial::of(&job.decode_settings(&[]).ok()?, records, |_, _| Err(())).ok()?.refused
 }
 
 #[cfg(test)]
