@@ -77,12 +77,12 @@ on_each_database! {
     fn the_newest_records_are_tried(db) {
         let case = Case::new(db, "tried", 2);
         case.table("t (id bigint, city text, note text)", "id");
-        let job = |format: &str, columns: &str| {
+        let job = |columns: &str| {
             case.job(&format!("VERSION: 2
 KAFKA:
   INPUT:
     SOURCE: {{BROKERS: $BROKERS, TOPIC: $TOPIC}}
-    VALUE: {{FORMAT: {format}, COLUMNS: [{columns}]}}
+    VALUE: {{FORMAT: json, COLUMNS: [{columns}]}}
   OUTPUT: {{SCHEMA: $SCHEMA, TABLE: t, MAPPING: {{id: $ID, city: $CITY}}}}
 "))
         };
@@ -91,7 +91,7 @@ KAFKA:
             let lines = outcome.stdout.lines().skip_while(|line| !line.starts_with("-- tried")).map(str::to_owned);
             lines.collect::<Vec<_>>()
         };
-        let fields = job("json", "{NAME: id, TYPE: bigint}, {NAME: city, TYPE: text, PATH: customer.adress.city}")
+        let fields = job("{NAME: id, TYPE: bigint}, {NAME: city, TYPE: text, PATH: customer.adress.city}")
             .replace("$ID", "id").replace("$CITY", "city");
         assert_eq!(tried(&fields), [""; 0], "there is nothing in the topic");
         case.topic.produce(0, ["oops"]);
@@ -106,7 +106,7 @@ KAFKA:
             "-- warning: none of 52 rows has a value at customer.adress.city, for column city: is that its name?"
         );
         assert_eq!(tried(&fields.replace("adress", "address"))[2..], [""; 0]);
-        let document = job("json", "{NAME: doc, TYPE: json}").replace("$ID", "\"(doc->>'id')::bigint\"");
+        let document = job("{NAME: doc, TYPE: json}").replace("$ID", "\"(doc->>'id')::bigint\"");
         let document = document.replace("$CITY", "\"doc->'customer'->'adress'->>'city'\"");
         let lines = tried(&document);
         assert!(lines.len() == 2 && lines[0].ends_with(": 53 rows of 53"), "{lines:?}");

@@ -20,7 +20,7 @@ use crate::units;
 /// How long the brokers may take with `--connect`.
 const KAFKA_WAIT: Duration = Duration::from_secs(20);
 
-/// Records that are tried with `--connect`: as many as `init` draws a file from.
+/// Records that are tried with `--connect`: enough to see a slip by, and few enough to be no wait.
 const RECORDS_MAX: u32 = 100;
 
 /// Prints the SQL; with `--connect` asks database and brokers too.

@@ -115,17 +115,7 @@ impl Http {
         if error.is_timeout() {
             return unreachable(address, &self.late());
         }
-        let causes = causes(error);
-        if address.shown().starts_with("https:")
-            && causes.iter().any(|cause| cause.contains("Connection reset by peer"))
-        {
-            // by TLS 1.3 a client speaks before the server has looked at its certificate; a server that then leaves what
-            // was said unread resets the connection, and its alert may be lost
-            let cause =
-                "it reset the connection, as it may where it wants a client certificate and gets none that it trusts";
-            return unreachable(address, cause);
-        }
-        unreachable(address, &explained(&causes))
+        unreachable(address, &explained(&causes(error), address.shown().starts_with("https:")))
     }
 
     fn late(&self) -> String {
@@ -203,7 +193,7 @@ fn deepest(error: &std::io::Error) -> String {
 }
 
 /// The TLS library names its functions; what a user can do about the common cases is said here.
-fn explained(causes: &[String]) -> String {
+fn explained(causes: &[String], is_secure: bool) -> String {
     let last = causes.last().cloned().unwrap_or_else(|| "no connection".to_owned());
     let says = |words: &str| causes.iter().find(|cause| cause.contains(words));
     if let Some(cause) = says("certificate verify failed") {
@@ -227,6 +217,12 @@ fn explained(causes: &[String]) -> String {
     }
     if says("wrong version number").or_else(|| says("packet length too long")).is_some() {
         return format!("it does not speak TLS; write http:// for https:// ({last})");
+    }
+    if is_secure && says("Connection reset by peer").is_some() {
+        // by TLS 1.3 a client speaks before the server has looked at its certificate; a server that then leaves what was
+        // said unread resets the connection, and its alert may be lost
+        return "it reset the connection, as it may where it wants a client certificate and gets none that it trusts"
+            .to_owned();
     }
     if last == "unexpected EOF" {
         return "it closed the connection in the middle of the TLS handshake; does it speak https at this port?"
