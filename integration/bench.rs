@@ -58,7 +58,7 @@ fn discarding_clients_take_every_row_without_a_database() {
     let outcome = bench(&nowhere, &[&files[..], &combinations].concat()).run().expect_code(0);
     assert_eq!(outcome.stderr, "");
     assert_eq!(outcome.stdout.lines().count(), 6, "{}", outcome.stdout);
-    let outcome = outcome.expect_text("segments partitions        rows/s      MB/s  limit");
+    let outcome = outcome.expect_text("segments partitions        rows/s      MB/s   CPU s/GB  limit");
     outcome.expect_text("the most rows came with ").expect_text("; 1 rejected");
     let found = json(&results);
     let wanted: Vec<_> = [(1, 1, 300), (2, 1, 300), (1, 2, 500), (2, 2, 500)]
@@ -67,7 +67,9 @@ fn discarding_clients_take_every_row_without_a_database() {
     assert_eq!((sums(&found), found["to"].as_str()), (wanted, Some("discard")));
     let round = &found["results"][3]["rounds"][0];
     assert_eq!((round["records"].as_u64(), round["rejected"].as_u64()), (Some(501), Some(1)));
-    for seconds in [&round["seconds"], &round["stages"]["worker_busy"], &round["stages"]["statement"]] {
+    for seconds in
+        [&round["seconds"], &round["cpu_seconds"], &round["stages"]["worker_busy"], &round["stages"]["statement"]]
+    {
         assert!(seconds.as_f64().unwrap() > 0.0, "{round}");
     }
     assert!(round["bytes"].as_u64().unwrap() > 500 * 30, "{round}");

@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use gpkafka::cli;
 
+/// See Cargo.toml. Its `override` takes the place of malloc for librdkafka as well.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let _scenario = fail::FailScenario::setup();
     let cli = match cli::Cli::try_parse() {

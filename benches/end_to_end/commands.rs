@@ -1,10 +1,14 @@
 //! The commands of the contenders, and what they take.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use crate::harness::{Topic, executable, gpfdist};
 use crate::scene::{COLUMNS, JSON_FILE, Scene};
+
+/// Where segments find a loader on this machine.
+const CALLBACK: [&str; 4] = ["--gpfdist-host", "127.0.0.1", "--gpfdist-port", "0"];
 
 /// What a command took.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +22,26 @@ pub struct Cost {
 }
 
 pub fn load(scene: &Scene, topic: &Topic<'_>, table: &str, format: &str) -> Cost {
+    let mut command = Command::new(executable());
+    command.arg("load").arg(job(scene, topic, table, format)).arg("--quit-at-eof").args(CALLBACK);
+    cost(command.arg("--log-dir").arg(&scene.dir))
+}
+
+/// Into clients of the same process, whose CPU time is taken off: elsewhere segments do that.
+pub fn discard(scene: &Scene, topic: &Topic<'_>, segments: u32) -> Cost {
+    let results = scene.dir.join("bench.json");
+    let mut command = Command::new(executable());
+    command.arg("bench").arg(job(scene, topic, "nowhere", "csv")).args(CALLBACK);
+    command.args(["--rounds", "1", "--segments", &segments.to_string(), "--json"]).arg(&results);
+    let cost = cost(&mut command);
+    let told: serde_json::Value = serde_json::from_slice(&std::fs::read(&results).unwrap()).unwrap();
+    let round = &told["results"][0]["rounds"][0];
+    assert_eq!(round["rows"].as_i64(), Some(scene.rows), "{round}");
+    Cost { cpu_seconds: round["cpu_seconds"].as_f64().unwrap(), ..cost }
+}
+
+/// The job's file.
+fn job(scene: &Scene, topic: &Topic<'_>, table: &str, format: &str) -> PathBuf {
     let named = |(name, sql_type): &(&str, &str)| format!("        - {{NAME: {name}, TYPE: '{sql_type}'}}\n");
     let columns = match format {
         "json" => "        - {NAME: doc, TYPE: json}\n".to_owned(),
@@ -37,9 +61,7 @@ pub fn load(scene: &Scene, topic: &Topic<'_>, table: &str, format: &str) -> Cost
     );
     let path = scene.dir.join("job.yaml");
     std::fs::write(&path, job).unwrap();
-    let mut command = Command::new(executable());
-    command.arg("load").arg(&path).args(["--quit-at-eof", "--gpfdist-host", "127.0.0.1", "--gpfdist-port", "0"]);
-    cost(command.arg("--log-dir").arg(&scene.dir))
+    path
 }
 
 /// Each column, and the expression that takes it out of a document.
@@ -88,9 +110,9 @@ pub fn psql(scene: &Scene) -> String {
 }
 
 /// This program once more, in a process of its own, as the others are.
-pub fn this_program(part: &[&str], topic: &Topic<'_>) -> Cost {
+pub fn consume(topic: &Topic<'_>) -> Cost {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    cost(command.args(part).args([&topic.kafka.bootstrap, &topic.name]))
+    cost(command.args(["consume", &topic.kafka.bootstrap, &topic.name]))
 }
 
 /// What a command takes. GNU time tells of processor and memory.

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::commands::{Cost, cost, gpfdist_load, kcat, load, psql, this_program};
+use crate::commands::{Cost, consume, cost, discard, gpfdist_load, kcat, load, psql};
 use crate::scene::{CSV_FILE, JSON_FILE, Scene};
 use crate::{floor, python};
 
@@ -16,7 +16,8 @@ pub const GPKAFKA_JSON: &str = "gpkafka load, JSON, ->> mappings";
 pub const GPFDIST_JSON: &str = "gpfdist from a file, the same mappings";
 pub const PYTHON_JSON: &str = "Python, orjson, COPY per 10,000 rows";
 pub const GPKAFKA_AVRO: &str = "gpkafka load, Avro, 6 columns";
-pub const DISCARD: &str = "Kafka → 2 discarding segments";
+pub const DISCARD_LONG: &str = "200-byte rows → 2 discarding segments";
+pub const CONSUME_LONG: &str = "200-byte rows, librdkafka alone, in batches";
 pub const DISCARD_4: &str = "Kafka → 4 discarding segments";
 pub const DISCARD_4_ALONE: &str = "1 partition → 4 discarding segments";
 pub const CONSUME: &str = "librdkafka alone, in batches";
@@ -57,10 +58,11 @@ pub fn all() -> Vec<Contender> {
         of(GPKAFKA_JSON, "gpkafka", |scene, table| load(scene, &scene.topics.json, table, "json"), true),
         of(GPFDIST_JSON, "gpfdist", |scene, table| gpfdist_load(scene, table, JSON_FILE, &[]), true),
         of(PYTHON_JSON, "python3", python::load, true),
-        of(DISCARD, "gpkafka", |scene, _| this_program(&["discard", "2"], &scene.topics.csv), false),
-        of(DISCARD_4, "gpkafka", |scene, _| this_program(&["discard", "4"], &scene.topics.csv), false),
-        of(DISCARD_4_ALONE, "gpkafka", |scene, _| this_program(&["discard", "4"], &scene.topics.csv_alone), false),
-        of(CONSUME, "gpkafka", |scene, _| this_program(&["consume"], &scene.topics.csv), false),
+        of(DISCARD_LONG, "gpkafka", |scene, _| discard(scene, &scene.topics.csv_long, 2), false),
+        of(CONSUME_LONG, "gpkafka", |scene, _| consume(&scene.topics.csv_long), false),
+        of(DISCARD_4, "gpkafka", |scene, _| discard(scene, &scene.topics.csv, 4), false),
+        of(DISCARD_4_ALONE, "gpkafka", |scene, _| discard(scene, &scene.topics.csv_alone, 4), false),
+        of(CONSUME, "gpkafka", |scene, _| consume(&scene.topics.csv), false),
         of(KCAT_ALONE, "kcat", kcat_alone, false),
     ]
 }

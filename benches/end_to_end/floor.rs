@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use bytes::Bytes;
 use gpkafka::block::BlockIndex;
 use gpkafka::budget::Budget;
-use gpkafka::decode::{Decoder, decoder};
+use gpkafka::decode::{self, Column, CsvOptions, Decoder, Format, decoder};
 use gpkafka::encode::BlockBuilder;
 use gpkafka::gpfdist::{self, Scan, Server};
 use gpkafka::metrics::Metrics;
@@ -17,10 +17,10 @@ use gpkafka::row::Rows;
 
 use crate::commands::{Cost, insert_from};
 use crate::contenders::OUR_SETTINGS;
-use crate::pipeline::{BLOCK_BYTES, csv};
-use crate::scene::{CSV_FILE, Scene};
+use crate::scene::{COLUMNS, CSV_FILE, Scene};
 
 const PATH: &str = "/v1/bench/floor/token";
+const BLOCK_BYTES: usize = 128 << 10;
 
 pub fn load(scene: &Scene, table: &str) -> Cost {
     static BLOCKS: OnceLock<Vec<(BlockIndex, Bytes)>> = OnceLock::new();
@@ -53,6 +53,11 @@ fn encoded(file: &[u8]) -> Vec<(BlockIndex, Bytes)> {
         blocks.push((block.index, block.bytes));
     }
     blocks
+}
+
+fn csv() -> decode::Settings {
+    let column = |(name, _): &(&str, &str)| Column::text(*name);
+    decode::Settings::of_value(Format::Csv(CsvOptions::default()), COLUMNS.iter().map(column).collect())
 }
 
 fn add(block: &mut BlockBuilder, decoder: &mut dyn Decoder, rows: &mut Rows, record: &Record<'_>) {

@@ -16,9 +16,9 @@
 mod harness;
 
 mod commands;
+mod consume;
 mod contenders;
 mod floor;
-mod pipeline;
 mod python;
 mod report;
 mod scene;
@@ -41,9 +41,8 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| *word != "--bench").collect();
     match words[..] {
-        // the parts of the comparison that are no command of anybody's: this program again, in a process of its own
-        ["consume", brokers, topic] => pipeline::consume(brokers, topic),
-        ["discard", segments, brokers, topic] => pipeline::discard(brokers, topic, segments.parse().unwrap()),
+        // the part of the comparison that is no command of anybody's: this program again, in a process of its own
+        ["consume", brokers, topic] => consume::all(brokers, topic),
         _ => compare(&sizes(&words)),
     }
 }

@@ -13,8 +13,9 @@ use crate::harness::{Database, Producer, SchemaRegistry, Topic, User, Version, d
 
 pub const PARTITIONS: i32 = 4;
 
-/// Bytes of a row as CSV, its LF included.
+/// Bytes of a row as CSV, its LF included; of a long one.
 const ROW_BYTES: usize = 92;
+const LONG_ROW_BYTES: usize = 200;
 
 /// The table's columns, which are the message's.
 pub const COLUMNS: [(&str, &str); 6] = [
@@ -53,6 +54,8 @@ pub struct Scene {
 /// The same rows in each.
 pub struct Topics {
     pub csv: Topic<'static>,
+    /// With longer notes.
+    pub csv_long: Topic<'static>,
     /// Of one partition.
     pub csv_alone: Topic<'static>,
     pub json: Topic<'static>,
@@ -73,6 +76,7 @@ impl Scene {
         let kafka = kafka(Version::V4_1_1);
         let topics = Topics {
             csv: kafka.topic("orders", PARTITIONS),
+            csv_long: kafka.topic("orders_long", PARTITIONS),
             csv_alone: kafka.topic("orders_alone", 1),
             json: kafka.topic("orders_json", PARTITIONS),
             avro: kafka.topic("orders_avro", PARTITIONS),
@@ -110,10 +114,11 @@ fn write_rows(topics: &Topics, schema_id: u32, dir: &Path, rows: i64) -> (u64, S
     let schema = Schema::parse_str(SCHEMA).unwrap();
     let avro = GenericDatumWriter::builder(&schema).build().unwrap();
     for id in 0..rows {
-        let order = Order::of(id);
+        let order = Order::of(id, ROW_BYTES);
         let (csv, json) = (order.csv(), order.json());
         let partition = i32::try_from(id % i64::from(PARTITIONS)).unwrap();
         send(&producer, &topics.csv, partition, csv.as_bytes());
+        send(&producer, &topics.csv_long, partition, Order::of(id, LONG_ROW_BYTES).csv().as_bytes());
         send(&producer, &topics.csv_alone, 0, csv.as_bytes());
         send(&producer, &topics.json, partition, json.as_bytes());
         send(&producer, &topics.avro, partition, &order.avro(&avro, schema_id));
@@ -146,11 +151,11 @@ struct Order {
 }
 
 impl Order {
-    fn of(id: i64) -> Self {
+    fn of(id: i64, bytes: usize) -> Self {
         let (customer, cents) = (id * 7919 % 500_000, id * 31 % 1_000_000 + 99);
         let status = ["new", "paid", "sent", "returned"][usize::try_from(id % 4).expect("ids are positive")];
         let mut order = Self { id, customer, second: id % 86_400, cents, status, note: String::new() };
-        let letters = (ROW_BYTES - 1).checked_sub(order.csv().len()).expect("the other fields are short");
+        let letters = (bytes - 1).checked_sub(order.csv().len()).expect("the other fields are short");
         order.note = ('a'..='z').cycle().take(letters).collect();
         order
     }

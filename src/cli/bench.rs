@@ -118,6 +118,11 @@ fn megabytes_rate(measured: &Measured) -> f64 {
     units::as_f64(measured.bytes) / 1e6 / measured.seconds.max(1e-9)
 }
 
+/// CPU-seconds of the loader for a GB of rows.
+fn cpu_cost(measured: &Measured) -> f64 {
+    measured.cpu_seconds / (units::as_f64(measured.bytes) / 1e9).max(1e-9)
+}
+
 /// What all measurements share.
 struct Bench<'a> {
     args: &'a BenchArgs,
@@ -141,8 +146,8 @@ impl Bench<'_> {
                 }
                 if results.is_empty() {
                     console::print(&format!(
-                        "{:>8} {:>10} {:>13} {:>9}  {}\n",
-                        "segments", "partitions", "rows/s", "MB/s", "limit"
+                        "{:>8} {:>10} {:>13} {:>9} {:>10}  {}\n",
+                        "segments", "partitions", "rows/s", "MB/s", "CPU s/GB", "limit"
                     ))?;
                 }
                 console::print(&format!("{}\n", told(self.args.to, &case)))?;
@@ -223,11 +228,12 @@ fn told(to: BenchTo, case: &Case) -> String {
         rejected => format!("; {} rejected", units::count(rejected)),
     };
     format!(
-        "{:>8} {:>10} {:>13} {:>9.1}  {}{rejected}",
+        "{:>8} {:>10} {:>13} {:>9.1} {:>10.2}  {}{rejected}",
         median.segments,
         case.partitions,
         units::count(rows),
         megabytes_rate(median),
+        cpu_cost(median),
         limit(to, median)
     )
 }
@@ -289,6 +295,7 @@ fn json(to: BenchTo, job: &Job, results: &[Case]) -> serde_json::Value {
             "partitions": case.partitions,
             "rows_per_second": rate(median),
             "megabytes_per_second": megabytes_rate(median),
+            "cpu_seconds_per_gigabyte": cpu_cost(median),
             "limit": limit(to, median),
             "rounds": case.rounds.iter().map(round).collect::<Vec<_>>(),
         })
@@ -304,6 +311,7 @@ fn round(measured: &Measured) -> serde_json::Value {
     let Metrics { records_read, source_bytes, seconds, .. } = &measured.metrics;
     serde_json::json!({
         "seconds": measured.seconds,
+        "cpu_seconds": measured.cpu_seconds,
         "records": records_read.get(),
         "source_bytes": source_bytes.get(),
         "rows": measured.rows,
@@ -367,6 +375,7 @@ mod tests {
         metrics.seconds.scan_waits_for_rows.inc_by(seconds * 0.9);
         Measured {
             seconds,
+            cpu_seconds: 0.5,
             segments,
             workers: 2,
             partitions: 4,
@@ -385,7 +394,7 @@ mod tests {
     fn the_median_round_is_told() {
         assert_eq!(
             told(BenchTo::Discard, &case(2, &[9.0, 2.0, 1.0])),
-            "       2          4       500,000      45.5  workers"
+            "       2          4       500,000      45.5       5.49  workers"
         );
         assert!(told(BenchTo::Discard, &case(2, &[1.0, 2.0])).contains("1,000,000"));
     }

@@ -16,6 +16,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use rustix::time::{ClockId, clock_gettime};
 
 use super::failure::Error;
 use super::hand::{Lane, Told};
@@ -63,6 +64,8 @@ pub type Ranges = BTreeMap<i32, (i64, i64)>;
 pub struct Measured {
     /// From the first wish for records until the last segment had its last row, or the last statement replied.
     pub seconds: f64,
+    /// CPU time of the loader meanwhile, without what clients in its process took.
+    pub cpu_seconds: f64,
     /// That have read rows.
     pub segments: usize,
     /// That have made them.
@@ -162,6 +165,11 @@ fn lanes(ranges: &Ranges) -> BTreeMap<i32, Lane> {
     some.map(|(&partition, &(low, high))| (partition, Lane { next: low, until: Some(high) })).collect()
 }
 
+/// User and system time so far.
+fn cpu_time(of: ClockId) -> Duration {
+    Duration::try_from(clock_gettime(of)).unwrap_or_default()
+}
+
 fn unmeasured(text: impl Into<String>) -> Error {
     Error::Measure { text: text.into() }
 }
@@ -181,7 +189,7 @@ impl Flow<'_> {
         let (partitions, generation, chain) = (lanes.len(), Generation(1), Chain::default());
         let mut threads = Threads::default();
         let (told_in, told) = bounded(CHANNEL);
-        let begun = Instant::now();
+        let (begun, cpu_begun) = (Instant::now(), cpu_time(ClockId::ProcessCPUTime));
         self.takers.start(&mut threads, &self.run.metrics.seconds)?;
         let decoding = self.takers.decoding.clone();
         let (run, consumer) = (self.run, self.consumer);
@@ -204,6 +212,7 @@ impl Flow<'_> {
             let text = format!("{} rows were sent and {accounted} are accounted for", status.rows_sent);
             return Err(unmeasured(text));
         }
+        let cpu = cpu_time(ClockId::ProcessCPUTime).saturating_sub(cpu_begun).saturating_sub(taken.cpu);
         let seconds = taken.ended.duration_since(begun).as_secs_f64();
         if !self.takers.are_statements() {
             // of a profile the clients' scan is the statement
@@ -211,6 +220,7 @@ impl Flow<'_> {
         }
         Ok(Measured {
             seconds,
+            cpu_seconds: cpu.as_secs_f64(),
             segments,
             workers: workers_max().min(partitions),
             partitions,

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use rustix::time::ClockId;
 
 use super::super::failure::Error;
 use super::super::prepare;
@@ -11,7 +12,7 @@ use super::super::resolve;
 use super::super::run::{Memory, Run};
 use super::super::threads::Threads;
 use super::super::watch::BEAT;
-use super::{WAIT, unmeasured};
+use super::{WAIT, cpu_time, unmeasured};
 use crate::decode;
 use crate::gpfdist::{Scan, Session, client};
 use crate::greenplum::{self, Canceller, Connection, Holder, Load, Target, Writes, Written};
@@ -57,6 +58,8 @@ pub(super) struct Taken {
     pub accounted: Option<u64>,
     /// By segments.
     pub rejected: u64,
+    /// What clients in this process cost it, which segments elsewhere would not.
+    pub cpu: Duration,
 }
 
 type Outcome = Result<Taken, Error>;
@@ -190,6 +193,7 @@ impl Takers {
             ended: sum.ended.max(taken.ended),
             accounted: sum.accounted.zip(taken.accounted).map(|(sum, rows)| sum + rows),
             rejected: sum.rejected + taken.rejected,
+            cpu: sum.cpu + taken.cpu,
         }));
         Ok(())
     }
@@ -197,7 +201,7 @@ impl Takers {
     /// What they have taken, now that none is at it.
     pub fn end(&mut self) -> Taken {
         self.session.finish();
-        self.taken.unwrap_or(Taken { ended: Instant::now(), accounted: None, rejected: 0 })
+        self.taken.unwrap_or(Taken { ended: Instant::now(), accounted: None, rejected: 0, cpu: Duration::ZERO })
     }
 
     /// Ends them early, and waits some seconds for the rollback. What the statement said, if it was the first to fail.
@@ -228,7 +232,8 @@ impl Takers {
 fn fetch(options: &client::Options, is_custom: bool) -> Outcome {
     let fetched = client::fetch(options, &mut std::io::sink()).map_err(|error| unmeasured(error.to_string()))?;
     // whole messages are no lines
-    Ok(Taken { ended: Instant::now(), accounted: (!is_custom).then_some(fetched.rows), rejected: 0 })
+    let accounted = (!is_custom).then_some(fetched.rows);
+    Ok(Taken { ended: Instant::now(), accounted, rejected: 0, cpu: cpu_time(ClockId::ThreadCPUTime) })
 }
 
 /// The statement, and its end.
@@ -251,7 +256,7 @@ fn state(mut load: Load, writes: bool, seconds: &Seconds) -> Outcome {
     undone?;
     let saved = written.saved.as_ref().map_or(0, |saved| saved.rows);
     let accounted = (!is_uncounted).then_some(written.read + rejected + saved);
-    Ok(Taken { ended, accounted, rejected })
+    Ok(Taken { ended, accounted, rejected, cpu: Duration::ZERO })
 }
 
 fn refused(error: greenplum::Error) -> Error {
