@@ -72,22 +72,35 @@ pub struct LoadArgs {
     /// Skip the EXPLAIN of what each batch writes, at the start
     #[arg(long)]
     pub skip_explain: bool,
-    /// Memory for everything in flight, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..))]
-    pub memory: u32,
     /// Show at the end where the time went, and which stage holds the load up
     #[arg(long)]
     pub profile: bool,
     /// Serve health and metrics on this port of the loopback address
     #[arg(long, value_name = "PORT")]
     pub debug_port: Option<u16>,
-    /// Executable that a PostgreSQL server runs to read rows [default: this one]
-    #[arg(long, value_name = "PATH")]
-    pub segment_program: Option<PathBuf>,
+    #[command(flatten)]
+    pub means: MeansArgs,
     #[command(flatten)]
     pub gpfdist: GpfdistArgs,
     #[command(flatten)]
     pub log: LogArgs,
+}
+
+/// What a run may use.
+#[derive(Debug, Args)]
+pub struct MeansArgs {
+    /// Memory for everything in flight, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..))]
+    pub memory: u32,
+    /// Executable that a PostgreSQL server runs to read rows [default: this one]
+    #[arg(long, value_name = "PATH")]
+    pub segment_program: Option<PathBuf>,
+}
+
+impl MeansArgs {
+    pub fn memory_bytes(&self) -> usize {
+        (self.memory as usize) << 20
+    }
 }
 
 #[derive(Debug, Args)]
@@ -98,12 +111,8 @@ pub struct ReplayArgs {
     /// those for which it is true
     #[arg(long = "where", value_name = "SQL")]
     pub condition: Option<String>,
-    /// Memory for everything in flight, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..))]
-    pub memory: u32,
-    /// Executable that a PostgreSQL server runs to read rows [default: this one]
-    #[arg(long, value_name = "PATH")]
-    pub segment_program: Option<PathBuf>,
+    #[command(flatten)]
+    pub means: MeansArgs,
     #[command(flatten)]
     pub gpfdist: GpfdistArgs,
     #[command(flatten)]
@@ -116,7 +125,9 @@ pub(super) const BENCH: &str = "Measure how fast a job's records become rows on 
     once for each number of segments and partitions, and says what limits. No offset moves, no ledger is written, and the \
     external table is made inside a transaction that is rolled back, so nobody else ever sees it. PREPARE_SQL does not run. \
     `--to table` holds the job's partitions and is refused while they are being loaded; its rows are rolled back, but \
-    sequences move on, and the space of rows that were never committed stays in the table until VACUUM.";
+    sequences move on, and the space of rows that were never committed stays in the table until VACUUM. Records are not \
+    copied for DEAD_LETTER, as a load copies them.\n\n\
+    MB/s and GB are of rows as segments get them; CPU s/GB is the loader's own CPU time, without that of clients.";
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
@@ -145,12 +156,8 @@ pub struct BenchArgs {
     /// Draw rows/s against segments into this file as SVG
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
-    /// Memory for everything in flight, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(16..))]
-    pub memory: u32,
-    /// Executable that a PostgreSQL server runs to read rows [default: this one]
-    #[arg(long, value_name = "PATH")]
-    pub segment_program: Option<PathBuf>,
+    #[command(flatten)]
+    pub means: MeansArgs,
     #[command(flatten)]
     pub gpfdist: GpfdistArgs,
 }

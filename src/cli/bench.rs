@@ -56,8 +56,8 @@ pub fn run(args: &BenchArgs) -> Result<(), Exit> {
         gpfdist_host,
         gpfdist,
         reuse_tables: false,
-        segment_program: args.segment_program.clone(),
-        memory_bytes: (args.memory as usize) << 20,
+        segment_program: args.means.segment_program.clone(),
+        memory_bytes: args.means.memory_bytes(),
     };
     let bench = Bench { args, job: Arc::new(job), options, teller, shutdown };
     let mut results = Vec::new();

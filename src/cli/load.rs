@@ -149,8 +149,8 @@ fn options(args: &LoadArgs, job: &Job, file: Option<&ServerFile>) -> Options {
         gpfdist_host: host,
         gpfdist,
         reuse_tables: file.and_then(|file| file.reuse_tables).unwrap_or(true),
-        segment_program: args.segment_program.clone(),
-        memory_bytes: (args.memory as usize) << 20,
+        segment_program: args.means.segment_program.clone(),
+        memory_bytes: args.means.memory_bytes(),
     }
 }
 

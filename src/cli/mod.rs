@@ -195,10 +195,10 @@ mod tests {
                                                     after a time (milliseconds since 1970)
                       --partition                   Show the offsets of each partition with each batch
                       --skip-explain                Skip the EXPLAIN of what each batch writes, at the start
-                      --memory <MIB>                Memory for everything in flight, in MiB [default: 512]
                       --profile                     Show at the end where the time went, and which stage holds the
                                                     load up
                       --debug-port <PORT>           Serve health and metrics on this port of the loopback address
+                      --memory <MIB>                Memory for everything in flight, in MiB [default: 512]
                       --segment-program <PATH>      Executable that a PostgreSQL server runs to read rows [default:
                                                     this one]
                       --gpfdist-host <HOST>         Address of this machine that every segment host can reach

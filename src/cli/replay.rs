@@ -50,8 +50,8 @@ pub fn run(args: &ReplayArgs) -> Result<(), Exit> {
         gpfdist_host,
         gpfdist,
         reuse_tables: true,
-        segment_program: args.segment_program.clone(),
-        memory_bytes: (args.memory as usize) << 20,
+        segment_program: args.means.segment_program.clone(),
+        memory_bytes: args.means.memory_bytes(),
     };
     let (condition, shown, told_to_end) = (args.condition.clone(), Arc::clone(&console), shutdown.clone());
     let done = threads::apart("job", move || {

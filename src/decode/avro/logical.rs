@@ -45,6 +45,7 @@ impl Text {
     }
 
     /// A number with zeros before it; none here is negative.
+    #[inline]
     fn padded(&mut self, number: i64, digits: usize) {
         let mut rest = u32::try_from(number).unwrap_or(0);
         for byte in self.bytes[self.length..][..digits].iter_mut().rev() {

@@ -79,7 +79,19 @@ fn not_finite(number: f64) -> &'static [u8] {
 }
 
 /// That a string is text: UTF-8 without NUL.
+#[inline]
 pub(super) fn check(bytes: &[u8]) -> Result<()> {
+    if is_plain(bytes) { Ok(()) } else { check_wide(bytes) }
+}
+
+/// Whether all of it is ASCII without NUL, in one pass of vector code.
+fn is_plain(bytes: &[u8]) -> bool {
+    let is_other = |found: bool, &byte: &u8| found | (byte.wrapping_sub(1) >= 0x7f);
+    let (chunks, rest) = bytes.as_chunks::<16>();
+    !chunks.iter().any(|chunk| chunk.iter().fold(false, is_other)) && !rest.iter().fold(false, is_other)
+}
+
+fn check_wide(bytes: &[u8]) -> Result<()> {
     if let Some(at) = memchr::memchr(0, bytes) {
         return Err(Fault::new(format!("a NUL byte at byte {}, which text cannot hold", at + 1)));
     }

@@ -45,13 +45,14 @@ pub(super) fn space(document: &[u8], at: usize) -> usize {
     at
 }
 
-/// Behind a string whose opening quote is before `at`.
-pub(super) fn string(document: &[u8], mut at: usize) -> Result<usize, Problem> {
+/// Behind a string whose opening quote is before `at`, and whether it has escapes.
+pub(super) fn string(document: &[u8], mut at: usize) -> Result<(usize, bool), Problem> {
+    let mut has_escapes = false;
     loop {
         at += ordinary(&document[at..]);
         match document.get(at) {
-            Some(b'"') => return Ok(at + 1),
-            Some(b'\\') => at = escape(document, at)?,
+            Some(b'"') => return Ok((at + 1, has_escapes)),
+            Some(b'\\') => (at, has_escapes) = (escape(document, at)?, true),
             Some(byte) => {
                 let place = at + 1;
                 let text = format!("invalid JSON at byte {place}: byte 0x{byte:02x} in a string must be escaped");

@@ -36,7 +36,9 @@ pub(super) enum Kind {
     /// Numbers, `true`, `false`.
     Plain,
     /// In its quotes.
-    Text,
+    Text {
+        has_escapes: bool,
+    },
     Array,
     Object,
 }
@@ -98,7 +100,10 @@ impl Walk {
                 let closing = if byte == b'{' { b'}' } else { b']' };
                 return Ok((next, document.get(next) == Some(&closing)));
             }
-            Some(b'"') => (string(document, at + 1)?, Kind::Text),
+            Some(b'"') => {
+                let (end, has_escapes) = string(document, at + 1)?;
+                (end, Kind::Text { has_escapes })
+            }
             _ => (plain(document, at)?, Kind::Plain),
         };
         if document[at] != b'n' {
@@ -160,19 +165,19 @@ impl Walk {
         if document.get(at) != Some(&b'"') {
             return Err(unexpected(document, at, "a name in quotes"));
         }
-        let end = string(document, at + 1)?;
+        let (end, has_escapes) = string(document, at + 1)?;
         let colon = space(document, end);
         if document.get(colon) != Some(&b':') {
             return Err(unexpected(document, colon, "`:`"));
         }
-        let node = node.and_then(|node| self.named(node, &document[at + 1..end - 1], plan));
+        let node = node.and_then(|node| self.named(node, (&document[at + 1..end - 1], has_escapes), plan));
         // of two members of one name the last counts, with all that is in it
         node.iter().flat_map(|&node| plan.below(node)).for_each(|&field| self.found[field] = None);
         Ok((colon + 1, node))
     }
 
-    fn named(&mut self, node: usize, written: &[u8], plan: &Plan) -> Option<usize> {
-        if memchr::memchr(b'\\', written).is_none() {
+    fn named(&mut self, node: usize, (written, has_escapes): (&[u8], bool), plan: &Plan) -> Option<usize> {
+        if !has_escapes {
             return plan.member(node, written);
         }
         self.name.clear();

@@ -9,10 +9,11 @@ use crate::row::Rows;
 pub(super) fn value(document: &[u8], value: Value, kind: ColumnKind, rows: &mut Rows) -> Result<(), Problem> {
     let raw = &document[value.start..value.end];
     match (kind, value.kind) {
-        (ColumnKind::Scalar | ColumnKind::Array, Kind::Text) => {
+        (ColumnKind::Scalar | ColumnKind::Array, Kind::Text { has_escapes: false }) => rows.extend(inside(raw)),
+        (ColumnKind::Scalar | ColumnKind::Array, Kind::Text { .. }) => {
             unescape(inside(raw), value.start + 1, false, |bytes| rows.extend(bytes))?;
         }
-        (ColumnKind::Bytes, Kind::Text) => {
+        (ColumnKind::Bytes, Kind::Text { .. }) => {
             rows.extend(br"\x");
             unescape(inside(raw), value.start + 1, true, |bytes| hex::write(bytes, |digits| rows.extend(digits)))?;
         }
