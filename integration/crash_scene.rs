@@ -11,7 +11,7 @@ use gpkafka::table::{Ident, TableName};
 use md5::{Digest, Md5};
 use postgres::Client;
 
-use crate::harness::{Database, Kind, Loader, Producer, Topic, Version, kafka, rows, wait_for, wait_until};
+use crate::harness::{Database, Kafka, Kind, Loader, Producer, Topic, Version, kafka, rows, wait_for, wait_until};
 
 /// Partitions of every topic here.
 pub const PARTITIONS: i32 = 4;
@@ -56,6 +56,11 @@ pub struct Job<'s> {
 impl<'d> Scene<'d> {
     /// An empty table and an empty topic, named for the test. `constraint` stands in the CREATE TABLE.
     pub fn new(db: &'d Database, name: &str, constraint: &str) -> Self {
+        Self::with(db, kafka(Version::V4_1_1), name, constraint)
+    }
+
+    /// The topic is on this broker.
+    pub fn with(db: &'d Database, kafka: &'static Kafka, name: &str, constraint: &str) -> Self {
         let schema = db.schema(name);
         let distribution = db.distributed_by("seq");
         db.execute(&format!("CREATE TABLE {schema}.t (part int, seq bigint, hash text {constraint}) {distribution}"));
@@ -63,7 +68,7 @@ impl<'d> Scene<'d> {
             "CREATE FUNCTION {schema}.slow(value int, at bigint, seconds float8) RETURNS int VOLATILE LANGUAGE plpgsql
              AS $$ BEGIN IF at % 100 = 0 THEN PERFORM pg_sleep(100 * seconds); END IF; RETURN value; END $$"
         ));
-        let topic = kafka(Version::V4_1_1).topic(name, PARTITIONS);
+        let topic = kafka.topic(name, PARTITIONS);
         Self { db, topic, schema, client: Mutex::new(db.connect()) }
     }
 

@@ -1,5 +1,5 @@
-//! A wire between loader and database that breaks at COMMIT: what a network does at the worst moment. Everything else
-//! passes as it is.
+//! A wire between two of loader, database, brokers and segments that breaks when a test wants it, or at a COMMIT: what a
+//! network does at the worst moment. Everything else passes as it is.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::Scope;
 use std::time::Duration;
+
+use socket2::SockRef;
 
 use crate::harness::Database;
 
@@ -34,7 +36,7 @@ pub enum AtCommit {
 pub struct Wire {
     listener: TcpListener,
     server: (String, u16),
-    rule: AtCommit,
+    rule: Option<AtCommit>,
     /// COMMITs that still pass unharmed.
     spared: AtomicUsize,
     has_struck: AtomicBool,
@@ -53,10 +55,18 @@ struct Link {
     is_doomed: AtomicBool,
     /// The server's side stays though the client's is cut.
     outlives_client: AtomicBool,
+    /// Nothing comes through any more, and neither side learns of it.
+    is_hole: AtomicBool,
+    /// Both sides are to see it reset.
+    is_reset: AtomicBool,
 }
 
 impl Link {
     fn cut(&self) {
+        if self.is_reset.load(Ordering::SeqCst) {
+            // the last who drops it closes the sockets, and that resets them
+            return;
+        }
         drop((self.client.shutdown(Shutdown::Both), self.server.shutdown(Shutdown::Both)));
     }
 }
@@ -65,12 +75,17 @@ impl Wire {
     /// A wire to `db` that strikes at the COMMIT after so many.
     pub fn to(db: &Database, rule: AtCommit, spared: usize) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        Self { rule: Some(rule), spared: spared.into(), ..Self::whole(listener, (db.host.clone(), db.port)) }
+    }
+
+    /// A wire from `listener` to a server that breaks only where it is told to.
+    pub fn whole(listener: TcpListener, server: (String, u16)) -> Self {
         listener.set_nonblocking(true).unwrap();
         Self {
             listener,
-            server: (db.host.clone(), db.port),
-            rule,
-            spared: AtomicUsize::new(spared),
+            server,
+            rule: None,
+            spared: AtomicUsize::default(),
             has_struck: AtomicBool::new(false),
             is_released: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
@@ -104,6 +119,28 @@ impl Wire {
         self.has_struck.load(Ordering::SeqCst)
     }
 
+    /// Resets the connections of those clients whose ports are meant, and says how many these were.
+    pub fn reset(&self, is_meant: impl Fn(u16) -> bool) -> usize {
+        let meant = |link: &Arc<Link>| link.client.peer_addr().is_ok_and(|address| is_meant(address.port()));
+        let mut links = self.links.lock().unwrap();
+        let (reset, left): (Vec<_>, Vec<_>) = links.drain(..).partition(meant);
+        *links = left;
+        for link in &reset {
+            for stream in [&link.client, &link.server] {
+                drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
+            }
+            link.is_reset.store(true, Ordering::SeqCst);
+        }
+        reset.len()
+    }
+
+    /// From now on nothing comes through the connections there are, nor does their end; says how many these are.
+    pub fn black_hole(&self) -> usize {
+        let links = self.links.lock().unwrap();
+        links.iter().for_each(|link| link.is_hole.store(true, Ordering::SeqCst));
+        links.len()
+    }
+
     /// Lets the COMMIT through that was kept back.
     pub fn release(&self) {
         self.is_released.store(true, Ordering::SeqCst);
@@ -119,15 +156,19 @@ impl Wire {
                 std::thread::park_timeout(LOOK);
                 continue;
             };
-            let server = TcpStream::connect((self.server.0.as_str(), self.server.1)).unwrap();
+            let Ok(server) = TcpStream::connect((self.server.0.as_str(), self.server.1)) else { continue };
             for stream in [&client, &server] {
                 stream.set_nonblocking(false).unwrap();
                 stream.set_read_timeout(Some(LOOK)).unwrap();
                 stream.set_nodelay(true).unwrap();
             }
-            let [is_mute, is_doomed, outlives_client] = Default::default();
-            let link = Arc::new(Link { client, server, is_mute, is_doomed, outlives_client });
-            self.links.lock().unwrap().push(Arc::clone(&link));
+            let [is_mute, is_doomed, outlives_client, is_hole, is_reset] = Default::default();
+            let link = Arc::new(Link { client, server, is_mute, is_doomed, outlives_client, is_hole, is_reset });
+            let mut links = self.links.lock().unwrap();
+            // those that have ended are nobody's any more
+            links.retain(|link| Arc::strong_count(link) > 1);
+            links.push(Arc::clone(&link));
+            drop(links);
             let down = Arc::clone(&link);
             scope.spawn(move || self.carry_up(&link));
             scope.spawn(move || self.carry_down(&down));
@@ -135,8 +176,8 @@ impl Wire {
     }
 
     /// The next piece from one side; empty at its end.
-    fn read(&self, mut from: &TcpStream, buffer: &mut [u8]) -> usize {
-        while !self.is_over() {
+    fn read(&self, link: &Link, mut from: &TcpStream, buffer: &mut [u8]) -> usize {
+        while !self.is_over() && !link.is_reset.load(Ordering::SeqCst) {
             match from.read(buffer) {
                 Ok(bytes) => return bytes,
                 Err(error)
@@ -151,7 +192,13 @@ impl Wire {
     fn carry_up(&self, link: &Link) {
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            let bytes = self.read(&link.client, &mut buffer);
+            let bytes = self.read(link, &link.client, &mut buffer);
+            if link.is_hole.load(Ordering::SeqCst) {
+                if bytes == 0 {
+                    return self.outlive();
+                }
+                continue;
+            }
             if bytes == 0 {
                 break;
             }
@@ -170,7 +217,13 @@ impl Wire {
     fn carry_down(&self, link: &Link) {
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            let bytes = self.read(&link.server, &mut buffer);
+            let bytes = self.read(link, &link.server, &mut buffer);
+            if link.is_hole.load(Ordering::SeqCst) {
+                if bytes == 0 {
+                    return self.outlive();
+                }
+                continue;
+            }
             if bytes == 0 || link.is_doomed.load(Ordering::SeqCst) {
                 return link.cut();
             }
@@ -181,17 +234,28 @@ impl Wire {
         }
     }
 
+    /// Keeps a connection, whose other side must not learn of this one's end.
+    fn outlive(&self) {
+        while !self.is_over() {
+            std::thread::park_timeout(LOOK);
+        }
+    }
+
     fn is_due(&self) -> bool {
+        if self.rule.is_none() {
+            return false;
+        }
         let spared = self.spared.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         spared.is_err() && !self.has_struck.swap(true, Ordering::SeqCst)
     }
 
     fn strike(&self, link: &Link, before: &[u8]) {
         match self.rule {
-            AtCommit::HoldReply => link.is_mute.store(true, Ordering::SeqCst),
-            AtCommit::CutAfter => link.is_doomed.store(true, Ordering::SeqCst),
-            AtCommit::CutBefore => return link.cut(),
-            AtCommit::KeepBack => self.sever_and_wait(),
+            None => {}
+            Some(AtCommit::HoldReply) => link.is_mute.store(true, Ordering::SeqCst),
+            Some(AtCommit::CutAfter) => link.is_doomed.store(true, Ordering::SeqCst),
+            Some(AtCommit::CutBefore) => return link.cut(),
+            Some(AtCommit::KeepBack) => self.sever_and_wait(),
         }
         drop((&link.server).write_all(&[before, COMMIT].concat()));
     }

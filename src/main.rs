@@ -6,12 +6,17 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use gpkafka::cli;
 
+#[cfg(feature = "failpoints")]
+mod stand;
+
 /// See Cargo.toml. Its `override` takes the place of malloc for librdkafka as well.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let _scenario = fail::FailScenario::setup();
+    #[cfg(feature = "failpoints")]
+    stand::arm();
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {

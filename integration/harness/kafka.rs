@@ -81,12 +81,18 @@ pub fn kafka(version: Version) -> &'static Kafka {
 impl Kafka {
     /// A broker of one's own, for tests that kill or restart it. It ends when it is dropped.
     pub fn start(version: Version) -> Self {
+        Self::start_at(version, free_port(), "127.0.0.1")
+    }
+
+    /// One that listens at this port of 127.0.0.1, and tells its clients to come to the same port of another address,
+    /// where somebody must carry them on.
+    pub fn start_at(version: Version, port: u16, advertised: &str) -> Self {
         let jars = jars(version);
         let dir = directory("kafka", User::current());
-        let (port, side) = (free_port(), free_port());
-        let bootstrap = format!("127.0.0.1:{port}");
+        let side = free_port();
+        let bootstrap = format!("{advertised}:{port}");
         write(&dir.join("log4j.properties"), LOG4J);
-        write(&dir.join("server.properties"), &server_properties(version, &dir, port, side));
+        write(&dir.join("server.properties"), &server_properties(version, &dir, (port, advertised), side));
         let keeper = version.is_old().then(|| start_zookeeper(&jars, &dir, side));
         if !version.is_old() {
             format_storage(&jars, &dir);
@@ -115,7 +121,7 @@ impl Kafka {
     pub fn start_server(&mut self) {
         let mut java = java(&jars(self.version), &self.dir, "768m");
         java.arg("kafka.Kafka").arg(self.dir.join("server.properties"));
-        let path = log(&format!("kafka-{}-{}", self.version.number(), self.bootstrap.replace("127.0.0.1:", "")));
+        let path = log(&format!("kafka-{}-{}", self.version.number(), self.bootstrap.replace(':', "-")));
         let output = Output::log(&path);
         let mut server = Supervised::start(&java, User::current(), "KILL", &output);
         let client: BaseConsumer = self.client().create().expect("the client's settings are right");
@@ -179,7 +185,7 @@ message.max.bytes=16000000
 replica.fetch.max.bytes=16000000
 ";
 
-fn server_properties(version: Version, dir: &Path, port: u16, side: u16) -> String {
+fn server_properties(version: Version, dir: &Path, (port, advertised): (u16, &str), side: u16) -> String {
     let data = dir.join("data");
     let head = if version.is_old() {
         format!("broker.id=0\nlisteners=PLAINTEXT://127.0.0.1:{port}\nzookeeper.connect=127.0.0.1:{side}\n")
@@ -189,6 +195,7 @@ fn server_properties(version: Version, dir: &Path, port: u16, side: u16) -> Stri
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{side}
 listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{side}
+advertised.listeners=PLAINTEXT://{advertised}:{port}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 transaction.state.log.replication.factor=1

@@ -72,6 +72,10 @@ pub struct LoadArgs {
     /// Skip the EXPLAIN of what each batch writes, at the start
     #[arg(long)]
     pub skip_explain: bool,
+    /// Seconds for which another load of the job must have been silent before this one takes its place. All loads of a
+    /// job should say the same; the database, too, is taken for lost if it gives no answer for twice as long
+    #[arg(long, value_name = "SECONDS", default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub takeover_after: u64,
     /// Show at the end where the time went, and which stage holds the load up
     #[arg(long)]
     pub profile: bool,

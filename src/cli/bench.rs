@@ -11,6 +11,7 @@ use crossbeam_channel::RecvTimeoutError;
 use super::plot::{Line, plot};
 use super::{BenchArgs, BenchTo, Exit, console, files, load};
 use crate::config::Job;
+use crate::greenplum::Liveness;
 use crate::job::failure::Error;
 use crate::job::measure::{Measured, Ranges, Sink, cut, measure, names_columns, ranges};
 use crate::job::profile::{Limit, Profile};
@@ -58,6 +59,7 @@ pub fn run(args: &BenchArgs) -> Result<(), Exit> {
         reuse_tables: false,
         segment_program: args.means.segment_program.clone(),
         memory_bytes: args.means.memory_bytes(),
+        liveness: Liveness::default(),
     };
     let bench = Bench { args, job: Arc::new(job), options, teller, shutdown };
     let mut results = Vec::new();

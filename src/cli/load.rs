@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
+use fail::fail_point;
 
 use super::console::Console;
 use super::{Exit, GpfdistArgs, LoadArgs, files};
 use crate::config::{Job, Mode, ServerFile};
 use crate::gpfdist;
+use crate::greenplum::Liveness;
 use crate::job::alert::Status;
 use crate::job::failure::Error;
 use crate::job::launch::workers_max;
@@ -44,6 +46,7 @@ const UNSTARTED: &str = "still starting: a server has not answered for some seco
 pub fn run(args: &LoadArgs) -> Result<(), Exit> {
     let (job, warnings) = files::job(&args.file)?;
     let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref())?;
+    fail_point!("after-config");
     let options = options(args, &job, server_file.as_ref());
     let console = Console::open(&args.log, args.partition)?;
     let shutdown = Shutdown::default();
@@ -151,6 +154,7 @@ fn options(args: &LoadArgs, job: &Job, file: Option<&ServerFile>) -> Options {
         reuse_tables: file.and_then(|file| file.reuse_tables).unwrap_or(true),
         segment_program: args.means.segment_program.clone(),
         memory_bytes: args.means.memory_bytes(),
+        liveness: Liveness::of(Duration::from_secs(args.takeover_after)),
     }
 }
 

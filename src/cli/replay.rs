@@ -8,6 +8,7 @@ use crossbeam_channel::RecvTimeoutError;
 use super::console::Console;
 use super::load::callback;
 use super::{Exit, ReplayArgs, files};
+use crate::greenplum::Liveness;
 use crate::job::dead_letters::counted;
 use crate::job::failure::Error;
 use crate::job::replay::{Replayed, Summary, replay};
@@ -52,6 +53,7 @@ pub fn run(args: &ReplayArgs) -> Result<(), Exit> {
         reuse_tables: true,
         segment_program: args.means.segment_program.clone(),
         memory_bytes: args.means.memory_bytes(),
+        liveness: Liveness::default(),
     };
     let (condition, shown, told_to_end) = (args.condition.clone(), Arc::clone(&console), shutdown.clone());
     let done = threads::apart("job", move || {

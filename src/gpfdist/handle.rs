@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use fail::fail_point;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -177,6 +178,7 @@ impl Attached {
     /// Everything handed out is in the kernel's hands.
     pub(super) fn written(mut self) {
         self.written = true;
+        fail_point!("segment-served");
     }
 }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::buf::Chain;
 use bytes::{Buf, Bytes};
+use fail::fail_point;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::ext::ReasonPhrase;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -301,6 +302,7 @@ async fn answer(
         let text = format!("gpkafka {}: {} sessions\n", env!("CARGO_PKG_VERSION"), served.sessions());
         return (Response::new(Answer::Text(Some(text.into()))), None);
     }
+    fail_point!("segment-asks");
     let attached = match (checked, &served.scans) {
         (Err(refusal), _) => Err(refusal),
         (Ok(()), None) => attach(served, &head, cut),
@@ -422,6 +424,11 @@ impl Rows {
         self.waits_for_rows = false;
         self.alarm_is_set = false;
         self.ended = !matches!(next, Next::Block(_));
+        match &next {
+            Next::Block(_) => fail_point!("block-handed"),
+            Next::End => fail_point!("segment-ends"),
+            Next::Failed(_) | Next::Wait => {}
+        }
         Poll::Ready(match (self.protocol, next) {
             (Protocol::Framed, Next::Block(block)) => Some(Ok(block.head(&self.file_prefix).chain(block.bytes))),
             (Protocol::Raw, Next::Block(block)) => Some(Ok(Bytes::new().chain(block.bytes))),

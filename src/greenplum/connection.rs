@@ -14,8 +14,6 @@ use super::knock::knock;
 use super::settings::Settings;
 
 /// A dead server is noticed after idle + retries × interval: 25 s, within the 30 that a user waits for an error.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
 /// More notices than one statement of ours sends; a function in a mapping may send one a row. The newest are kept: what
 /// counts, the database says at a statement's end.
@@ -283,6 +281,7 @@ fn connect(
         options += &format!(" -c gp_max_packet_size={bytes}");
     }
     let sink = Arc::clone(notices);
+    let (idle, interval) = settings.liveness.keepalive();
     let mut config = Config::new();
     config
         .host(&settings.host)
@@ -292,9 +291,9 @@ fn connect(
         .application_name(application_name)
         .options(&options)
         .connect_timeout(settings.connect_timeout)
-        .tcp_user_timeout(KEEPALIVE_IDLE + KEEPALIVE_INTERVAL * KEEPALIVE_RETRIES)
-        .keepalives_idle(KEEPALIVE_IDLE)
-        .keepalives_interval(KEEPALIVE_INTERVAL)
+        .tcp_user_timeout(idle + interval * KEEPALIVE_RETRIES)
+        .keepalives_idle(idle)
+        .keepalives_interval(interval)
         .keepalives_retries(KEEPALIVE_RETRIES)
         .notice_callback(move |notice| {
             keep(&mut sink.lock().unwrap_or_else(PoisonError::into_inner), notice.message().to_owned());

@@ -1,12 +1,12 @@
 //! Who holds a job's partitions: liveness, apart from the ledger's safety.
 //!
 //! A loader's control session holds one advisory lock a partition and acts every 2 s. Silence is judged by the
-//! database's clock alone. Who is seen to act is left alone; who was silent for 15 s loses its sessions. Whatever goes
-//! wrong here costs time, never rows: the ledger's chain does not rely on it.
+//! database's clock alone. Who is seen to act is left alone; who was silent for 15 s loses its sessions (both as
+//! [`Liveness`] has them). Whatever goes wrong here costs time, never rows: the ledger's chain does not rely on it.
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fail::fail_point;
 
@@ -15,15 +15,13 @@ use super::connection::{Canceller, Connection};
 use super::failure::Error;
 use super::identity::{Instance, JobId};
 use super::ledger::Ledger;
+use super::liveness::Liveness;
 use super::settings::Settings;
 use crate::table::TableName;
 
-/// Seven beats missed: more than a busy machine delays one, less than a user waits.
-const SILENCE: f64 = 15.0;
 /// How often a claimant looks. A beat is seen within its 2 s and one look.
 const LOOK: Duration = Duration::from_millis(250);
-/// Looks until a claimant gives up on a holder that neither acts nor falls silent, or on sessions that do not end. By
-/// then 25 s have passed: a take-over is told within 30.
+/// Looks until it gives up on sessions that do not end.
 const LOOKS_MAX: usize = 100;
 
 /// The control session of this loader. Dropping it gives up all its partitions.
@@ -35,6 +33,7 @@ pub struct Holder {
     /// Whose row locks tell that a dead loader's transaction is still there: the ledger and all targets.
     tables: Vec<TableName>,
     ledger: Ledger,
+    liveness: Liveness,
 }
 
 /// What became of a claim.
@@ -93,7 +92,8 @@ impl Holder {
         let ledger = Ledger::at(settings.metadata_schema());
         let targets = settings.outputs.iter().map(|output| &output.target);
         let tables = targets.chain([ledger.table()]).cloned().collect();
-        Ok(Self { connection, job: job.clone(), name, held: BTreeSet::new(), tables, ledger })
+        let (job, held, liveness) = (job.clone(), BTreeSet::new(), settings.liveness);
+        Ok(Self { connection, job, name, held, tables, ledger, liveness })
     }
 
     /// Ends the session that an earlier attempt of this loader loaded through: its connection broke, but the server may
@@ -128,7 +128,8 @@ impl Holder {
         }
         let mut ended = Vec::new();
         let mut first_look: Option<Look> = None;
-        for _ in 0..LOOKS_MAX {
+        let begun = Instant::now();
+        while begun.elapsed() < self.liveness.claim() {
             let Some(lacking) = self.lock_all(&wanted)? else {
                 ended.extend(self.end_leftovers()?);
                 ended.retain(|name| *name != self.name);
@@ -136,7 +137,7 @@ impl Holder {
                 return Ok(Claim::Claimed { ended });
             };
             let Some(look) = self.look_at_holder(lacking)? else { continue };
-            match judge(first_look.as_ref(), &look, self.job.hash(), &self.name) {
+            match judge(first_look.as_ref(), &look, self.liveness, (self.job.hash(), &self.name)) {
                 Verdict::Lives => return Ok(Claim::Held(Box::new(look.held))),
                 Verdict::Unseen => return Err(Error::OtherRole { held: Box::new(look.held) }),
                 Verdict::Silent => {
@@ -156,7 +157,7 @@ impl Holder {
         )
     }
 
-    /// Shows that this loader lives, every 2 s.
+    /// Shows that this loader lives; to be called each [`Liveness::beat`].
     ///
     /// # Errors
     /// [`Error::HolderLost`]: the session is gone or another one stands in its place, so the locks are gone too.
@@ -175,6 +176,11 @@ impl Holder {
                 }
             }
         }
+    }
+
+    /// How fast it is found out that this loader acts no more.
+    pub fn liveness(&self) -> Liveness {
+        self.liveness
     }
 
     /// Prunes the job's history, see [`Ledger::prune`]: what the control session has time for.
@@ -321,7 +327,7 @@ enum Verdict {
 }
 
 /// Pure: what to do about a holder, given the first look at it and this one.
-fn judge(first: Option<&Look>, now: &Look, job: &str, own_name: &str) -> Verdict {
+fn judge(first: Option<&Look>, now: &Look, liveness: Liveness, (job, own_name): (&str, &str)) -> Verdict {
     if now.held.application_name == own_name {
         // our own earlier session, whose end the server has not noticed
         return Verdict::Silent;
@@ -334,7 +340,7 @@ fn judge(first: Option<&Look>, now: &Look, job: &str, own_name: &str) -> Verdict
     let before = first.filter(|first| first.is_same_session(now)).and_then(|first| first.last_act);
     match before {
         Some(before) if before != last_act => Verdict::Lives,
-        _ if silent >= SILENCE => Verdict::Silent,
+        _ if silent >= liveness.silence().as_secs_f64() => Verdict::Silent,
         _ => Verdict::Wait,
     }
 }
@@ -364,16 +370,28 @@ mod tests {
 
     #[test]
     fn who_acts_lives_and_who_is_silent_does_not() {
-        let first = look(1, Some(100), Some(0.5));
-        assert_eq!(judge(None, &first, "job", "gpkafka:job:me"), Verdict::Wait);
-        assert_eq!(judge(Some(&first), &look(1, Some(100), Some(0.7)), "job", "gpkafka:job:me"), Verdict::Wait);
-        assert_eq!(judge(Some(&first), &look(1, Some(102), Some(0.1)), "job", "gpkafka:job:me"), Verdict::Lives);
-        assert_eq!(judge(Some(&first), &look(1, Some(100), Some(15.0)), "job", "gpkafka:job:me"), Verdict::Silent);
-        assert_eq!(judge(None, &look(1, Some(1), Some(60.0)), "job", "gpkafka:job:me"), Verdict::Silent);
-        assert_eq!(judge(Some(&first), &look(2, Some(102), Some(0.1)), "job", "gpkafka:job:me"), Verdict::Wait);
-        assert_eq!(judge(None, &first, "job", "gpkafka:job:aa"), Verdict::Silent);
-        assert_eq!(judge(None, &look(1, None, None), "job", "gpkafka:job:me"), Verdict::Unseen);
-        assert_eq!(judge(None, &first, "another", "gpkafka:another:me"), Verdict::Lives);
+        let (first, usual) = (look(1, Some(100), Some(0.5)), Liveness::default());
+        assert_eq!(judge(None, &first, usual, ("job", "gpkafka:job:me")), Verdict::Wait);
+        assert_eq!(
+            judge(Some(&first), &look(1, Some(100), Some(0.7)), usual, ("job", "gpkafka:job:me")),
+            Verdict::Wait
+        );
+        assert_eq!(
+            judge(Some(&first), &look(1, Some(102), Some(0.1)), usual, ("job", "gpkafka:job:me")),
+            Verdict::Lives
+        );
+        assert_eq!(
+            judge(Some(&first), &look(1, Some(100), Some(15.0)), usual, ("job", "gpkafka:job:me")),
+            Verdict::Silent
+        );
+        assert_eq!(judge(None, &look(1, Some(1), Some(60.0)), usual, ("job", "gpkafka:job:me")), Verdict::Silent);
+        assert_eq!(
+            judge(Some(&first), &look(2, Some(102), Some(0.1)), usual, ("job", "gpkafka:job:me")),
+            Verdict::Wait
+        );
+        assert_eq!(judge(None, &first, usual, ("job", "gpkafka:job:aa")), Verdict::Silent);
+        assert_eq!(judge(None, &look(1, None, None), usual, ("job", "gpkafka:job:me")), Verdict::Unseen);
+        assert_eq!(judge(None, &first, usual, ("another", "gpkafka:another:me")), Verdict::Lives);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::connection::Connection;
+use super::liveness::Liveness;
 use crate::table::{Column, Ident, TableName};
 
 /// One element of MAPPING.
@@ -138,6 +139,7 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a statement waits for someone else's lock.
     pub lock_timeout: Duration,
+    pub liveness: Liveness,
 }
 
 impl Settings {
@@ -168,6 +170,7 @@ impl Settings {
             segments: Self::SEGMENTS,
             connect_timeout: Self::CONNECT_TIMEOUT,
             lock_timeout: Self::LOCK_TIMEOUT,
+            liveness: Liveness::default(),
         }
     }
 

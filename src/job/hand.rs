@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{SendTimeoutError, TrySendError};
+use fail::fail_point;
 
 use super::doubt::Copying;
 use super::schemas::{ASK_AGAIN, Answer};
@@ -308,6 +309,7 @@ impl Hand {
     }
 
     fn open(&mut self, partition: i32, next: i64, permit: Permit) {
+        fail_point!("mid-decode");
         if let Some(filling) = self.lanes.get_mut(&partition) {
             filling.block = Some(BlockBuilder::new(partition, next, self.tools.generation, permit));
             filling.begun = Instant::now();

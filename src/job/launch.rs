@@ -61,7 +61,7 @@ impl Prepared {
     pub fn start<'a>(self, run: &'a Run<'_>, memory: &'a mut Memory) -> Result<Steer<'a>, Error> {
         let Self { consumer, holder, load, chain, path, decoding, program, topic_id, positions, segments } = self;
         let consumer = Arc::new(consumer);
-        let mut threads = Threads::default();
+        let mut threads = Threads::joined_within(run.options.liveness.answer());
         let (told_in, told) = bounded(CHANNEL);
         let (orders, orders_out) = bounded(2);
         let (replies_in, replies) = bounded(2);
@@ -119,6 +119,7 @@ impl Prepared {
             clean_batches: 0,
             hours: Hours { eof_from: run.hours.eof_from.filter(|_| !memory.quits_at_eof), ..run.hours },
             is_over: false,
+            liveness: run.options.liveness,
             job: run.job,
         })
     }

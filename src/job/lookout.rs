@@ -8,10 +8,6 @@ use super::steer::Steer;
 use crate::greenplum;
 use crate::units;
 
-/// After so long without a beat of the control session the database is taken for lost, though its connection stands:
-/// beside seven beats, the time that TCP itself needs to notice.
-const BEAT_MAX: Duration = Duration::from_secs(30);
-
 /// A batch that no segment has asked for by then waits for something that its user should know of.
 const UNASKED_MAX: Duration = Duration::from_secs(10);
 
@@ -30,8 +26,10 @@ impl Steer<'_> {
         if !self.is_finishing && is_told_all && has_ended {
             return Err(Error::Internal("a thread has ended before its time".to_owned()));
         }
-        if self.seen.is_empty() && self.beaten.elapsed() > BEAT_MAX {
-            let text = format!("the database has not answered it for {} s", BEAT_MAX.as_secs());
+        // though its connection stands
+        let answer = self.liveness.answer();
+        if self.seen.is_empty() && self.beaten.elapsed() > answer {
+            let text = format!("the database has not answered it for {} s", answer.as_secs());
             return Err(greenplum::Error::HolderLost { text, passes: true }.into());
         }
         self.tell_if_unasked();

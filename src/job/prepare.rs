@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fail::fail_point;
+
 use super::failure::Error;
 use super::launch::workers_max;
 use super::positions::{self, Begun, Known, Positions, Reset};
@@ -69,6 +71,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     }
     let ledger = Ledger::ensure(&mut connection, settings.metadata_schema())?;
     let mut chain = ledger.read(&mut connection, &run.id)?;
+    fail_point!("after-ledger-read");
     if !memory.has_run && chain.is_long() {
         // a load that always ends soon would never get to it; what fails here is tried again the next time
         drop(ledger.prune(&mut connection, &run.id, Chain::KEPT));
@@ -144,6 +147,7 @@ pub(super) fn settings(run: &Run<'_>, memory: &Memory) -> Settings {
         settings.failing = Failing::Recover;
     }
     settings.segment_program.clone_from(&run.options.segment_program);
+    settings.liveness = run.options.liveness;
     settings
 }
 
@@ -182,6 +186,7 @@ pub(super) fn claim(run: &Run<'_>, memory: &Memory, settings: &Settings, partiti
             for name in ended {
                 say!(run.reporter, Warn, "took over from loader {name}, which was silent; its sessions are ended");
             }
+            fail_point!("after-claim");
             Ok(holder)
         }
         Claim::Held(held) => Err((*held).into()),

@@ -19,7 +19,7 @@ use super::totals::{Sums, Totals};
 use crate::budget::Budget;
 use crate::config::Job;
 use crate::gpfdist::{self, Server};
-use crate::greenplum::{self, Chain, Failing, Instance, JobId};
+use crate::greenplum::{self, Chain, Failing, Instance, JobId, Liveness};
 use crate::metrics::Metrics;
 use crate::offset::Generation;
 use crate::registry;
@@ -47,6 +47,7 @@ pub struct Options {
     pub segment_program: Option<std::path::PathBuf>,
     /// Bytes for everything in flight.
     pub memory_bytes: usize,
+    pub liveness: Liveness,
 }
 
 /// What one start of a job has to go by, beside its options.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, select};
+use fail::fail_point;
 use jiff::Timestamp;
 
 use super::dead_letters::{self, Refused};
@@ -21,7 +22,7 @@ use super::{commit, task};
 use crate::budget::Budget;
 use crate::config::Job;
 use crate::gpfdist::{Cause, Session, Status};
-use crate::greenplum::{self, Canceller, Saved, Searching, SegmentRejects, Written};
+use crate::greenplum::{self, Canceller, Liveness, Saved, Searching, SegmentRejects, Written};
 use crate::kafka::{Consumer, Event as KafkaEvent};
 use crate::metrics::Metrics;
 use crate::offset::Generation;
@@ -97,6 +98,7 @@ pub struct Steer<'a> {
     pub is_careful: bool,
     /// Batches since then that had none.
     pub clean_batches: u32,
+    pub liveness: Liveness,
     pub job: &'a Job,
 }
 
@@ -151,6 +153,7 @@ impl Steer<'_> {
         match self.shutdown.urgency() {
             Urgency::Abort => return Err(Error::Aborted),
             Urgency::Finish if !self.is_finishing => {
+                fail_point!("mid-shutdown");
                 (self.is_finishing, self.stop_asked) = (true, Some(Instant::now()));
                 self.threads.stop_reading();
                 return Ok(Event::Finish);

@@ -14,7 +14,6 @@ use super::failure::Error;
 use super::report::say;
 use super::run::{LOOK, Memory, Run};
 use super::threads;
-use super::watch::BEAT;
 use crate::config::Job;
 use crate::greenplum::{self, Connection, Holder};
 use crate::shutdown::Urgency;
@@ -104,7 +103,7 @@ fn alone(
     let canceller = connection.canceller();
     let sql = sql.to_owned();
     let done = threads::apart("task", move || connection.run_task(name, &sql))?;
-    let mut beat_at = Instant::now() + BEAT;
+    let mut beat_at = Instant::now() + run.options.liveness.beat();
     loop {
         match done.recv_timeout(LOOK) {
             Ok(outcome) => return Ok(outcome?),
@@ -119,7 +118,7 @@ fn alone(
         }
         if Instant::now() >= beat_at {
             beat()?;
-            beat_at = Instant::now() + BEAT;
+            beat_at = Instant::now() + run.options.liveness.beat();
         }
     }
 }

@@ -40,23 +40,36 @@ impl Stop {
     }
 }
 
-/// How long the end of an attempt waits for its threads, all together. What sits in a call to a server that does not
-/// answer is then left behind: it finds its channels closed and its session ended, and the ledger's fence holds anyway.
+/// How long the end of an attempt waits for its threads, all together, if nothing else is said. What sits in a call to a
+/// server that does not answer is then left behind: it finds its channels closed and its session ended, and the ledger's
+/// fence holds anyway.
 const JOIN_MAX: Duration = Duration::from_secs(30);
 
 /// How often a wait for threads looks whether they have ended.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// The threads of one attempt. Dropping it asks them to end and waits for each, up to 30 s.
-#[derive(Debug, Default)]
+/// The threads of one attempt. Dropping it asks them to end and waits for them.
+#[derive(Debug)]
 pub struct Threads {
+    join_max: Duration,
     stop: Stop,
     /// For workers alone: they end first.
     stop_reading: Stop,
     joins: Vec<JoinHandle<()>>,
 }
 
+impl Default for Threads {
+    fn default() -> Self {
+        Self::joined_within(JOIN_MAX)
+    }
+}
+
 impl Threads {
+    /// None yet. Their end is waited for so long.
+    pub fn joined_within(join_max: Duration) -> Self {
+        Self { join_max, stop: Stop::default(), stop_reading: Stop::default(), joins: Vec::new() }
+    }
+
     /// The wish to end, to be looked at by every thread at least every 100 ms.
     pub fn stop(&self) -> Stop {
         self.stop.clone()
@@ -92,7 +105,7 @@ impl Drop for Threads {
     fn drop(&mut self) {
         self.stop_reading.ask();
         self.stop.ask();
-        let until = Instant::now() + JOIN_MAX;
+        let until = Instant::now() + self.join_max;
         for thread in self.joins.drain(..) {
             while !thread.is_finished() && Instant::now() < until {
                 std::thread::park_timeout(LOOK);

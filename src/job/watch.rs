@@ -17,8 +17,8 @@ const LOOK_FOR_PARTITIONS: Duration = Duration::from_secs(10);
 /// How long a look may take: a topic that is missing is believed to be gone only after 10 s.
 const LOOK_WAIT: Duration = Duration::from_secs(15);
 
-/// How often the control session acts. Seven beats fit into the silence after which a successor takes over.
-pub(super) const BEAT: Duration = Duration::from_secs(2);
+/// How long a thread's last word waits for who listens.
+const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// The longest these threads go without looking at the wish to end.
 const WAIT: Duration = Duration::from_millis(100);
@@ -102,7 +102,8 @@ const PRUNE: Duration = Duration::from_secs(600);
 /// # Blocks
 /// For as long as the attempt lasts.
 pub fn hold(mut holder: Holder, seen: &Sender<Seen>, stop: &Stop) {
-    let (mut beat_at, mut prune_at) = (Instant::now() + BEAT, Instant::now() + PRUNE);
+    let beat = holder.liveness().beat();
+    let (mut beat_at, mut prune_at) = (Instant::now() + beat, Instant::now() + PRUNE);
     while !stop.is_asked() {
         std::thread::park_timeout(WAIT);
         if Instant::now() < beat_at {
@@ -110,7 +111,7 @@ pub fn hold(mut holder: Holder, seen: &Sender<Seen>, stop: &Stop) {
         }
         if let Err(error) = holder.beat() {
             // the last thing that this thread has to say; who does not listen by then is ending
-            drop(seen.send_timeout(Seen::HolderLost(error), BEAT));
+            drop(seen.send_timeout(Seen::HolderLost(error), LAST_WORD));
             return;
         }
         tell(seen, Seen::Beat);
@@ -119,7 +120,7 @@ pub fn hold(mut holder: Holder, seen: &Sender<Seen>, stop: &Stop) {
             drop(holder.prune());
             prune_at = Instant::now() + PRUNE;
         }
-        beat_at = Instant::now() + BEAT;
+        beat_at = Instant::now() + beat;
     }
 }
 

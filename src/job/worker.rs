@@ -5,6 +5,8 @@
 
 use std::time::{Duration, Instant};
 
+use fail::fail_point;
+
 use super::hand::{Hand, Told, Waited};
 use crate::kafka::{Item, RecordQueue};
 use crate::metrics::Seconds;
@@ -43,6 +45,7 @@ impl Worker {
             if taken == 0 {
                 hand.flush_all();
             } else {
+                fail_point!("mid-fetch");
                 hand.flush_older_than(AGE_MAX);
             }
             let now = Instant::now();

@@ -11,7 +11,6 @@ use super::super::prepare;
 use super::super::resolve;
 use super::super::run::{Memory, Run};
 use super::super::threads::Threads;
-use super::super::watch::BEAT;
 use super::{WAIT, cpu_time, unmeasured};
 use crate::decode;
 use crate::gpfdist::{Scan, Session, client};
@@ -42,6 +41,7 @@ pub(super) struct Takers {
     taken: Option<Taken>,
     canceller: Option<Canceller>,
     holder: Option<Holder>,
+    beat: Duration,
     beat_at: Instant,
 }
 
@@ -127,7 +127,8 @@ impl Takers {
             taken: None,
             canceller: None,
             holder: None,
-            beat_at: Instant::now() + BEAT,
+            beat: run.options.liveness.beat(),
+            beat_at: Instant::now(),
         }
     }
 
@@ -172,7 +173,7 @@ impl Takers {
             return Err(Error::Echo(failure.reason));
         }
         if Instant::now() >= self.beat_at {
-            self.beat_at = Instant::now() + BEAT;
+            self.beat_at = Instant::now() + self.beat;
             self.holder.as_mut().map_or(Ok(()), Holder::beat)?;
         }
         Ok(())
