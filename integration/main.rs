@@ -47,6 +47,7 @@ mod json_fields;
 mod json_taken;
 mod kafka_consumer;
 mod keys;
+mod kill_matrix;
 mod memory;
 mod migrate;
 mod mutations;
