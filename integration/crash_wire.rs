@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::Scope;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
@@ -21,7 +21,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// What befalls the connection that sends a COMMIT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AtCommit {
-    /// The COMMIT goes through, and nothing comes back any more.
+    /// The COMMIT goes through, and nothing comes back until [`Wire::release`].
     HoldReply,
     /// The COMMIT goes through, and instead of its reply the connection is cut.
     CutAfter,
@@ -49,14 +49,16 @@ pub struct Wire {
 struct Link {
     client: TcpStream,
     server: TcpStream,
-    /// Replies are swallowed.
+    /// Replies are kept until [`Wire::release`].
     is_mute: AtomicBool,
     /// The next reply cuts it.
     is_doomed: AtomicBool,
     /// The server's side stays though the client's is cut.
     outlives_client: AtomicBool,
-    /// Nothing comes through any more, and neither side learns of it.
+    /// Nothing comes through any more.
     is_hole: AtomicBool,
+    /// Then the client sees its end.
+    hole_until: Mutex<Option<Instant>>,
     /// Both sides are to see it reset.
     is_reset: AtomicBool,
 }
@@ -134,14 +136,17 @@ impl Wire {
         reset.len()
     }
 
-    /// From now on nothing comes through the connections there are, nor does their end; says how many these are.
-    pub fn black_hole(&self) -> usize {
+    /// From now on nothing comes through the connections there are; says how many these are. The clients see their end
+    /// after so long, as TCP gives up on a peer that acknowledges nothing; the server never does.
+    pub fn black_hole(&self, tcp: Duration) -> usize {
         let links = self.links.lock().unwrap();
+        let until = Instant::now() + tcp;
+        links.iter().for_each(|link| *link.hole_until.lock().unwrap() = Some(until));
         links.iter().for_each(|link| link.is_hole.store(true, Ordering::SeqCst));
         links.len()
     }
 
-    /// Lets the COMMIT through that was kept back.
+    /// Lets through what was kept back: the COMMIT, or its reply.
     pub fn release(&self) {
         self.is_released.store(true, Ordering::SeqCst);
     }
@@ -163,7 +168,9 @@ impl Wire {
                 stream.set_nodelay(true).unwrap();
             }
             let [is_mute, is_doomed, outlives_client, is_hole, is_reset] = Default::default();
-            let link = Arc::new(Link { client, server, is_mute, is_doomed, outlives_client, is_hole, is_reset });
+            let hole_until = Mutex::default();
+            let link =
+                Arc::new(Link { client, server, is_mute, is_doomed, outlives_client, is_hole, hole_until, is_reset });
             let mut links = self.links.lock().unwrap();
             // those that have ended are nobody's any more
             links.retain(|link| Arc::strong_count(link) > 1);
@@ -177,7 +184,7 @@ impl Wire {
 
     /// The next piece from one side; empty at its end.
     fn read(&self, link: &Link, mut from: &TcpStream, buffer: &mut [u8]) -> usize {
-        while !self.is_over() && !link.is_reset.load(Ordering::SeqCst) {
+        while !self.is_over() && !link.is_reset.load(Ordering::SeqCst) && !link.is_hole.load(Ordering::SeqCst) {
             match from.read(buffer) {
                 Ok(bytes) => return bytes,
                 Err(error)
@@ -194,10 +201,7 @@ impl Wire {
         loop {
             let bytes = self.read(link, &link.client, &mut buffer);
             if link.is_hole.load(Ordering::SeqCst) {
-                if bytes == 0 {
-                    return self.outlive();
-                }
-                continue;
+                return self.swallow(link);
             }
             if bytes == 0 {
                 break;
@@ -217,26 +221,31 @@ impl Wire {
     fn carry_down(&self, link: &Link) {
         let mut buffer = vec![0; 64 * 1024];
         loop {
+            while link.is_mute.load(Ordering::SeqCst) && !self.is_over() && !link.is_hole.load(Ordering::SeqCst) {
+                if self.is_released.load(Ordering::SeqCst) || link.is_reset.load(Ordering::SeqCst) {
+                    break;
+                }
+                std::thread::park_timeout(LOOK);
+            }
             let bytes = self.read(link, &link.server, &mut buffer);
             if link.is_hole.load(Ordering::SeqCst) {
-                if bytes == 0 {
-                    return self.outlive();
-                }
-                continue;
+                return self.swallow(link);
             }
             if bytes == 0 || link.is_doomed.load(Ordering::SeqCst) {
                 return link.cut();
             }
-            if !link.is_mute.load(Ordering::SeqCst) {
-                // who is cut off hears nothing
-                drop((&link.client).write_all(&buffer[..bytes]));
-            }
+            // who is cut off hears nothing
+            drop((&link.client).write_all(&buffer[..bytes]));
         }
     }
 
-    /// Keeps a connection, whose other side must not learn of this one's end.
-    fn outlive(&self) {
+    /// Neither side hears of the other any more, and the server does not hear of the client's end.
+    fn swallow(&self, link: &Link) {
         while !self.is_over() {
+            let is_given_up = link.hole_until.lock().unwrap().is_some_and(|until| Instant::now() >= until);
+            if is_given_up {
+                drop(link.client.shutdown(Shutdown::Both));
+            }
             std::thread::park_timeout(LOOK);
         }
     }

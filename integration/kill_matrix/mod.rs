@@ -32,18 +32,22 @@ on_each_database! {
     }
 }
 
-/// All of it: `GPKAFKA_MATRIX_SEEDS` runs of each cell, results appended to `GPKAFKA_MATRIX_RESULTS`.
+/// All of it: `GPKAFKA_MATRIX_SEEDS` runs of each cell, results appended to `GPKAFKA_MATRIX_RESULTS`;
+/// of those cells alone whose names hold `GPKAFKA_MATRIX_ONLY`.
 #[test]
 #[ignore = "an hour: integration/kill-matrix"]
 fn the_whole_matrix() {
     let db = greenplum(2).expect("the matrix wants a Greenplum");
     let seeds: u32 = std::env::var("GPKAFKA_MATRIX_SEEDS").map_or(5, |seeds| seeds.parse().expect("a number of runs"));
     let path = std::env::var("GPKAFKA_MATRIX_RESULTS").unwrap_or_else(|_| "target/kill-matrix.tsv".to_owned());
+    let only = std::env::var("GPKAFKA_MATRIX_ONLY").unwrap_or_default();
     let results = Results::open(path.as_ref());
     let all =
         (0..seeds).flat_map(|seed| POINTS.iter().flat_map(move |point| Fault::ALL.map(|fault| (point, fault, seed))));
-    let missing: Vec<(&Point, Fault, u32)> =
-        all.filter(|(point, fault, seed)| !results.has(point, *fault, *seed)).collect();
+    let missing: Vec<(&Point, Fault, u32)> = all
+        .filter(|(point, fault, seed)| !results.has(point, *fault, *seed))
+        .filter(|(point, fault, _)| format!("{}, {}", point.words, fault.name()).contains(&only))
+        .collect();
     println!("{} runs are missing", missing.len());
     let failed = side_by_side(&missing, SIDE_BY_SIDE, |(point, fault, seed)| {
         let came = watched(db, point, *fault, *seed);

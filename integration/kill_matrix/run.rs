@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gpkafka::job::threads;
 
@@ -18,6 +18,9 @@ const BATCH: i64 = RECORDS * PARTITIONS as i64 / 4;
 
 /// The address at which wires stand in for what listens at 127.0.0.1.
 const WIRES: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+
+/// When TCP gives up on a connection in the matrix: later than a loader does by itself while it runs.
+const TCP: Duration = Duration::from_secs(6);
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -109,7 +112,10 @@ impl Meeting<'_> {
         let mut loader = self.start(&folder, port);
         self.wait_until_there(&mut loader, &folder);
         let (commits, begun) = (self.scene.commits(), Instant::now());
-        let go = || std::fs::write(folder.join("go"), "").unwrap();
+        let go = || {
+            std::fs::write(folder.join("go"), "").unwrap();
+            self.database.release();
+        };
         match self.fault {
             Fault::Kill => {
                 loader.kill();
@@ -129,7 +135,7 @@ impl Meeting<'_> {
                 return Some(seconds);
             }
             Fault::DatabaseReset if self.database.reset(|_| true) > 0 => {}
-            Fault::DatabaseHole if self.database.black_hole() > 0 => {}
+            Fault::DatabaseHole if self.database.black_hole(TCP) > 0 => {}
             Fault::KafkaReset if kafka.reset(|peer| owns(loader.pid(), peer)) > 0 => {}
             Fault::SegmentReset if self.segments.reset(first_only()) > 0 => {}
             _ => {
@@ -171,8 +177,9 @@ impl Meeting<'_> {
             loader.signal("INT");
         }
         let at: PathBuf = folder.join("at");
+        let has_committed = "state = 'idle' AND query LIKE 'COMMIT%'";
         wait_until(SOON, &format!("{}:\n{}", self.point.words, loader.text()), || match self.point.mark {
-            Mark::CommitSent => self.database.has_struck(),
+            Mark::CommitSent => self.database.has_struck() && !self.scene.sessions(has_committed).is_empty(),
             _ => at.exists(),
         });
     }

@@ -121,7 +121,7 @@ impl Steer<'_> {
         // a look for partitions that waits for brokers would hold up the end
         self.consumer.give_up();
         if let Err(error) = &ended {
-            self.stop_the_database(&error.to_string());
+            self.stop_the_database(error);
             if self.is_committing {
                 self.totals.in_doubt = self.state.take_front();
             }
@@ -408,19 +408,25 @@ impl Steer<'_> {
     }
 
     /// Whatever the INSERT waits for, it must not go on.
-    fn stop_the_database(&mut self, reason: &str) {
+    fn stop_the_database(&mut self, error: &Error) {
+        let reason = error.to_string();
         let reason = reason.lines().next().unwrap_or("the load has failed");
         self.threads.stop().ask();
         fail_opened(&self.replies, reason);
         if let Some(session) = self.session.take() {
             session.fail(reason);
         }
-        let until = Instant::now() + CANCEL_MAX;
+        let is_silent = matches!(error, Error::Database(greenplum::Error::HolderLost { .. }));
+        // who does not answer the control session answers the other one no sooner
+        let until = Instant::now() + if is_silent { Duration::ZERO } else { CANCEL_MAX };
         loop {
             if let Err(error) = self.canceller.cancel() {
                 say!(self.reporter, Debug, "cancelling the INSERT: {error}");
             }
             let is_over = self.warehouse_ends_within(CANCEL_AGAIN);
+            if is_silent && !is_over {
+                self.threads.abandon();
+            }
             if is_over || Instant::now() >= until || self.shutdown.urgency() == Urgency::Abort {
                 return;
             }

@@ -70,6 +70,11 @@ impl Threads {
         Self { join_max, stop: Stop::default(), stop_reading: Stop::default(), joins: Vec::new() }
     }
 
+    /// Their end is known not to come soon.
+    pub fn abandon(&mut self) {
+        self.join_max = Duration::ZERO;
+    }
+
     /// The wish to end, to be looked at by every thread at least every 100 ms.
     pub fn stop(&self) -> Stop {
         self.stop.clone()
