@@ -125,6 +125,7 @@ impl Wire {
     pub fn reset(&self, is_meant: impl Fn(u16) -> bool) -> usize {
         let meant = |link: &Arc<Link>| link.client.peer_addr().is_ok_and(|address| is_meant(address.port()));
         let mut links = self.links.lock().unwrap();
+        forget_ended(&mut links);
         let (reset, left): (Vec<_>, Vec<_>) = links.drain(..).partition(meant);
         *links = left;
         for link in &reset {
@@ -139,7 +140,8 @@ impl Wire {
     /// From now on nothing comes through the connections there are; says how many these are. The clients see their end
     /// after so long, as TCP gives up on a peer that acknowledges nothing; the server never does.
     pub fn black_hole(&self, tcp: Duration) -> usize {
-        let links = self.links.lock().unwrap();
+        let mut links = self.links.lock().unwrap();
+        forget_ended(&mut links);
         let until = Instant::now() + tcp;
         links.iter().for_each(|link| *link.hole_until.lock().unwrap() = Some(until));
         links.iter().for_each(|link| link.is_hole.store(true, Ordering::SeqCst));
@@ -172,8 +174,7 @@ impl Wire {
             let link =
                 Arc::new(Link { client, server, is_mute, is_doomed, outlives_client, is_hole, hole_until, is_reset });
             let mut links = self.links.lock().unwrap();
-            // those that have ended are nobody's any more
-            links.retain(|link| Arc::strong_count(link) > 1);
+            forget_ended(&mut links);
             links.push(Arc::clone(&link));
             drop(links);
             let down = Arc::clone(&link);
@@ -279,4 +280,9 @@ impl Wire {
             std::thread::park_timeout(LOOK);
         }
     }
+}
+
+/// Nobody carries anything over them any more.
+fn forget_ended(links: &mut Vec<Arc<Link>>) {
+    links.retain(|link| Arc::strong_count(link) > 1);
 }

@@ -200,8 +200,17 @@ impl Meeting<'_> {
     fn wait_for_progress(&self, mut run: Running, commits: i64, begun: Instant) -> f64 {
         wait_until(SOON, "a commit, or the end", || run.has_ended() || self.scene.commits() > commits);
         let seconds = begun.elapsed();
-        run.wait(SOON).expect_no_text("panicked");
+        let outcome = run.wait(SOON).expect_no_text("panicked");
+        if self.is_felt() && outcome.code == 0 {
+            outcome.expect_text("trying again");
+        }
         seconds.as_secs_f64()
+    }
+
+    /// Whether a loader that ends well must have noticed: else the fault was none.
+    fn is_felt(&self) -> bool {
+        let breaks = matches!(self.fault, Fault::DatabaseReset | Fault::DatabaseHole | Fault::SegmentReset);
+        breaks && self.point.each_batch
     }
 
     /// To the end of the topic. One that was cut off may leave this to another.
