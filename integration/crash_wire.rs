@@ -64,6 +64,14 @@ struct Link {
 }
 
 impl Link {
+    /// Once the last has dropped it.
+    fn reset(&self) {
+        for stream in [&self.client, &self.server] {
+            drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
+        }
+        self.is_reset.store(true, Ordering::SeqCst);
+    }
+
     fn cut(&self) {
         if self.is_reset.load(Ordering::SeqCst) {
             // the last who drops it closes the sockets, and that resets them
@@ -128,13 +136,17 @@ impl Wire {
         forget_ended(&mut links);
         let (reset, left): (Vec<_>, Vec<_>) = links.drain(..).partition(meant);
         *links = left;
-        for link in &reset {
-            for stream in [&link.client, &link.server] {
-                drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
-            }
-            link.is_reset.store(true, Ordering::SeqCst);
-        }
+        reset.iter().for_each(|link| link.reset());
         reset.len()
+    }
+
+    /// Resets the connection that came last; 0 where there is none.
+    pub fn reset_newest(&self) -> usize {
+        let mut links = self.links.lock().unwrap();
+        forget_ended(&mut links);
+        let newest = links.pop();
+        newest.iter().for_each(|link| link.reset());
+        usize::from(newest.is_some())
     }
 
     /// From now on nothing comes through the connections there are; says how many these are. The clients see their end
