@@ -23,6 +23,8 @@ mod scans;
 mod server;
 mod session;
 mod settings;
+#[cfg(test)]
+pub mod simulated;
 
 pub mod client;
 pub mod frame;

@@ -49,6 +49,16 @@ pub struct Entry {
     pub batch: i64,
 }
 
+/// A row as the ledger shows it to who would follow it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Before {
+    pub next: i64,
+    pub batch: i64,
+    pub instance: String,
+    /// Whose it is, in words.
+    pub by: String,
+}
+
 /// One partition's part in a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
@@ -124,7 +134,7 @@ impl Chain {
     ///
     /// # Errors
     /// A load or skip that does not begin where the chain ends.
-    pub(super) fn follow(&self, commit: &Commit, instance: &Instance) -> Result<BTreeMap<i32, Entry>, Error> {
+    pub fn follow(&self, commit: &Commit, instance: &Instance) -> Result<BTreeMap<i32, Entry>, Error> {
         commit.moves.iter().map(|step| Ok((step.partition, self.next_entry(commit, step, instance)?))).collect()
     }
 
@@ -148,8 +158,32 @@ impl Chain {
         })
     }
 
+    /// Checks that each of the rows follows the one that this loader read or wrote. `before` is what the ledger shows of
+    /// the rows before them, by partition, in a snapshot taken after they were appended.
+    ///
+    /// # Errors
+    /// [`Error::PositionTaken`]: a batch must never follow one that was rolled back, or somebody else's.
+    pub fn check_before(&self, rows: &BTreeMap<i32, Entry>, before: &BTreeMap<i32, Before>) -> Result<(), Error> {
+        for (&partition, row) in rows {
+            let found = before.get(&partition);
+            let is_ours = match (self.get(partition), found) {
+                (None, None) => true,
+                (Some(known), Some(found)) => {
+                    (known.next, known.batch, &known.instance) == (found.next, found.batch, &found.instance)
+                }
+                _ => false,
+            };
+            if !is_ours {
+                let gone = || "nobody: the row that this batch follows is gone".to_owned();
+                let by = found.map_or_else(gone, |found| found.by.clone());
+                return Err(Error::PositionTaken { partition, seq: row.seq - 1, by, is_own: false });
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the rows of a commit that is known to have succeeded.
-    pub(super) fn advance(&mut self, rows: BTreeMap<i32, Entry>) {
+    pub fn advance(&mut self, rows: BTreeMap<i32, Entry>) {
         self.0.extend(rows);
     }
 }

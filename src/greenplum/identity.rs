@@ -68,6 +68,12 @@ impl Instance {
         Ok(Self(random_hex(8)?))
     }
 
+    /// One of a given name, where a run is to be repeatable.
+    #[cfg(test)]
+    pub fn named(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
     /// As the ledger holds it.
     pub fn as_str(&self) -> &str {
         &self.0

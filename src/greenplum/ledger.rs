@@ -11,7 +11,7 @@ use fail::fail_point;
 use jiff::Timestamp;
 use postgres::error::SqlState;
 
-use super::chain::{Chain, Commit, Entry, Kind};
+use super::chain::{Before, Chain, Commit, Entry, Kind};
 use super::connection::Connection;
 use super::failure::Error;
 use super::identity::{JobId, Loader};
@@ -295,23 +295,14 @@ impl Ledger {
         let partitions: Vec<_> = rows.keys().copied().collect();
         let seqs: Vec<_> = rows.values().map(|row| row.seq - 1).collect();
         let before = connection.query("checking the ledger's chain", &sql, &[&job.hash(), &partitions, &seqs])?;
-        let before: BTreeMap<i32, _> = before.iter().map(|row| (row.get("partition"), row)).collect();
-        for (&partition, row) in rows {
-            let found = before.get(&partition);
-            let is_ours = match (chain.get(partition), found) {
-                (None, None) => true,
-                (Some(known), Some(found)) => {
-                    (known.next, known.batch, known.instance.as_str())
-                        == (found.get("next"), found.get("batch"), found.get("instance"))
-                }
-                _ => false,
-            };
-            if !is_ours {
-                let by = found.map_or("nobody: the row that this batch follows is gone".to_owned(), |row| taker(row));
-                return Err(Error::PositionTaken { partition, seq: row.seq - 1, by, is_own: false });
-            }
-        }
-        Ok(())
+        let shown = |row: &postgres::Row| Before {
+            next: row.get("next"),
+            batch: row.get("batch"),
+            instance: row.get("instance"),
+            by: taker(row),
+        };
+        let before: BTreeMap<i32, _> = before.iter().map(|row| (row.get("partition"), shown(row))).collect();
+        chain.check_before(rows, &before)
     }
 
     /// Commits what was appended, or rolls back; on success the chain moves on.

@@ -63,7 +63,7 @@ mod watch;
 mod words;
 mod writes;
 
-pub use chain::{Chain, Commit, Entry, Kind, Move};
+pub use chain::{Before, Chain, Commit, Entry, Kind, Move};
 pub use connection::{Canceller, Connection};
 pub use dead_letters::{DeadLetters, Letter, Refusal, Stage};
 pub use dialect::Dialect;

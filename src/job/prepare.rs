@@ -15,7 +15,7 @@ use super::run::{Memory, QUEUE_SHARE, Run};
 use super::{announce, group, resolve, task};
 use crate::decode;
 use crate::greenplum::{
-    self, Chain, Claim, Commit, Connection, DeadLetters, Entry, ExternalTable, Failing, Holder, Ledger, Load, Loader,
+    self, Chain, Claim, Commit, Connection, DeadLetters, Entry, ExternalTable, Failing, Holder, Instance, Ledger, Load, Loader,
     Settings, Target, Writes,
 };
 use crate::kafka::{self, Consumer, Watermarks};
@@ -80,7 +80,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
         Ledger::require_no_other(&mut connection, settings.metadata_schema(), &run.id)?;
     }
     settle_doubt(run, memory, &chain);
-    check_succession(run, memory, &chain)?;
+    check_succession(&run.instance, memory, &chain)?;
     let marks = consumer.watermarks(&partitions, KAFKA_WAIT)?;
     let topic_id = topic_id(run, memory, &topic, &chain, &partitions);
     let known = Known {
@@ -217,22 +217,21 @@ pub(super) fn external(
 
 /// The COMMIT that got no reply: now the ledger can be asked.
 fn settle_doubt(run: &Run<'_>, memory: &mut Memory, chain: &Chain) {
-    let Some(done) = memory.totals.in_doubt.take() else { return };
-    let batch = done.batch.number;
-    if chain.holds(&run.instance, i64::try_from(batch).unwrap_or(i64::MAX)) {
-        say!(run.reporter, Info, "batch {batch}, whose COMMIT got no reply, is committed");
-        memory.totals.add(&done, &run.metrics);
-    } else {
-        say!(run.reporter, Info, "batch {batch}, whose COMMIT got no reply, is not committed; loading it again");
+    match memory.totals.settle_doubt(chain, &run.instance, &run.metrics) {
+        None => {}
+        Some((batch, true)) => say!(run.reporter, Info, "batch {batch}, whose COMMIT got no reply, is committed"),
+        Some((batch, false)) => {
+            say!(run.reporter, Info, "batch {batch}, whose COMMIT got no reply, is not committed; loading it again");
+        }
     }
 }
 
 /// Between two attempts another loader may have taken the job over and ended again: then the job is no longer ours to
 /// go on with, though nobody holds it.
-fn check_succession(run: &Run<'_>, memory: &Memory, chain: &Chain) -> Result<(), Error> {
+pub(super) fn check_succession(instance: &Instance, memory: &Memory, chain: &Chain) -> Result<(), Error> {
     let seq = |entry: Option<&Entry>| entry.map_or(0, |entry| entry.seq);
     let is_theirs = |partition: i32, entry: &Entry| {
-        entry.instance != run.instance.as_str() && entry.seq > seq(memory.chain.get(partition))
+        entry.instance != instance.as_str() && entry.seq > seq(memory.chain.get(partition))
     };
     let mut ours = chain.iter().filter(|(partition, _)| memory.held.contains(partition));
     match ours.find(|(partition, entry)| is_theirs(*partition, entry)) {

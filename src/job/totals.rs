@@ -1,6 +1,7 @@
 //! The sums of a whole run, over all its attempts: what the summary tells.
 
 use super::state::{Done, Outcome};
+use crate::greenplum::{Chain, Instance};
 use crate::metrics::Metrics;
 use crate::offset::Checkpoint;
 
@@ -40,6 +41,18 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Settles the COMMIT that got no reply, by a chain that was read after its session was ended: the batch, and whether
+    /// it is committed. What is, counts. `None`: nothing was in doubt.
+    pub fn settle_doubt(&mut self, chain: &Chain, instance: &Instance, metrics: &Metrics) -> Option<(u64, bool)> {
+        let done = self.in_doubt.take()?;
+        let batch = done.batch.number;
+        let is_committed = chain.holds(instance, i64::try_from(batch).unwrap_or(i64::MAX));
+        if is_committed {
+            self.add(&done, metrics);
+        }
+        Some((batch, is_committed))
+    }
+
     /// Counts a committed batch in.
     pub fn add(&mut self, done: &Done, metrics: &Metrics) {
         let Outcome { inserted, rejected, filtered } = done.outcome;
