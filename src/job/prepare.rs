@@ -15,8 +15,8 @@ use super::run::{Memory, QUEUE_SHARE, Run};
 use super::{announce, group, resolve, task};
 use crate::decode;
 use crate::greenplum::{
-    self, Chain, Claim, Commit, Connection, DeadLetters, Entry, ExternalTable, Failing, Holder, Instance, Ledger, Load, Loader,
-    Settings, Target, Writes,
+    self, Chain, Claim, Commit, Connection, DeadLetters, Entry, ExternalTable, Failing, Holder, Instance, Ledger, Load,
+    Loader, Settings, Target, Writes,
 };
 use crate::kafka::{self, Consumer, Watermarks};
 use crate::transform;

@@ -22,11 +22,6 @@ impl Dice {
         self.roll(sides) == 0
     }
 
-    /// One of them; there must be one.
-    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.index(from.len())]
-    }
-
     /// An index into so many.
     pub fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.roll(len as u64)).unwrap()

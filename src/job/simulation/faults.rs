@@ -59,7 +59,31 @@ pub enum Fault {
 }
 
 impl Fault {
-    const COUNT: usize = 23;
+    pub const ALL: [Self; 23] = [
+        Self::Kill,
+        Self::Freeze,
+        Self::Successor,
+        Self::SpareSessions,
+        Self::Stop,
+        Self::HolderLost,
+        Self::StatementFails,
+        Self::StatementRefused,
+        Self::ConnectionReset,
+        Self::ConnectionDeaf,
+        Self::CommitReplyLost,
+        Self::CommitLost,
+        Self::CommitLate,
+        Self::SegmentCut,
+        Self::SegmentAgain,
+        Self::SegmentStalls,
+        Self::RowLost,
+        Self::Stranger,
+        Self::Growth,
+        Self::NewPartition,
+        Self::Expiry,
+        Self::Prune,
+        Self::LateBlock,
+    ];
 
     /// So many chances strike once, where a seed has no other wish.
     fn odds(self) -> u64 {
@@ -106,7 +130,7 @@ impl fmt::Display for Strike {
 #[derive(Debug)]
 pub struct Faults {
     seed: u64,
-    chances: [u64; Fault::COUNT],
+    chances: [u64; Fault::ALL.len()],
     /// None but these strike.
     only: Option<BTreeSet<Strike>>,
     pub struck: BTreeSet<Strike>,
@@ -117,7 +141,7 @@ pub struct Faults {
 
 impl Faults {
     pub fn new(seed: u64, only: Option<BTreeSet<Strike>>) -> Self {
-        Self { seed, chances: [0; Fault::COUNT], only, struck: BTreeSet::new(), harmful: 0, is_calm: false }
+        Self { seed, chances: [0; Fault::ALL.len()], only, struck: BTreeSet::new(), harmful: 0, is_calm: false }
     }
 
     /// Whether this chance of it strikes.

@@ -80,12 +80,19 @@ impl Kafka {
     }
 
     pub fn watermarks(&self, partitions: impl IntoIterator<Item = i32>) -> BTreeMap<i32, Watermarks> {
-        let marks = |partition| (partition, Watermarks { low: self.logs[&partition].low, high: self.logs[&partition].end });
+        let marks =
+            |partition| (partition, Watermarks { low: self.logs[&partition].low, high: self.logs[&partition].end });
         partitions.into_iter().map(marks).collect()
     }
 
     /// What a worker tells next of a partition.
-    pub fn read(&self, partition: i32, at: i64, until: Option<i64>, (generation, dice): (Generation, &mut Dice)) -> Found {
+    pub fn read(
+        &self,
+        partition: i32,
+        at: i64,
+        until: Option<i64>,
+        (generation, dice): (Generation, &mut Dice),
+    ) -> Found {
         let log = &self.logs[&partition];
         let end = until.unwrap_or(log.end).min(log.end);
         if until.is_some_and(|until| at >= until) {

@@ -143,7 +143,7 @@ impl Warehouse {
     }
 
     pub fn roll_back(&mut self, pid: Pid) {
-        if let Some(session) = self.sessions.get_mut(&pid) {
+        if let Ok(session) = self.session(pid, "rolling back") {
             session.transaction = None;
         }
     }
