@@ -8,7 +8,7 @@ use super::sql::{Order, Reply, Sql};
 use super::warehouse::Fate;
 use super::world::{Checked, Rule, World};
 use crate::config::FallbackOffset;
-use crate::greenplum::{Chain, Commit, Instance, Kind};
+use crate::greenplum::{self, Chain, Commit, Entry, Instance, Kind};
 use crate::job::failure::Error;
 use crate::job::positions::{self, Begun, Known};
 use crate::job::prepare::check_succession;
@@ -38,6 +38,8 @@ pub struct Loader {
     memory: Memory,
     phase: Phase,
     pub frozen_until: Option<Instant>,
+    /// Another loader lived beside it at some time, and may have taken positions.
+    pub has_met: bool,
     is_told_to_stop: bool,
     /// Excuses of the world when the attempt began; none where it was not alone even then.
     excuses: Option<u64>,
@@ -54,6 +56,7 @@ impl Loader {
             memory: Memory { quits_at_eof, ..Memory::default() },
             phase: Phase::Pausing(world.now),
             frozen_until: None,
+            has_met: false,
             is_told_to_stop: false,
             excuses: None,
             late: Vec::new(),
@@ -155,7 +158,6 @@ impl Loader {
             Err(error) => return self.follow(Some(Ended::Failed(error)), world),
         };
         sql.chain = chain;
-        self.memory.held = marks.keys().copied().collect();
         if self.memory.quits_at_eof && self.memory.ends.is_none() {
             self.memory.ends = Some(marks.iter().map(|(&partition, marks)| (partition, marks.high)).collect());
         }
@@ -194,6 +196,7 @@ impl Loader {
     fn launch(&mut self, sql: Sql, starts: Checkpoint, world: &mut World) -> Checked {
         self.memory.begun = Begun { starts: starts.clone(), topic_id: None };
         self.memory.chain = sql.chain.clone();
+        self.memory.held = starts.iter().map(|(partition, _)| partition).collect();
         self.memory.has_run = true;
         let mut attempt = Attempt::new(&self.memory, &starts, sql, std::mem::take(&mut self.late), world);
         let ended = if self.is_told_to_stop { attempt.stop(&mut self.memory, world)? } else { None };
@@ -219,14 +222,16 @@ impl Loader {
     }
 
     fn pause_or_fail(&mut self, error: Error, world: &mut World) -> Checked {
-        if self.excuses == Some(world.excuses()) {
+        let is_taken = matches!(error, Error::Database(greenplum::Error::PositionTaken { .. }));
+        if self.excuses == Some(world.excuses()) && !(is_taken && self.has_met) {
             return Err(format!("{}: an attempt fails, and nothing had happened to it: {error}", self.instance));
         }
-        if matches!(error, Error::Internal(_) | Error::Database(crate::greenplum::Error::OutOfStep { .. })) {
+        if matches!(error, Error::Internal(_) | Error::Database(greenplum::Error::OutOfStep { .. })) {
             return Err(format!("{} made a mistake: {error}", self.instance));
         }
         let failures = self.memory.totals.failures_in_a_row;
-        match PAUSES.get(failures as usize).filter(|_| error.is_passing() && !self.is_told_to_stop) {
+        let is_worth_it = error.is_passing() && (self.memory.has_run || error.is_answer());
+        match PAUSES.get(failures as usize).filter(|_| is_worth_it && !self.is_told_to_stop) {
             None => self.end(Some(error), world),
             Some(pause) => {
                 self.memory.totals.failures_in_a_row += 1;
@@ -254,8 +259,7 @@ impl Loader {
 
     /// Its summary is the sum of its ledger rows.
     fn check_sums(&self, world: &World) -> Checked {
-        let is_own =
-            |entry: &crate::greenplum::Entry| entry.kind == Kind::Load && entry.instance == self.instance.as_str();
+        let is_own = |entry: &Entry| entry.kind == Kind::Load && entry.instance == self.instance.as_str();
         let own = world.warehouse.ledger.iter().filter(|row| is_own(&row.entry));
         let written = own.fold([0; 3], |sum, row| {
             let counts = [row.counts.inserted, row.counts.rejected, row.counts.filtered];

@@ -97,6 +97,8 @@ fn live(world: &mut World, steps: u64) -> Checked {
         if loaders.is_empty() || is_rival {
             let quits_at_eof = world.dice.is_one_in(2);
             loaders.push(Loader::new(quits_at_eof, world));
+            let have_met = loaders.len() > 1;
+            loaders.iter_mut().for_each(|loader| loader.has_met |= have_met);
         }
         let at = world.dice.index(loaders.len());
         let was_busy = wild_step(&mut loaders[at], world)?;
