@@ -35,7 +35,10 @@ on_each_database! {
         assert_eq!(place.rows_of(3), ["1|load|5|6", "2|skip|6|90"]);
         let read = place.ledger().read(&mut place.connect(), &place.job).unwrap();
         assert_eq!(read, chain);
-        assert!(read.holds(&me.instance, 4) && read.holds(&me.instance, 3) && !read.holds(&me.instance, 2));
+        // those that others have followed are held as well
+        let (ledger, mut connection) = (place.ledger(), place.connect());
+        let mut holds = |who: &Loader, batch| ledger.holds(&mut connection, &place.job, &who.instance, batch).unwrap();
+        assert!((1..=4).all(|batch| holds(&me, batch)) && !holds(&me, 5) && !holds(&loader(), 4));
     }
 
     fn history_is_told_and_pruned(db) {
@@ -185,7 +188,7 @@ on_each_database! {
             assert!(matches!(error, Error::InDoubt { batch: 7, .. }), "{error}");
             assert!(error.is_passing() && cut.is_lost());
             let is_held =
-                || place.ledger().read(&mut place.connect(), &place.job).unwrap().holds(&me.instance, 7);
+                || place.ledger().holds(&mut place.connect(), &place.job, &me.instance, 7).unwrap();
             if is_forwarded {
                 // else the session may be ended before it comes to the COMMIT that it was sent
                 wait_until(SOON, "the commit to be done", is_held);

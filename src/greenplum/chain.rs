@@ -124,12 +124,6 @@ impl Chain {
         self.iter().map(|(partition, entry)| (partition, entry.next)).collect()
     }
 
-    /// Whether a commit of this loader is in the ledger: the answer to [`Error::InDoubt`], asked of a chain that was
-    /// read after the old session was ended. One partition tells for all.
-    pub fn holds(&self, instance: &Instance, batch: i64) -> bool {
-        self.0.values().any(|entry| entry.instance == instance.as_str() && entry.batch == batch)
-    }
-
     /// The row that each move would add, in ascending order of partition.
     ///
     /// # Errors
@@ -212,11 +206,8 @@ mod tests {
             let rows = chain.follow(&commit(batch, vec![Move::bare(0, kind, first, next)]), &instance).unwrap();
             assert_eq!(rows[&0].seq, batch);
             chain.advance(rows);
-            assert!(chain.holds(&instance, batch));
         }
         assert_eq!(chain.checkpoint().get(0), Some(3));
-        assert!(!chain.holds(&instance, 3));
-        assert!(!chain.holds(&Instance::random().unwrap(), 4));
     }
 
     #[test]

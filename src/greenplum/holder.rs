@@ -98,7 +98,7 @@ impl Holder {
 
     /// Ends the session that an earlier attempt of this loader loaded through: its connection broke, but the server may
     /// not have noticed, and a COMMIT may be under way in it. Afterwards the ledger tells what became of that,
-    /// see [`super::Chain::holds`].
+    /// see [`super::Ledger::holds`].
     ///
     /// # Errors
     /// [`Error::Stubborn`], or a query failed.

@@ -14,7 +14,7 @@ use postgres::error::SqlState;
 use super::chain::{Before, Chain, Commit, Entry, Kind};
 use super::connection::Connection;
 use super::failure::Error;
-use super::identity::{JobId, Loader};
+use super::identity::{Instance, JobId, Loader};
 use super::sql::fill;
 use crate::table::{Ident, TableName};
 
@@ -161,6 +161,23 @@ impl Ledger {
             (row.get("partition"), entry)
         });
         Ok(entries.collect())
+    }
+
+    /// Whether a commit of this loader is in the ledger: the answer to [`Error::InDoubt`], asked after the old session was
+    /// ended, see [`super::Holder::end_earlier`]. All rows are looked at: others may have followed it by then.
+    ///
+    /// # Errors
+    /// The query failed.
+    pub fn holds(
+        &self,
+        connection: &mut Connection,
+        job: &JobId,
+        instance: &Instance,
+        batch: i64,
+    ) -> Result<bool, Error> {
+        let sql = self.fill(include_str!("../../sql/ledger_holds.sql"));
+        let params: [&(dyn postgres::types::ToSql + Sync); 3] = [&job.hash(), &instance.as_str(), &batch];
+        connection.query_one("looking for a commit in doubt", &sql, &params).map(|row| row.get("holds"))
     }
 
     /// A job's commits, oldest first; the newest of each partition only, or all that were not pruned.

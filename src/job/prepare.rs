@@ -79,7 +79,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     if chain.is_empty() {
         Ledger::require_no_other(&mut connection, settings.metadata_schema(), &run.id)?;
     }
-    settle_doubt(run, memory, &chain);
+    settle_doubt(run, memory, &ledger, &mut connection)?;
     check_succession(&run.instance, memory, &chain)?;
     let marks = consumer.watermarks(&partitions, KAFKA_WAIT)?;
     let topic_id = topic_id(run, memory, &topic, &chain, &partitions);
@@ -216,14 +216,16 @@ pub(super) fn external(
 }
 
 /// The COMMIT that got no reply: now the ledger can be asked.
-fn settle_doubt(run: &Run<'_>, memory: &mut Memory, chain: &Chain) {
-    match memory.totals.settle_doubt(chain, &run.instance, &run.metrics) {
+fn settle_doubt(run: &Run<'_>, memory: &mut Memory, ledger: &Ledger, connection: &mut Connection) -> Result<(), Error> {
+    let holds = |batch| ledger.holds(connection, &run.id, &run.instance, batch);
+    match memory.totals.settle_doubt(holds, &run.metrics)? {
         None => {}
         Some((batch, true)) => say!(run.reporter, Info, "batch {batch}, whose COMMIT got no reply, is committed"),
         Some((batch, false)) => {
             say!(run.reporter, Info, "batch {batch}, whose COMMIT got no reply, is not committed; loading it again");
         }
     }
+    Ok(())
 }
 
 /// Between two attempts another loader may have taken the job over and ended again: then the job is no longer ours to

@@ -1,7 +1,6 @@
 //! The sums of a whole run, over all its attempts: what the summary tells.
 
 use super::state::{Done, Outcome};
-use crate::greenplum::{Chain, Instance};
 use crate::metrics::Metrics;
 use crate::offset::Checkpoint;
 
@@ -41,16 +40,23 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Settles the COMMIT that got no reply, by a chain that was read after its session was ended: the batch, and whether
-    /// it is committed. What is, counts. `None`: nothing was in doubt.
-    pub fn settle_doubt(&mut self, chain: &Chain, instance: &Instance, metrics: &Metrics) -> Option<(u64, bool)> {
-        let done = self.in_doubt.take()?;
+    /// Settles the COMMIT that got no reply, when its session was ended: the batch, and whether it is committed, as the
+    /// ledger `holds` it. What is, counts. `None`: nothing was in doubt.
+    ///
+    /// # Errors
+    /// The ledger could not be asked; the doubt stays.
+    pub fn settle_doubt<E>(
+        &mut self,
+        holds: impl FnOnce(i64) -> Result<bool, E>,
+        metrics: &Metrics,
+    ) -> Result<Option<(u64, bool)>, E> {
+        let Some(done) = &self.in_doubt else { return Ok(None) };
         let batch = done.batch.number;
-        let is_committed = chain.holds(instance, i64::try_from(batch).unwrap_or(i64::MAX));
-        if is_committed {
+        let is_committed = holds(i64::try_from(batch).unwrap_or(i64::MAX))?;
+        if let Some(done) = self.in_doubt.take().filter(|_| is_committed) {
             self.add(&done, metrics);
         }
-        Some((batch, is_committed))
+        Ok(Some((batch, is_committed)))
     }
 
     /// Counts a committed batch in.

@@ -140,7 +140,7 @@ impl Loader {
     /// Ledger, doubt, succession, positions: as `prepare`.
     fn prepare(&mut self, mut sql: Sql, world: &mut World) -> Checked {
         let chain = world.warehouse.chain();
-        self.settle_doubt(&chain, world);
+        self.settle_doubt(world)?;
         let resumed = check_succession(&self.instance, &self.memory, &chain).and_then(|()| {
             let marks = world.kafka.watermarks(world.kafka.logs.keys().copied());
             let positions = positions::resume(&Known {
@@ -173,14 +173,14 @@ impl Loader {
         Ok(())
     }
 
-    fn settle_doubt(&mut self, chain: &Chain, world: &mut World) {
-        if !world.has(Rule::Doubt) {
-            // as if every COMMIT without reply were lost
-            self.memory.totals.in_doubt = None;
-        }
-        if let Some((batch, is_committed)) = self.memory.totals.settle_doubt(chain, &self.instance, &world.metrics) {
+    fn settle_doubt(&mut self, world: &mut World) -> Checked {
+        let (warehouse, instance) = (&world.warehouse, self.instance.as_str());
+        // without the rule, as if every COMMIT without reply were lost
+        let holds = |batch| Ok::<_, String>(world.has(Rule::Doubt) && warehouse.holds(instance, batch));
+        if let Some((batch, is_committed)) = self.memory.totals.settle_doubt(holds, &world.metrics)? {
             world.say(|| format!("{}: batch {batch} in doubt is committed: {is_committed}", self.instance));
         }
+        Ok(())
     }
 
     fn skip(&mut self, mut sql: Sql, starts: Checkpoint, world: &mut World) -> Checked<bool> {

@@ -210,6 +210,11 @@ impl Warehouse {
         Some(Before { next, batch, by: format!("loader {instance}"), instance })
     }
 
+    /// Whether the ledger has a batch of a loader.
+    pub fn holds(&self, instance: &str, batch: i64) -> bool {
+        self.visible().any(|row| (row.entry.instance.as_str(), row.entry.batch) == (instance, batch))
+    }
+
     /// Removes all but the newest `kept` rows of each partition.
     pub fn prune(&mut self, kept: i64) {
         let newest = self.chain();
