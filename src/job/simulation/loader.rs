@@ -38,7 +38,7 @@ pub struct Loader {
     memory: Memory,
     phase: Phase,
     pub frozen_until: Option<Instant>,
-    /// Another loader lived beside it at some time, and may have taken positions.
+    /// Another loader, or a session that one has left, was there beside it at some time and may have taken positions.
     pub has_met: bool,
     is_told_to_stop: bool,
     /// Excuses of the world when the attempt began; none where it was not alone even then.
@@ -131,6 +131,7 @@ impl Loader {
             world.encounters += 1;
         }
         let is_alone = world.warehouse.others(self.instance.as_str()).is_empty();
+        self.has_met |= !is_alone;
         self.excuses = is_alone.then(|| world.excuses());
         let pid = world.warehouse.connect(self.instance.as_str());
         self.memory.session = i32::try_from(pid).ok();
