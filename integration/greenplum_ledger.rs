@@ -59,6 +59,18 @@ on_each_database! {
         assert_eq!(ledger.read(&mut place.connect(), &place.job).unwrap(), chain);
     }
 
+    fn a_loader_that_knows_no_history_does_not_take_a_first_row_that_was_pruned(db) {
+        let place = Place::new(db, "a int");
+        let (me, mut chain) = (loader(), Chain::default());
+        for number in 0..4 {
+            commit(&place, &me, &mut chain, &batch(number, &[(0, number, number + 1)])).unwrap();
+        }
+        place.ledger().prune(&mut place.connect(), &place.job, 1).unwrap();
+        let error = commit(&place, &loader(), &mut Chain::default(), &batch(9, &[(0, 0, 1)])).unwrap_err();
+        assert!(matches!(error, Error::PositionTaken { partition: 0, seq: 1, is_own: false, .. }), "{error}");
+        assert_eq!(place.rows_of(0), ["4|load|3|4"]);
+    }
+
     fn a_history_in_the_ledger_of_another_schema_is_found(db) {
         let place = Place::new(db, "a int");
         commit(&place, &loader(), &mut Chain::default(), &batch(1, &[(0, 0, 5)])).unwrap();

@@ -153,7 +153,8 @@ impl Chain {
     }
 
     /// Checks that each of the rows follows the one that this loader read or wrote. `before` is what the ledger shows of
-    /// the rows before them, by partition, in a snapshot taken after they were appended.
+    /// the rows before them, by partition, in a snapshot taken after they were appended; where there is none before, of any
+    /// row but the first: that one may have been pruned, and then the unique key does not miss it.
     ///
     /// # Errors
     /// [`Error::PositionTaken`]: a batch must never follow one that was rolled back, or somebody else's.
@@ -170,7 +171,7 @@ impl Chain {
             if !is_ours {
                 let gone = || "nobody: the row that this batch follows is gone".to_owned();
                 let by = found.map_or_else(gone, |found| found.by.clone());
-                return Err(Error::PositionTaken { partition, seq: row.seq - 1, by, is_own: false });
+                return Err(Error::PositionTaken { partition, seq: (row.seq - 1).max(1), by, is_own: false });
             }
         }
         Ok(())

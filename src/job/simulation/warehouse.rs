@@ -203,9 +203,10 @@ impl Warehouse {
         newest.into_iter().map(|(partition, entry)| (partition, entry.clone())).collect()
     }
 
-    /// A row of the ledger as a loader is shown it.
+    /// A row of the ledger as a loader is shown it; for 0 any but the first.
     pub fn show(&self, partition: i32, seq: i64) -> Option<Before> {
-        let row = self.visible().find(|row| (row.partition, row.entry.seq) == (partition, seq))?;
+        let is_wanted = |row: &&LedgerRow| row.entry.seq == seq || seq == 0 && row.entry.seq > 1;
+        let row = self.visible().filter(|row| row.partition == partition).find(is_wanted)?;
         let Entry { next, batch, instance, .. } = row.entry.clone();
         Some(Before { next, batch, by: format!("loader {instance}"), instance })
     }
