@@ -5,6 +5,7 @@
 //! - [`Source`] is where scans come from that no load has announced: a server started with one has each opened by the
 //!   first segment that asks, for `gpkafka serve`.
 //! - `request`, `declared`, `frame` and `session` are pure: no I/O, no clock. `server` alone names hyper.
+//! - `simulated` is a session without its server, for the simulation of a job.
 //! - [`client`] is the other end: `gpkafka segment`, PostgreSQL's stand-in for a segment, and the tests.
 //!
 //! The rules that keep a load exact, each with the test that goes red without it (`integration/gpfdist_sessions.rs`):

@@ -177,7 +177,8 @@ impl Loader {
     fn settle_doubt(&mut self, world: &mut World) -> Checked {
         let (warehouse, instance) = (&world.warehouse, self.instance.as_str());
         // without the rule, as if every COMMIT without reply were lost
-        let holds = |batch| Ok::<_, String>(world.has(Rule::Doubt) && warehouse.holds(instance, batch));
+        let (asks, asks_all) = (world.has(Rule::Doubt), world.has(Rule::FollowedDoubt));
+        let holds = |batch| Ok::<_, String>(asks && warehouse.holds(instance, batch, asks_all));
         if let Some((batch, is_committed)) = self.memory.totals.settle_doubt(holds, &world.metrics)? {
             world.say(|| format!("{}: batch {batch} in doubt is committed: {is_committed}", self.instance));
         }

@@ -4,7 +4,7 @@ use super::world::Rule;
 use super::{Plan, Ran, run, shrink};
 
 /// Seeds in which a rule must be missed.
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 5000;
 
 /// The first seed that fails without a rule.
 fn missed(rule: Rule) -> (Plan, Ran) {
@@ -29,6 +29,11 @@ fn the_unique_key() {
 #[test]
 fn the_check_of_the_row_before() {
     is_missed(Rule::ChainCheck, &["would follow"]);
+}
+
+#[test]
+fn the_check_of_a_first_row() {
+    is_missed(Rule::FirstRow, &["would follow"]);
 }
 
 #[test]
@@ -59,6 +64,11 @@ fn the_transaction_that_may_read() {
 #[test]
 fn the_chain_that_settles_a_doubt() {
     is_missed(Rule::Doubt, &["tells of"]);
+}
+
+#[test]
+fn the_doubt_that_others_have_followed() {
+    is_missed(Rule::FollowedDoubt, &["tells of"]);
 }
 
 #[test]

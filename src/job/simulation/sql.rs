@@ -222,8 +222,10 @@ impl Sql {
     fn check(&mut self, ending: Ending, world: &mut World) -> Result<Doing, Error> {
         world.warehouse.is_there(self.pid)?;
         let show = |(&partition, row): (&i32, &Entry)| Some((partition, world.warehouse.show(partition, row.seq - 1)?));
+        let is_checked = |(_, row): &(&i32, &Entry)| row.seq > 1 || world.has(Rule::FirstRow);
         if world.has(Rule::ChainCheck) {
-            self.chain.check_before(&ending.rows, &ending.rows.iter().filter_map(show).collect())?;
+            let before = ending.rows.iter().filter(is_checked).filter_map(show).collect();
+            self.chain.check_before(&ending.rows, &before)?;
         }
         Ok(Doing::Committing(ending))
     }

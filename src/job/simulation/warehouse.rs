@@ -211,10 +211,14 @@ impl Warehouse {
         Some(Before { next, batch, by: format!("loader {instance}"), instance })
     }
 
-    /// Whether the ledger has a batch of a loader. What is kept of a real ledger outlives every doubt, so what this one has
+    /// Whether the ledger has a batch of a loader, in any of its rows or only in the newest of each partition. What is kept of a real ledger outlives every doubt, so what this one has
     /// pruned counts.
-    pub fn holds(&self, instance: &str, batch: i64) -> bool {
-        self.ledger.iter().any(|row| (row.entry.instance.as_str(), row.entry.batch) == (instance, batch))
+    pub fn holds(&self, instance: &str, batch: i64, asks_all: bool) -> bool {
+        let is_it = |entry: &Entry| (entry.instance.as_str(), entry.batch) == (instance, batch);
+        match asks_all {
+            true => self.ledger.iter().any(|row| is_it(&row.entry)),
+            false => self.chain().iter().any(|(_, entry)| is_it(entry)),
+        }
     }
 
     /// Removes all but the newest `kept` rows of each partition.

@@ -16,6 +16,8 @@ pub enum Rule {
     UniqueKey,
     /// The row seq − 1 must be there and be the known one.
     ChainCheck,
+    /// A first row is checked too: it may have been there and be pruned.
+    FirstRow,
     /// Rows sent = inserted + rejected.
     RowCheck,
     /// A segment gets rows on one connection only.
@@ -28,6 +30,8 @@ pub enum Rule {
     Xid,
     /// After a COMMIT without reply the chain says whether it counts.
     Doubt,
+    /// All rows of the ledger are asked then, not only the newest.
+    FollowedDoubt,
     /// The chain is read only after the old session is gone.
     EndEarlier,
 }
