@@ -34,6 +34,7 @@ enum Phase {
 /// See the module.
 #[derive(Debug)]
 pub struct Loader {
+    pub number: u64,
     instance: Instance,
     memory: Memory,
     phase: Phase,
@@ -52,6 +53,7 @@ impl Loader {
         let instance = Instance::named(&format!("L{}", world.loaders_ever));
         world.say(|| format!("{instance} starts{}", if quits_at_eof { ", to stop at the end" } else { "" }));
         Self {
+            number: world.loaders_ever,
             instance,
             memory: Memory { quits_at_eof, ..Memory::default() },
             phase: Phase::Pausing(world.now),

@@ -101,11 +101,12 @@ fn live(world: &mut World, steps: u64) -> Checked {
             loaders.iter_mut().for_each(|loader| loader.has_met |= have_met);
         }
         let at = world.dice.index(loaders.len());
+        world.actor = loaders[at].number;
         let was_busy = wild_step(&mut loaders[at], world)?;
         loaders.retain(|loader| !loader.is_over());
         world.pass_time(was_busy);
     }
-    world.faults.is_calm = true;
+    (world.faults.is_calm, world.actor) = (true, 0);
     world.say(|| "all is calm from here".to_owned());
     for loader in &mut loaders {
         loader.frozen_until = None;
@@ -142,6 +143,7 @@ fn come_to_rest(mut loaders: Vec<Loader>, world: &mut World) -> Checked {
             return Ok(());
         }
         let at = world.dice.index(loaders.len());
+        world.actor = loaders[at].number;
         let was_busy = loaders[at].step(world)?;
         world.pass_time(was_busy);
     }

@@ -53,6 +53,8 @@ pub struct World {
     /// Loaders that ever lived, and those that others met.
     pub loaders_ever: u64,
     pub encounters: u64,
+    /// The loader in which something happens, for the log; 0 where it is in none.
+    pub actor: u64,
     without: Option<Rule>,
     began: Instant,
     log: Option<Vec<String>>,
@@ -80,6 +82,7 @@ impl World {
             has_filter,
             loaders_ever: 0,
             encounters: 0,
+            actor: 0,
             without: plan.without,
             began,
             log: plan.is_told.then(Vec::new),
@@ -120,7 +123,8 @@ impl World {
     pub fn say(&mut self, line: impl FnOnce() -> String) {
         if let Some(log) = &mut self.log {
             let line = line();
-            log.push(format!("{:9.3} {line}", (self.now - self.began).as_secs_f64()));
+            let actor = if self.actor > 0 { format!("L{}", self.actor) } else { String::new() };
+            log.push(format!("{:9.3} {actor:4} {line}", (self.now - self.began).as_secs_f64()));
         }
     }
 
@@ -130,6 +134,7 @@ impl World {
 
     /// What the topic and the database do by themselves.
     pub fn live(&mut self) {
+        self.actor = 0;
         let partition = i32::try_from(self.dice.index(self.kafka.logs.len())).unwrap();
         if self.strikes(Fault::Growth) {
             let offsets = 1 + self.dice.offset(8);
