@@ -17,8 +17,12 @@ struct Files {
 
 impl Files {
     fn serve() -> Self {
+        Self::serve_as(|loader| loader)
+    }
+
+    fn serve_as(change: impl FnOnce(Loader) -> Loader) -> Self {
         let dir = directory("serve", User::current());
-        let mut server = Loader::command(["serve", dir.to_str().unwrap(), "--port", "0"]).start();
+        let mut server = change(Loader::command(["serve", dir.to_str().unwrap(), "--port", "0"])).start();
         server.wait_for_text(SOON, "LOCATION");
         let text = server.text();
         let port = text.split(" at 127.0.0.1:").nth(1).and_then(|rest| rest.split(':').next()).unwrap();
@@ -293,6 +297,21 @@ fn anybody_may_read_with_the_protocol_alone() {
         files.server.wait(SOON)
     };
     outcome.expect_code(0);
+}
+
+#[test]
+fn in_a_scripts_background_it_outlives_an_interrupt() {
+    let files = Files::serve_as(|loader| loader.ignoring("INT"));
+    files.write("rows.txt", "1\n");
+    files.server.signal("INT");
+    // whether the signal has come yet or not
+    let status = std::fs::read_to_string(format!("/proc/{}/status", files.server.pid())).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
+    assert_eq!(ignored & 1 << 1, 1 << 1, "SIGINT is 2: {ignored:x}");
+    assert!(rest(files.get("rows.txt", 0, "")).contains("1\n"));
+    files.server.signal("TERM");
+    files.server.wait(SOON).expect_code(0);
 }
 
 #[test]

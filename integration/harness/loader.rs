@@ -69,6 +69,16 @@ impl Loader {
         self
     }
 
+    /// Has it begin with a signal ignored, as a shell does with `INT` for what a script runs in the background.
+    pub fn ignoring(mut self, signal: &str) -> Self {
+        let mut command = Command::new("env");
+        command.arg(format!("--ignore-signal={signal}")).arg(self.command.get_program()).args(self.command.get_args());
+        let given = self.command.get_envs().filter_map(|(key, value)| Some((key, value?)));
+        command.envs(given).current_dir(&self.dir);
+        self.command = command;
+        self
+    }
+
     /// Starts it.
     pub fn start(mut self) -> Running {
         let says = |flag: &str| self.command.get_args().any(|word| word == flag || word == "--config");

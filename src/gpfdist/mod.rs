@@ -37,4 +37,4 @@ pub use request::check as check_request;
 pub use scans::{Asked, Feed, Source};
 pub use server::Server;
 pub use session::{Cause, Failure, Phase, Scan, Status};
-pub use settings::Settings;
+pub use settings::{ScanLimits, Settings};

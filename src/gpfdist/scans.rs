@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
@@ -17,27 +17,8 @@ use super::declared::Declared;
 use super::handle::{Attached, Shared};
 use super::request::{Refusal, Request, Terms};
 use super::session::{Block, Cause, Phase, Place, Scan, State};
+use super::settings::ScanLimits;
 use crate::metrics::Metrics;
-
-/// Scans that may be open at once: each has a thread, an open file and some blocks.
-const OPEN_MAX: usize = 1000;
-
-/// How long a scan that is over waits for segments that have never come. One may be held up for long by another part of
-/// its statement; after this it would read everything again.
-const LATE: Duration = Duration::from_secs(3600);
-
-/// Scans that are over and remembered, of a few hundred bytes each.
-const OVER_MAX: usize = 10_000;
-
-/// How long a scan waits for somebody to go on when everyone who came has left before its end.
-const LEFT: Duration = Duration::from_secs(60);
-
-/// How long a scan that has been read stays as it is for the segments that have not come yet. Mostly all come at once, and
-/// then nothing of it needs to be remembered.
-const SOON: Duration = Duration::from_secs(5);
-
-/// How often the end of a scan is looked for where nothing tells of it.
-const LOOK: Duration = Duration::from_secs(5);
 
 /// Where the rows of scans come from.
 pub trait Source: fmt::Debug + Send + Sync {
@@ -86,13 +67,14 @@ struct All {
 #[derive(Debug)]
 pub(super) struct Scans {
     source: Arc<dyn Source>,
+    limits: ScanLimits,
     metrics: Metrics,
     all: Mutex<All>,
 }
 
 impl Scans {
-    pub(super) fn new(source: Arc<dyn Source>, metrics: Metrics) -> Self {
-        Self { source, metrics, all: Mutex::default() }
+    pub(super) fn new(source: Arc<dyn Source>, limits: ScanLimits, metrics: Metrics) -> Self {
+        Self { source, limits, metrics, all: Mutex::default() }
     }
 
     /// Lets a segment into its scan, which is opened for the first. `cut` tells when the connection must go.
@@ -121,12 +103,13 @@ impl Scans {
         let Request { xid, cid, sn, .. } = request.clone();
         let key = Key { path: path.to_owned(), xid: xid.clone(), cid, sn };
         let mut all = self.all();
-        all.forget_old(Instant::now());
+        all.forget_old(Instant::now(), &self.limits);
         if let Some(known) = all.known.get(&key) {
             return Ok((Arc::clone(&known.shared), known.opened.clone()));
         }
-        if all.known.len() - all.over.len() >= OPEN_MAX {
-            return Err(Refusal::new(503, format!("{OPEN_MAX} scans are open: try again when some have ended")));
+        let open_max = self.limits.open_max;
+        if all.known.len() - all.over.len() >= open_max {
+            return Err(Refusal::new(503, format!("{open_max} scans are open: try again when some have ended")));
         }
         let scan = Scan { path: path.to_owned(), xid: Some(xid), file_prefix: String::new() };
         let shared = Arc::new(Shared::new(State::new(scan).that_may_be_left(), self.metrics.clone()));
@@ -168,9 +151,9 @@ impl Scans {
 }
 
 impl All {
-    fn forget_old(&mut self, now: Instant) {
+    fn forget_old(&mut self, now: Instant, limits: &ScanLimits) {
         while let Some((since, ..)) = self.over.front() {
-            if self.over.len() <= OVER_MAX && now.duration_since(*since) < LATE {
+            if self.over.len() <= limits.over_max && now.duration_since(*since) < limits.late {
                 return;
             }
             if let Some((_, key)) = self.over.pop_front() {
@@ -238,11 +221,11 @@ impl Feed {
             }
             if connected > 0 {
                 alone_since = None;
-            } else if alone_since.get_or_insert_with(Instant::now).elapsed() > LEFT {
+            } else if alone_since.get_or_insert_with(Instant::now).elapsed() > self.scans.limits.left {
                 self.fail("every segment that read this file has left it before its end");
                 return false;
             }
-            self.shared.wait_for_room(high_water / 2, LOOK);
+            self.shared.wait_for_room(high_water / 2, self.scans.limits.look);
         }
     }
 
@@ -255,10 +238,10 @@ impl Feed {
         // what was read ahead stays as long as somebody may come for it
         self.wait_for_room(1);
         let nobody = |state: &State| state.attendance().0 == 0;
-        let segments = self.segments;
-        self.shared.wait_for_change(SOON, |state| nobody(state) && state.attendance().1 >= segments);
+        let (segments, limits) = (self.segments, &self.scans.limits);
+        self.shared.wait_for_change(limits.soon, |state| nobody(state) && state.attendance().1 >= segments);
         while !self.shared.look(nobody) {
-            self.shared.wait_for_change(LOOK, nobody);
+            self.shared.wait_for_change(limits.look, nobody);
         }
     }
 }

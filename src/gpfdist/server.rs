@@ -46,9 +46,6 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Greenplum sends 17; proxies add some.
 const HEADERS_MAX: usize = 256;
 
-/// How long a peer may take to close after the last byte. Closing at once could reset the connection under that byte.
-const LINGER: Duration = Duration::from_secs(30);
-
 /// How long stopping waits for connections to be told.
 const STOP: Duration = Duration::from_secs(1);
 
@@ -79,6 +76,7 @@ struct Served {
     scans: Option<Arc<Scans>>,
     metrics: Metrics,
     heartbeat: Duration,
+    linger: Duration,
     http: http1::Builder,
     /// A response with these extensions spells `X-GP-PROTO` as Greenplum does, however the request did.
     spelling: hyper::http::Extensions,
@@ -104,7 +102,7 @@ impl Server {
     /// # Blocks
     /// As [`Server::start`].
     pub fn serve(settings: &Settings, metrics: &Metrics, source: Arc<dyn Source>) -> Result<Self, Error> {
-        Self::start_with(settings, metrics, Some(Arc::new(Scans::new(source, metrics.clone()))))
+        Self::start_with(settings, metrics, Some(Arc::new(Scans::new(source, settings.scans.clone(), metrics.clone()))))
     }
 
     fn start_with(settings: &Settings, metrics: &Metrics, scans: Option<Arc<Scans>>) -> Result<Self, Error> {
@@ -121,6 +119,7 @@ impl Server {
             scans,
             metrics: metrics.clone(),
             heartbeat: settings.heartbeat,
+            linger: settings.linger,
             http: http(settings.head_timeout),
             spelling: runtime.block_on(spelling()),
         });
@@ -258,14 +257,14 @@ async fn serve(stream: TcpStream, served: Arc<Served>) {
             let has_rows = attached.is_some();
             attached.into_iter().for_each(Attached::written);
             let begun = Instant::now();
-            close(stream).await;
+            close(stream, served.linger).await;
             // what the kernel still held for the segment is taken by now
             if has_rows {
                 served.metrics.seconds.segment_taking.inc_by(begun.elapsed().as_secs_f64());
             }
         }
         // hyper has answered a malformed head
-        (Some(Err(error)), None) if !error.is_timeout() => close(stream).await,
+        (Some(Err(error)), None) if !error.is_timeout() => close(stream, served.linger).await,
         (_, attached) => drop((attached, stream)),
     }
 }
@@ -279,11 +278,11 @@ fn prepare(stream: &TcpStream) -> std::io::Result<()> {
     socket.set_tcp_keepalive(&keepalive)
 }
 
-/// Waits for the peer to close, then closes.
-async fn close(mut stream: TcpStream) {
+/// Waits for the peer to close, so long at most, then closes.
+async fn close(mut stream: TcpStream, linger: Duration) {
     let mut rest = [0; 4096];
     let drained = async { while stream.read(&mut rest).await.is_ok_and(|bytes| bytes > 0) {} };
-    let peer_closed = timeout(LINGER, drained).await.is_ok();
+    let peer_closed = timeout(linger, drained).await.is_ok();
     // a failure here leaves a reset instead, to a peer that has everything
     let lingers = SockRef::from(&stream).set_linger(None);
     drop((peer_closed, lingers));

@@ -136,12 +136,13 @@ pub fn apart<T: Send + 'static>(name: &str, body: impl FnOnce() -> T + Send + 's
     Ok(result)
 }
 
-/// From now on Ctrl-C and SIGTERM escalate `shutdown` instead of killing the process.
+/// From now on Ctrl-C and SIGTERM escalate `shutdown` instead of killing the process. One of them that whoever started the
+/// process has it ignore stays ignored: a shell does so with Ctrl-C for what a script runs in the background.
 ///
 /// # Errors
 /// The handlers could not be installed.
 pub fn watch_signals(shutdown: &Shutdown) -> std::io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = Signals::new([SIGINT, SIGTERM].into_iter().filter(|signal| !is_ignored(*signal)))?;
     let shutdown = shutdown.clone();
     Builder::new().name("signals".to_owned()).spawn(move || {
         for _signal in signals.forever() {
@@ -149,4 +150,12 @@ pub fn watch_signals(shutdown: &Shutdown) -> std::io::Result<()> {
         }
     })?;
     Ok(())
+}
+
+/// Whether this process ignores a signal. False where the system does not tell.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
 }

@@ -21,6 +21,7 @@ use crate::line;
 pub struct Files {
     /// Canonical.
     root: PathBuf,
+    row_bytes_max: usize,
 }
 
 impl Files {
@@ -35,7 +36,12 @@ impl Files {
             return Err(wrong(&"it holds every file of this machine; name a folder in it"));
         }
         std::fs::read_dir(&root).map_err(|error| wrong(&error))?;
-        Ok(Self { root })
+        Ok(Self { root, row_bytes_max: read::ROW_BYTES_MAX })
+    }
+
+    /// With another limit for the longest row.
+    pub fn with_row_bytes_max(self, row_bytes_max: usize) -> Self {
+        Self { row_bytes_max, ..self }
     }
 
     /// The folder's own path, without links.
@@ -46,9 +52,9 @@ impl Files {
 
 impl Source for Files {
     fn open(&self, asked: Asked, feed: Feed) {
-        let root = self.root.clone();
+        let (root, row_bytes_max) = (self.root.clone(), self.row_bytes_max);
         // without a thread the feed is dropped with the body, which refuses the scan
-        drop(threads::apart("scan", move || read::run(&root, &asked, feed)));
+        drop(threads::apart("scan", move || read::run(&root, row_bytes_max, &asked, feed)));
     }
 }
 

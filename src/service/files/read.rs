@@ -24,7 +24,7 @@ const AHEAD: usize = 4;
 const SPARE_MAX: usize = 2 * AHEAD;
 
 /// Longest row, as far as gpfdist's `-m` goes.
-const ROW_BYTES_MAX: usize = 256 << 20;
+pub(super) const ROW_BYTES_MAX: usize = 256 << 20;
 
 /// Endings that gpfdist knows as compressed, or refuses.
 const COMPRESSED: [&str; 5] = ["gz", "bz2", "z", "zst", "zip"];
@@ -33,7 +33,7 @@ const COMPRESSED: [&str; 5] = ["gz", "bz2", "z", "zst", "zip"];
 ///
 /// # Blocks
 /// Until the last segment that read has gone.
-pub(super) fn run(root: &Path, asked: &Asked, feed: Feed) {
+pub(super) fn run(root: &Path, row_bytes_max: usize, asked: &Asked, feed: Feed) {
     let files = match files(root, &asked.path) {
         Ok(files) => files,
         Err(Wrong { status, reason }) => {
@@ -42,7 +42,7 @@ pub(super) fn run(root: &Path, asked: &Asked, feed: Feed) {
         }
     };
     feed.opened();
-    match Reading::new(root, &asked.declared, &feed).all(&files) {
+    match Reading::new(root, row_bytes_max, &asked.declared, &feed).all(&files) {
         Ok(true) => feed.end(),
         // nobody wants the rest
         Ok(false) => {}
@@ -97,6 +97,7 @@ fn open(root: &Path, relative: &Path) -> Result<File, Wrong> {
 /// The files of a scan on their way.
 struct Reading<'a> {
     root: &'a Path,
+    row_bytes_max: usize,
     declared: &'a Declared,
     feed: &'a Feed,
     /// Buffers that have been sent.
@@ -119,8 +120,8 @@ struct Cursor {
 }
 
 impl<'a> Reading<'a> {
-    fn new(root: &'a Path, declared: &'a Declared, feed: &'a Feed) -> Self {
-        Self { root, declared, feed, returned: bounded(SPARE_MAX) }
+    fn new(root: &'a Path, row_bytes_max: usize, declared: &'a Declared, feed: &'a Feed) -> Self {
+        Self { root, row_bytes_max, declared, feed, returned: bounded(SPARE_MAX) }
     }
 
     /// False when nobody wants the rest.
@@ -156,7 +157,7 @@ impl<'a> Reading<'a> {
                 return self.rest(cursor, skips, is_last).map(|()| true).map_err(|reason| failed(&reason));
             }
             if rows_end == 0 {
-                cursor.grow()?;
+                cursor.grow(self.row_bytes_max)?;
             } else if std::mem::take(&mut skips) {
                 cursor.pass(rows_end, self.declared);
             } else {
@@ -228,8 +229,8 @@ impl Cursor {
         Ok(())
     }
 
-    fn grow(&mut self) -> Result<(), String> {
-        if self.buffer.len() >= ROW_BYTES_MAX {
+    fn grow(&mut self, row_bytes_max: usize) -> Result<(), String> {
+        if self.buffer.len() >= row_bytes_max {
             return Err(format!("line too long in file {} near ({} bytes)", self.name, self.offset));
         }
         self.buffer.resize(self.buffer.len() * 2, 0);
