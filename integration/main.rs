@@ -57,6 +57,7 @@ mod readme;
 mod registry;
 mod rejects;
 mod replay;
+mod scan_limits;
 mod schedule;
 mod segments;
 mod serve;
