@@ -348,4 +348,19 @@ on_each_database! {
         assert_eq!(counts(&outcome, "watched"), [0, updates, 0]);
         outcome.expect_text(&format!("-Inserted {} rows", changes.len()));
     }
+
+    fn each_of_several_outputs_tells_what_its_filter_dropped(db) {
+        let blocks = "    VALUE: {FORMAT: csv, COLUMNS: [{NAME: id, TYPE: int}, {NAME: name, TYPE: text}]}
+  OUTPUTS:
+    - {SCHEMA: $SCHEMA, TABLE: everything}
+    - {SCHEMA: $SCHEMA, TABLE: some, FILTER: id > 2}
+";
+        let case = Case::new(db, "filters", 1);
+        case.table("everything (id int, name text)", "id");
+        case.table("some (id int, name text)", "id");
+        case.topic.produce(0, ["1,a", "2,b", "3,c"]);
+        let outcome = case.load(&job(&case, blocks, ONE_BATCH));
+        assert_eq!((case.count("everything"), case.count("some")), (3, 1));
+        outcome.expect_text("-Inserted 1 rows").expect_text("-Filtered 2 rows").expect_no_text("-Filtered 0 rows");
+    }
 }

@@ -344,7 +344,8 @@ fn rejects_are_counted_beside_a_filter_though_nothing_is_said() {
     ));
     place.topic.produce(0, ["1,good", "x,bad", "2,filtered"]);
     let job = place.job().input(&format!("FILTER: {}.quiet() AND a <> 2", place.schema));
-    place.load(&job).expect_code(1).expect_text("rejected, more than ERROR_LIMIT allows");
+    let outcome = place.load(&job).expect_code(1).expect_text("rejected, more than ERROR_LIMIT allows");
+    outcome.expect_text("-Rejected 0 rows of what was committed, 1 of the batch that failed");
     place.expect_untouched();
     let outcome = place.load(&job.input("ERROR_LIMIT: 5")).expect_code(0);
     outcome.expect_text("Rejected 1 rows").expect_text("Filtered 1 rows").expect_text(&place.name(0, 1));

@@ -44,6 +44,19 @@ on_each_database! {
         load.wait(AT_ONCE).expect_code(1).expect_text("JOB_ERROR").expect_no_text("still starting");
     }
 
+    fn a_silent_kafka_is_named_as_what_the_start_waits_for(db) {
+        let case = Case::new(db, "silent", 1);
+        case.table("rows (id int)", "id");
+        // connections are taken and never answered
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let job = retrying(&case, 0, "1s").text();
+        let job = job.replace(&case.topic.kafka.bootstrap, &silent.local_addr().unwrap().to_string());
+        let mut load = Loader::load(&job).start();
+        load.wait_for_text(SOON, "still starting: Kafka has not answered");
+        load.signal("INT");
+        load.wait(SOON).expect_no_text("pg_locks");
+    }
+
     /// Each start has its duration, the last one too, and commits what it has in hand.
     fn a_job_stops_after_its_duration_and_comes_again(db) {
         let case = Case::new(db, "hours", 1);

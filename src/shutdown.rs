@@ -24,6 +24,7 @@ struct Shared {
     has_work: AtomicBool,
     has_begun: AtomicBool,
     is_waiting: AtomicBool,
+    is_asking_kafka: AtomicBool,
 }
 
 impl Shutdown {
@@ -59,6 +60,16 @@ impl Shutdown {
     /// Whether it does.
     pub fn is_waiting(&self) -> bool {
         self.0.is_waiting.load(Ordering::SeqCst)
+    }
+
+    /// Says whether the job waits for an answer of Kafka.
+    pub fn set_asking_kafka(&self, is_asking: bool) {
+        self.0.is_asking_kafka.store(is_asking, Ordering::SeqCst);
+    }
+
+    /// Whether it does.
+    pub fn is_asking_kafka(&self) -> bool {
+        self.0.is_asking_kafka.load(Ordering::SeqCst)
     }
 
     /// Whether there ever was.

@@ -31,6 +31,11 @@ pub fn count(count: u64) -> String {
     text
 }
 
+/// So many of something whose plural ends in s: `1 row`, `2,000 rows`.
+pub fn counted(number: u64, one: &str) -> String {
+    format!("{} {one}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// A count for ratios and rates; exact up to 2^53.
 #[expect(clippy::cast_precision_loss, reason = "rates are shown with three digits")]
 pub fn as_f64(count: u64) -> f64 {
@@ -45,6 +50,12 @@ mod tests {
     fn bytes_take_the_unit_that_reads_best() {
         let shown: Vec<_> = [0, 903, 1024, 1536, 137_363_456].map(bytes).into();
         assert_eq!(shown, ["0B", "903B", "1.00KB", "1.50KB", "131.00MB"]);
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        let shown: Vec<_> = [0, 1, 2, 1000].map(|number| counted(number, "row")).into();
+        assert_eq!(shown, ["0 rows", "1 row", "2 rows", "1,000 rows"]);
     }
 
     #[test]

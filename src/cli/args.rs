@@ -49,8 +49,16 @@ pub struct GpfdistArgs {
     pub config: Option<PathBuf>,
 }
 
+/// What the numbers of a load count.
+const COUNTS: &str = "\
+A line a batch tells records read (MsgNum), their bytes (MsgSize), rows that came through to the
+tables (InsertedRecords) and rows that were refused (RejectedRecords). In MODE update and merge a
+row that came through may insert, update, delete, or give way to a later one of its key: Inserted,
+Updated and Deleted at the end tell what changed in each table. Filtered rows are those that the
+filter of the input, or of the only output, dropped; of several outputs each tells its own.";
+
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("reset").multiple(false))]
+#[command(group = ArgGroup::new("reset").multiple(false), after_long_help = COUNTS)]
 pub struct LoadArgs {
     #[command(flatten)]
     pub file: FileArgs,

@@ -218,19 +218,17 @@ impl Dryrun<'_> {
         };
         let trial = Trial::of(&decoding, sample.records(), schema)?;
         if trial.records > 0 {
-            let (records, rows) = (trial.records, trial.rows);
-            line(&mut text, &format!("-- tried with the newest records: {rows} rows of {records}"));
+            let (records, rows) = (trial.records, units::counted(trial.rows as u64, "row"));
+            line(&mut text, &format!("-- tried with the newest records: {rows} of {records}"));
         }
         if let Some(Refused { count, place, reason }) = &trial.refused {
             line(&mut text, &format!("-- warning: {count} of them would be refused, {place} first: {reason}"));
         }
         for Empty { name, path, rows } in &trial.empty {
+            let rows = units::counted(*rows as u64, "row");
             let what = match path[..] {
-                [] => format!("column {name} is NULL in all of {rows} rows"),
-                _ => format!(
-                    "none of {rows} rows has a value at {}, for column {name}: is that its name?",
-                    path.join(".")
-                ),
+                [] => format!("column {name} is NULL in all of {rows}"),
+                _ => format!("none of {rows} has a value at {}, for column {name}: is that its name?", path.join(".")),
             };
             line(&mut text, &format!("-- warning: {what}"));
         }
@@ -239,15 +237,12 @@ impl Dryrun<'_> {
 
     fn told(&self, starts: &Checkpoint, watermarks: &BTreeMap<i32, Watermarks>) -> String {
         let mut text = String::new();
-        let of = |count: i64| units::count(count.unsigned_abs());
         let next = |partition: i32, marks: &Watermarks| starts.get(partition).unwrap_or(marks.low);
         let left: i64 = watermarks.iter().map(|(&partition, marks)| marks.high - next(partition, marks)).sum();
         let topic = &self.job.source.topic;
-        let partitions = if watermarks.len() == 1 { "partition" } else { "partitions" };
-        line(
-            &mut text,
-            &format!("\n-- topic {topic}: {} {partitions}, {} records to load", watermarks.len(), of(left)),
-        );
+        let partitions = units::counted(watermarks.len() as u64, "partition");
+        let records = units::counted(left.unsigned_abs(), "record");
+        line(&mut text, &format!("\n-- topic {topic}: {partitions}, {records} to load"));
         for (&partition, marks) in watermarks {
             let next = next(partition, marks);
             line(&mut text, &format!("--   partition {partition} goes on at offset {next} of {}", marks.high));

@@ -20,6 +20,7 @@ use crate::job::report::{Level, Reporter, say};
 use crate::job::run::{self, Options, Summary};
 use crate::job::schedule::Ended;
 use crate::job::starts::{alert, starts};
+use crate::job::state::Broken;
 use crate::job::threads;
 use crate::job::totals::Totals;
 use crate::metrics::Metrics;
@@ -36,6 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A start that takes longer waits for somebody, and its user should know.
 const UNSTARTED_MAX: Duration = Duration::from_secs(8);
+const UNSTARTED_KAFKA: &str = "still starting: Kafka has not answered for some seconds; are all brokers up, and reached from \
+    here by the names that they advertise?";
 const UNSTARTED: &str = "still starting: a server has not answered for some seconds; where that is the database, a lock on \
     the table may be what it waits for, see pg_locks";
 
@@ -105,7 +108,7 @@ fn summary(
         }
         if !is_told && begun.elapsed() > UNSTARTED_MAX && !shutdown.has_begun() && !shutdown.is_waiting() {
             is_told = true;
-            say!(console, Warn, "{}", UNSTARTED);
+            say!(console, Warn, "{}", if shutdown.is_asking_kafka() { UNSTARTED_KAFKA } else { UNSTARTED });
         }
         let urgency = shutdown.urgency();
         if urgency == Urgency::None || (urgency == Urgency::Finish && shutdown.has_work()) {
@@ -194,9 +197,19 @@ fn tell_totals(job: &Job, summary: &Summary, console: &Console) {
             say!(console, Info, "Updated {} rows", changed.updated);
             say!(console, Info, "Deleted {} rows", changed.deleted);
         }
+        if job.outputs.len() > 1 && output.filter.is_some() {
+            say!(console, Info, "Filtered {} rows", changed.filtered);
+        }
     }
-    say!(console, Info, "Rejected {} rows", sums.rejected);
-    if job.has_filter() {
+    match summary.failure {
+        Some(Error::Broken { cause: Broken::TooManyRejects { rejected, .. }, .. }) => {
+            let committed = sums.rejected;
+            say!(console, Info, "Rejected {committed} rows of what was committed, {rejected} of the batch that failed");
+        }
+        _ => say!(console, Info, "Rejected {} rows", sums.rejected),
+    }
+    // filters of several outputs are told with their tables
+    if job.filter.is_some() || job.transformer.is_some() || (job.outputs.len() == 1 && job.has_filter()) {
         say!(console, Info, "Filtered {} rows", sums.filtered);
     }
     say!(console, Info, "Broker: {}", job.source.brokers);

@@ -81,7 +81,7 @@ pub fn prepare(run: &Run<'_>, memory: &mut Memory) -> Result<Prepared, Error> {
     }
     settle_doubt(run, memory, &ledger, &mut connection)?;
     check_succession(&run.instance, memory, &chain)?;
-    let marks = consumer.watermarks(&partitions, KAFKA_WAIT)?;
+    let marks = asking(run, || consumer.watermarks(&partitions, KAFKA_WAIT))?;
     let topic_id = topic_id(run, memory, &topic, &chain, &partitions);
     let known = Known {
         topic: &run.job.source.topic,
@@ -161,8 +161,16 @@ fn topic(run: &Run<'_>, memory: &Memory) -> Result<(Consumer, kafka::Topic), Err
     if memory.has_run {
         consumer.doubt_refusals();
     }
-    let topic = consumer.topic(KAFKA_WAIT)?;
+    let topic = asking(run, || consumer.topic(KAFKA_WAIT))?;
     Ok((consumer, topic))
+}
+
+/// A question to Kafka, of which whoever waits for the start should know.
+fn asking<T>(run: &Run<'_>, ask: impl FnOnce() -> T) -> T {
+    run.shutdown.set_asking_kafka(true);
+    let answer = ask();
+    run.shutdown.set_asking_kafka(false);
+    answer
 }
 
 /// See [`positions::topic_id`]. A reset accepts another topic, so what the ledger says of the old one is no answer then.

@@ -20,6 +20,8 @@ pub struct Sums {
 /// Rows of one target.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changed {
+    /// Rows that its own filter dropped, where there are several targets.
+    pub filtered: u64,
     pub inserted: u64,
     pub updated: u64,
     pub deleted: u64,
@@ -69,6 +71,7 @@ impl Totals {
         let count = self.sums.outputs.len().max(done.outputs.len());
         self.sums.outputs.resize(count, Changed::default());
         for (sum, output) in self.sums.outputs.iter_mut().zip(&done.outputs) {
+            sum.filtered += output.filtered;
             sum.inserted += output.inserted;
             sum.updated += output.updated;
             sum.deleted += output.deleted;
