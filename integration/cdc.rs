@@ -353,14 +353,14 @@ on_each_database! {
         let blocks = "    VALUE: {FORMAT: csv, COLUMNS: [{NAME: id, TYPE: int}, {NAME: name, TYPE: text}]}
   OUTPUTS:
     - {SCHEMA: $SCHEMA, TABLE: everything}
-    - {SCHEMA: $SCHEMA, TABLE: some, FILTER: id > 2}
+    - {SCHEMA: $SCHEMA, TABLE: few, FILTER: id > 2}
 ";
         let case = Case::new(db, "filters", 1);
         case.table("everything (id int, name text)", "id");
-        case.table("some (id int, name text)", "id");
+        case.table("few (id int, name text)", "id");
         case.topic.produce(0, ["1,a", "2,b", "3,c"]);
         let outcome = case.load(&job(&case, blocks, ONE_BATCH));
-        assert_eq!((case.count("everything"), case.count("some")), (3, 1));
+        assert_eq!((case.count("everything"), case.count("few")), (3, 1));
         outcome.expect_text("-Inserted 1 rows").expect_text("-Filtered 2 rows").expect_no_text("-Filtered 0 rows");
     }
 }
