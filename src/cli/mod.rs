@@ -212,7 +212,7 @@ mod tests {
                       --verbose                     Show debug lines too
                       --color                       Colour the levels of log lines
                       --csv-log                     Write log lines as CSV: time, pid, level, message
-                  -h, --help                        Print help
+                  -h, --help                        Print help (see more with '--help')
             "#]],
         );
     }
