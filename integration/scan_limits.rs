@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gpkafka::gpfdist::{Asked, Feed, ScanLimits, Server, Settings, Source};
+use gpkafka::job::threads;
 use gpkafka::metrics::Metrics;
 use gpkafka::service::files::Files;
 
@@ -29,7 +30,7 @@ struct Memory {
 impl Source for Memory {
     fn open(&self, _asked: Asked, feed: Feed) {
         let rows = self.rows;
-        drop(std::thread::spawn(move || {
+        drop(threads::apart("scan", move || {
             feed.opened();
             let (name, row) = ("rows".into(), Bytes::from("x".repeat(ROW_BYTES - 1) + "\n"));
             for at in 0..rows {
