@@ -129,7 +129,7 @@ KAFKA:
     VALUE: {{FORMAT: avro, AVRO_OPTION: {{SCHEMA_REGISTRY_ADDR: '{}'}}}}
   OUTPUT: {{SCHEMA: $SCHEMA, TABLE: t}}
 ", registry.url()));
-        let outcome = dryrun(&job, &["--connect"]).expect_code(0).expect_text("-- tried with the newest records: 1 row of 2\n");
+        let outcome = dryrun(&job, &["--connect"]).expect_code(0).expect_text("-- tried with the newest records: 1 row of 2;");
         let outcome = outcome.expect_text("-- warning: 1 of them would be refused, partition 0, offset 1 first: avro  ");
         outcome.expect_text("none of 1 row has a value at city, for column city");
         drop(registry);

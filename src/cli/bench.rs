@@ -33,6 +33,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long a measurement that is told to end may take to roll back in good order.
 const PATIENCE: Duration = Duration::from_secs(8);
 
+/// What took less says little, in seconds.
+const SHORT: f64 = 0.5;
+
 /// More segments that speed it up by less than this do not help.
 const HELPS: f64 = 1.1;
 
@@ -252,6 +255,9 @@ fn limit(to: BenchTo, measured: &Measured) -> String {
 fn conclusion(to: BenchTo, results: &[Case]) -> String {
     let medians = || results.iter().map(Case::median);
     let Some(best) = medians().max_by(|one, other| rate(one).total_cmp(&rate(other))) else { return String::new() };
+    if best.seconds < SHORT {
+        return format!("a round took {:.2} s: too short to say what limits; read more records to know", best.seconds);
+    }
     let profile = Profile::of(&best.metrics);
     let advice = match profile.limit() {
         Limit::Database if to == BenchTo::Discard => "the clients on this machine limit: they take rows more slowly than they are made; more of them, or more cores, would take more".to_owned(),
@@ -408,6 +414,7 @@ mod tests {
             "the most rows came with 2 segments and 4 partitions, 2.0 times those with 1, and there the loader limits";
         assert!(text.starts_with(begin), "{text}");
         assert!(conclusion(BenchTo::Discard, &[case(1, &[1.01]), case(2, &[1.0])]).contains("hardly more than with 1"));
+        assert!(conclusion(BenchTo::Discard, &[case(1, &[0.3])]).starts_with("a round took 0.30 s: too short"));
         let busy = measured(1, 1.0);
         busy.metrics.seconds.database_insert.inc_by(9.0);
         let slow = [Case { partitions: 4, rounds: vec![busy] }];

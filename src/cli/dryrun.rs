@@ -219,7 +219,12 @@ impl Dryrun<'_> {
         let trial = Trial::of(&decoding, sample.records(), schema)?;
         if trial.records > 0 {
             let (records, rows) = (trial.records, units::counted(trial.rows as u64, "row"));
-            line(&mut text, &format!("-- tried with the newest records: {rows} of {records}"));
+            line(
+                &mut text,
+                &format!(
+                    "-- tried with the newest records: {rows} of {records}; types and mappings are the database's to try: bench --to table"
+                ),
+            );
         }
         if let Some(Refused { count, place, reason }) = &trial.refused {
             line(&mut text, &format!("-- warning: {count} of them would be refused, {place} first: {reason}"));

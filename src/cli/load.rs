@@ -40,7 +40,7 @@ const UNSTARTED_MAX: Duration = Duration::from_secs(8);
 const UNSTARTED_KAFKA: &str = "still starting: Kafka has not answered for some seconds; are all brokers up, and reached from \
     here by the names that they advertise?";
 const UNSTARTED: &str = "still starting: a server has not answered for some seconds; where that is the database, a lock on \
-    the table may be what it waits for, see pg_locks";
+    the table may be what it waits for, see pg_locks, or another load of this job that has fallen silent";
 
 /// Runs the job in the foreground.
 ///

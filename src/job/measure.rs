@@ -201,7 +201,8 @@ impl Flow<'_> {
         });
         if let Err(error) = flown {
             // what ended it may be but the echo of what the database said
-            let cause = self.takers.stop(&error.to_string()).filter(|_| matches!(error, Error::Echo(_)));
+            let is_echo = matches!(error, Error::Echo(_));
+            let cause = self.takers.stop(&error.to_string(), is_echo).filter(|_| is_echo);
             return Err(cause.unwrap_or(error));
         }
         let (taken, segments) = (self.takers.end(), self.takers.segments);
@@ -211,6 +212,12 @@ impl Flow<'_> {
         {
             let text = format!("{} rows were sent and {accounted} are accounted for", status.rows_sent);
             return Err(unmeasured(text));
+        }
+        let rejected = self.rejected + taken.rejected;
+        if self.takers.are_statements() && rejected > 0 && rejected >= status.rows_sent {
+            return Err(unmeasured(format!(
+                "all {rejected} records were refused: there is nothing that could be loaded"
+            )));
         }
         let cpu = cpu_time(ClockId::ProcessCPUTime).saturating_sub(cpu_begun).saturating_sub(taken.cpu);
         let seconds = taken.ended.duration_since(begun).as_secs_f64();
@@ -226,7 +233,7 @@ impl Flow<'_> {
             partitions,
             rows: status.rows_sent,
             bytes: status.bytes_sent,
-            rejected: self.rejected + taken.rejected,
+            rejected,
             metrics: run.metrics.clone(),
         })
     }

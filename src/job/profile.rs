@@ -165,7 +165,7 @@ impl Profile {
             Limit::Commits => format!(
                 "commits limit: a batch has {rows_a_batch} rows; raise MINIMAL_INTERVAL or MAX_ROW for larger ones"
             ),
-            Limit::Database => "the database limits: the loader waits for its segments; what speeds it up is more segments, or less work for each row (indexes, triggers, compression, mappings that take documents apart)".to_owned(),
+            Limit::Database => "the database limits: the loader waits for its segments; what speeds it up is more segments, or less work for each row, where it has more than to store it (indexes, triggers, compression, mappings that take documents apart)".to_owned(),
             Limit::Workers if partitions <= workers => format!(
                 "the loader limits: its {} busy with one partition each; more partitions on a machine with more cores would be read at once",
                 if workers == 1 { "worker is".to_owned() } else { format!("{workers} workers are") }
@@ -174,7 +174,8 @@ impl Profile {
                 "the loader limits: its {workers} workers are busy; a machine with more cores has more of them"
             ),
             Limit::Kafka => format!(
-                "Kafka limits: workers and segments wait for records; look at the network and the brokers' disks, spread the {partitions} partitions over more brokers, or raise fetch.message.max.bytes"
+                "Kafka limits: workers and segments wait for records; look at the network and the brokers' disks, {}raise fetch.message.max.bytes, or --memory where it was made small: a quarter of it is for records that were read ahead",
+                if partitions > 1 { format!("spread the {partitions} partitions over more brokers, ") } else { String::new() }
             ),
         }
     }

@@ -24,6 +24,10 @@ const XID: &str = "bench-0000000001";
 /// As long as a segment waits for a server that says nothing.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
+/// How long a statement that fails by itself may take to say why, before it is cancelled: segments were cut, and what
+/// the database says of it comes later.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
 /// How long the end of a measurement that failed waits for its rollback.
 const STOP_MAX: Duration = Duration::from_secs(5);
 
@@ -205,12 +209,12 @@ impl Takers {
         self.taken.unwrap_or(Taken { ended: Instant::now(), accounted: None, rejected: 0, cpu: Duration::ZERO })
     }
 
-    /// Ends them early, and waits some seconds for the rollback. What the statement said, if it was the first to fail.
-    pub fn stop(&mut self, reason: &str) -> Option<Error> {
+    /// Ends them early, and waits some seconds for the rollback. What the statement said, if it was the first to fail:
+    /// then what is known of it so far is but its echo.
+    pub fn stop(&mut self, reason: &str, is_echo: bool) -> Option<Error> {
         self.session.fail(reason);
         let (until, mut first) = (Instant::now() + STOP_MAX, None);
-        // one that fails by itself may still be about to say why
-        let mut cancel_at = Instant::now() + 5 * WAIT;
+        let mut cancel_at = Instant::now() + if is_echo { LAST_WORD } else { Duration::ZERO };
         while self.left > 0 && Instant::now() < until {
             match self.outcomes.recv_timeout(WAIT) {
                 Ok(outcome) => first = first.or(self.note(outcome).err()),
