@@ -84,7 +84,8 @@ fn expect_status(answer: &Answer, words: &str) {
 fn no_more_scans_are_open_at_once_than_may_be() {
     let host = serve(ENDLESS, |limits| limits.open_max = 2);
     let (a, _b) = (reads(&host, "/a", 0), reads(&host, "/b", 0));
-    expect_status(&ask(&host, "/c", 0).finish(), "503 2 scans are open: try again when some have ended");
+    let refused = ask(&host, "/c", 0).wait_for("a status", |answer| !answer.head.is_empty());
+    expect_status(&refused, "503 2 scans are open: try again when some have ended");
     // one more segment is no scan more
     let other = reads(&host, "/a", 1);
     drop((a, other));
