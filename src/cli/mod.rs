@@ -195,6 +195,10 @@ mod tests {
                                                     after a time (milliseconds since 1970)
                       --partition                   Show the offsets of each partition with each batch
                       --skip-explain                Skip the EXPLAIN of what each batch writes, at the start
+                      --takeover-after <SECONDS>    Seconds for which another load of the job must have been silent
+                                                    before this one takes its place. All loads of a job should say
+                                                    the same; the database, too, is taken for lost if it gives no
+                                                    answer for twice as long [default: 15]
                       --profile                     Show at the end where the time went, and which stage holds the
                                                     load up
                       --debug-port <PORT>           Serve health and metrics on this port of the loopback address
