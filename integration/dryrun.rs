@@ -97,10 +97,10 @@ KAFKA:
         case.topic.produce(0, ["oops"]);
         case.topic.produce(0, (0..200).map(|id| format!("{{\"id\": {id}, \"customer\": {{\"address\": {{\"city\": \"x\"}}}}}}")));
         case.topic.produce(1, ["{\"id\": 7}", "{\"id\": 8", "{}"]);
-        let some = "-- tried with the newest records: 52 rows of 53";
+        let some = "-- tried with the newest records: 52 rows of 53;";
         let refused = "-- warning: 1 of them would be refused, partition 1, offset 1 first: json  ";
         let lines = tried(&fields);
-        assert!(lines.len() == 3 && lines[0] == some && lines[1].starts_with(refused), "{lines:?}");
+        assert!(lines.len() == 3 && lines[0].starts_with(some) && lines[1].starts_with(refused), "{lines:?}");
         assert_eq!(
             lines[2],
             "-- warning: none of 52 rows has a value at customer.adress.city, for column city: is that its name?"
@@ -109,7 +109,7 @@ KAFKA:
         let document = job("{NAME: doc, TYPE: json}").replace("$ID", "\"(doc->>'id')::bigint\"");
         let document = document.replace("$CITY", "\"doc->'customer'->'adress'->>'city'\"");
         let lines = tried(&document);
-        assert!(lines.len() == 2 && lines[0].ends_with(": 53 rows of 53"), "{lines:?}");
+        assert!(lines.len() == 2 && lines[0].contains(": 53 rows of 53;"), "{lines:?}");
         assert!(lines[1].contains("none of 52 rows has a value at customer.adress.city, "), "{lines:?}");
         assert_eq!(tried(&document.replace("adress", "address"))[1..], [""; 0]);
         assert_eq!(case.count("t"), 0);
