@@ -172,6 +172,10 @@ mod tests {
                 Exit codes: 0 done, 1 failed while running or for want of a server, 64 wrong use or a wrong file.
             "#]],
         );
+    }
+
+    #[test]
+    fn the_help_of_load() {
         help_of(
             "load",
             &expect![[r#"
