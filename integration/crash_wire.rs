@@ -234,12 +234,6 @@ impl Wire {
     fn carry_down(&self, link: &Link) {
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            while link.is_mute.load(Ordering::SeqCst) && !self.is_over() && !link.is_hole.load(Ordering::SeqCst) {
-                if self.is_released.load(Ordering::SeqCst) || link.is_reset.load(Ordering::SeqCst) {
-                    break;
-                }
-                std::thread::park_timeout(LOOK);
-            }
             let bytes = self.read(link, &link.server, &mut buffer);
             if link.is_hole.load(Ordering::SeqCst) {
                 return self.swallow(link);
@@ -247,8 +241,21 @@ impl Wire {
             if bytes == 0 || link.is_doomed.load(Ordering::SeqCst) {
                 return link.cut();
             }
+            self.hold(link);
+            if link.is_hole.load(Ordering::SeqCst) {
+                return self.swallow(link);
+            }
             // who is cut off hears nothing
             drop((&link.client).write_all(&buffer[..bytes]));
+        }
+    }
+
+    /// Keeps a reply that is not to go through yet.
+    fn hold(&self, link: &Link) {
+        let is_over = || self.is_over() || self.is_released.load(Ordering::SeqCst);
+        let is_broken = || link.is_hole.load(Ordering::SeqCst) || link.is_reset.load(Ordering::SeqCst);
+        while link.is_mute.load(Ordering::SeqCst) && !is_over() && !is_broken() {
+            std::thread::park_timeout(LOOK);
         }
     }
 
