@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::harness::{Database, greenplum, on_each_database};
 use cells::{Fault, POINTS, Point};
-use run::{Found, SHORT, run};
+use run::{Found, run};
 use table::{Came, Results};
 
 /// Runs beside each other.
@@ -22,7 +22,7 @@ on_each_database! {
         // another one at each point
         let cells: Vec<_> = POINTS.iter().enumerate().map(|(at, point)| (point, Fault::ALL[at % Fault::ALL.len()])).collect();
         let failed: Vec<String> = side_by_side(&cells, 1, |(point, fault)| {
-            let found = run(db, point, *fault, 1, SHORT);
+            let found = run(db, point, *fault, 1);
             match found {
                 None | Some(Found { lost: 0, doubled: 0, .. }) => None,
                 Some(found) => Some(format!("{}, {}: {found:?}", point.words, fault.name())),
@@ -61,7 +61,7 @@ fn the_whole_matrix() {
 }
 
 fn watched(db: &Database, point: &Point, fault: Fault, seed: u32) -> Came {
-    match catch_unwind(AssertUnwindSafe(|| run(db, point, fault, seed, SHORT))) {
+    match catch_unwind(AssertUnwindSafe(|| run(db, point, fault, seed))) {
         Ok(None) => Came::NotApplicable,
         Ok(Some(found)) => Came::Ran(found),
         Err(panic) => {

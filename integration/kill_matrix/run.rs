@@ -61,11 +61,11 @@ fn twin_ports() -> (TcpListener, u16) {
     ports.find_map(|port| Some((TcpListener::bind((WIRES, port)).ok()?, port))).expect("ports do not end")
 }
 
-/// How long a silent loader is waited for; `None` is the default, as its users have it.
-pub type TakeOver = Option<u64>;
+/// A silent loader is not waited for as long as its users wait, so that the matrix ends before night.
+const TAKE_OVER: [&str; 2] = ["--takeover-after", "2"];
 
 /// `None`: there is nothing that the fault could break there.
-pub fn run(db: &Database, point: &Point, fault: Fault, seed: u32, take_over: TakeOver) -> Option<Found> {
+pub fn run(db: &Database, point: &Point, fault: Fault, seed: u32) -> Option<Found> {
     let kafka = behind();
     let scene = Scene::with(db, &kafka.kafka, "matrix", "");
     scene.fill(0..RECORDS);
@@ -81,8 +81,7 @@ pub fn run(db: &Database, point: &Point, fault: Fault, seed: u32, take_over: Tak
     };
     let (listener, port) = twin_ports();
     let segments = Wire::whole(listener, ("127.0.0.1".into(), port));
-    let mut meeting =
-        Meeting { scene: &scene, commit, point, fault, seed, take_over, database: &database, segments: &segments };
+    let mut meeting = Meeting { scene: &scene, commit, point, fault, seed, database: &database, segments: &segments };
     let seconds = database.during(|| segments.during(|| meeting.all(port, kafka.wire)))?;
     let (lost, doubled) = meeting.judge();
     Some(Found { lost, doubled, seconds })
@@ -94,7 +93,6 @@ struct Meeting<'a> {
     point: &'a Point,
     fault: Fault,
     seed: u32,
-    take_over: TakeOver,
     database: &'a Wire,
     segments: &'a Wire,
 }
@@ -155,7 +153,7 @@ impl Meeting<'_> {
         let gpfdist = format!(r#"{{"Gpfdist": {{"Host": "{WIRES}", "Port": {port}, "BindAddress": "127.0.0.1"}}}}"#);
         std::fs::write(&config, gpfdist).unwrap();
         let words = ["--quit-at-eof", "--config", config.to_str().unwrap()];
-        let mut load = self.job().through(self.database.port()).load().args(words).args(self.words().iter().copied());
+        let mut load = self.job().through(self.database.port()).load().args(words).args(TAKE_OVER);
         let (number, folder) = (self.point.number(self.seed, self.scene.db.segments()), folder.display());
         load = match self.point.mark {
             Mark::Stands { at, .. } => load.env("GPKAFKA_STAND_AT", &format!("{at}:{number}:{folder}")),
@@ -164,11 +162,6 @@ impl Meeting<'_> {
         };
         let load = if self.point.scene == Setting::Reset { load.args(["--force-reset-earliest"]) } else { load };
         load.start()
-    }
-
-    fn words(&self) -> Vec<&str> {
-        // no setting has another number than this in the matrix
-        self.take_over.map_or_else(Vec::new, |_| vec!["--takeover-after", "2"])
     }
 
     fn wait_until_there(&self, loader: &mut Running, folder: &Path) {
@@ -190,7 +183,7 @@ impl Meeting<'_> {
 
     /// Whoever goes on once the loader is gone; it resets what was not reset yet.
     fn follower(&self) -> crate::harness::Loader {
-        let load = self.job().load().args(["--quit-at-eof"]).args(self.words().iter().copied());
+        let load = self.job().load().args(["--quit-at-eof"]).args(TAKE_OVER);
         let is_to_reset = self.point.scene == Setting::Reset && !self.is_reset();
         if is_to_reset { load.args(["--force-reset-earliest"]) } else { load }
     }
@@ -258,6 +251,3 @@ fn owns(pid: u32, port: u16) -> bool {
     let wanted = format!("socket:[{inode}]");
     files.flatten().any(|file| std::fs::read_link(file.path()).is_ok_and(|to| to.as_os_str() == wanted.as_str()))
 }
-
-/// In the matrix, so that it ends before night.
-pub const SHORT: TakeOver = Some(2);

@@ -270,13 +270,9 @@ fn conclusion(to: BenchTo, results: &[Case]) -> String {
         Some((few, gain)) if gain < HELPS => format!("hardly more than with {few}, "),
         Some((few, gain)) => format!("{gain:.1} times those with {few}, "),
     };
-    let (segments, partitions) = (counted(best.segments, "segment"), counted(best.partitions, "partition"));
+    let (segments, partitions) =
+        (units::counted(best.segments as u64, "segment"), units::counted(best.partitions as u64, "partition"));
     format!("the most rows came with {segments} and {partitions}, {gain}and there {advice}")
-}
-
-fn counted(count: usize, what: &str) -> String {
-    let s = if count == 1 { "" } else { "s" };
-    format!("{count} {what}{s}")
 }
 
 /// Files that were asked for.
@@ -341,7 +337,7 @@ fn round(measured: &Measured) -> serde_json::Value {
 fn draw(path: &Path, to: BenchTo, job: &Job, results: &[Case]) -> Result<(), Exit> {
     let mut lines: Vec<Line> = Vec::new();
     for case in results {
-        let (median, label) = (case.median(), counted(case.partitions, "partition"));
+        let (median, label) = (case.median(), units::counted(case.partitions as u64, "partition"));
         #[expect(clippy::cast_precision_loss, reason = "segments are few")]
         let point = (median.segments as f64, rate(median));
         match lines.iter_mut().find(|line| line.label == label) {
