@@ -248,6 +248,7 @@ fn what_cannot_be_measured_is_told_in_a_line() {
     refused(&job, &["--partitions", "1,3"], 1, "has 2 partitions to read, and --partitions wants 3");
     refused(&job, &["--to", "count", "--segments", "2"], 64, "--segments is for --to discard");
     refused(&job, &["--json", "nowhere/results.json"], 64, "nowhere/results.json cannot be written");
+    refused(&job, &["--json", "results", "--svg", "results"], 64, "name the same file");
     refused(&job.replace(&flow.topic.name, "nowhere"), &[], 1, "topic \"nowhere\" does not exist");
     let elsewhere = job.replace("TABLE: t\n", "TABLE: tt\n");
     refused(&elsewhere, &["--to", "count"], 1, "did you mean \"t\"?");

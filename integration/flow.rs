@@ -29,11 +29,7 @@ impl<'a> Flow<'a> {
 
     /// On a broker of one's choice.
     pub fn on(kafka: &'a Kafka, db: &'a Database, name: &str, partitions: i32) -> Self {
-        let topic = kafka.topic(name, partitions);
-        let schema = db.schema(name);
-        let distribution = db.distributed_by("seq");
-        db.execute(&format!("CREATE TABLE {schema}.t (part int, seq bigint, pad text, hash text) {distribution}"));
-        Self { db, topic, schema, pad: 0 }
+        Self { db, topic: kafka.topic(name, partitions), schema: table(db, name), pad: 0 }
     }
 
     /// The same again, with a broker that was restarted.
@@ -58,9 +54,7 @@ impl<'a> Flow<'a> {
 
     /// A record.
     pub fn record(&self, partition: i32, sequence: i64) -> String {
-        let key = format!("{partition},{sequence}");
-        let hash: String = Md5::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("{key},{},{hash}", "x".repeat(self.pad))
+        record(partition, sequence, self.pad)
     }
 
     /// Writes these sequences to a partition.
@@ -149,6 +143,21 @@ impl<'a> Flow<'a> {
         let tables = format!("nspname = '{}' AND relname ~ '^gpkafkaloadext_[0-9a-f]*$'", self.schema);
         format!("{}.{}", self.schema, self.db.value(&format!("{sql} WHERE {tables}")))
     }
+}
+
+/// A table `t` for such records, in a schema of its own whose name begins with `name`.
+pub fn table(db: &Database, name: &str) -> String {
+    let schema = db.schema(name);
+    let distribution = db.distributed_by("seq");
+    db.execute(&format!("CREATE TABLE {schema}.t (part int, seq bigint, pad text, hash text) {distribution}"));
+    schema
+}
+
+/// A record that is filled up with so many bytes.
+pub fn record(partition: i32, sequence: i64, pad: usize) -> String {
+    let key = format!("{partition},{sequence}");
+    let hash: String = Md5::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{key},{},{hash}", "x".repeat(pad))
 }
 
 /// Ends the stream however the scenario ends.

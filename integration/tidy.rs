@@ -38,6 +38,11 @@ const PACKAGES: [(&str, &[&str]); 7] = [
 const NEVER: [(&str, &str, &str); 1] =
     [("tokio", "greenplum/", "the SQL client is synchronous and never meets tokio; do it in gpfdist or job")];
 
+/// Who may ask for the time of day: schedules that are written in it, and what is shown or told to people. Whatever waits
+/// or orders uses a clock that cannot jump, or numbers.
+const WALL_CLOCK: [&str; 6] =
+    ["job/starts.rs", "job/run.rs", "job/steer.rs", "job/tell.rs", "job/alert.rs", "cli/console.rs"];
+
 /// Everything visible at the top level, and no more.
 const TOP_LEVEL: [&str; 8] =
     ["Cargo.lock", "Cargo.toml", "LICENSE", "README.md", "benches", "integration", "sql", "src"];
@@ -115,6 +120,22 @@ fn packages_stay_where_they_belong() {
                 sentences.push(format!("{}: {place} may not name {package}: {reason}", file.name));
             }
         }
+    }
+    expect_none(&sentences);
+}
+
+#[test]
+fn the_wall_clock_is_read_where_a_time_of_day_is_meant() {
+    let reads = ["Timestamp::now", "Zoned::now", "SystemTime::now", "UNIX_EPOCH"];
+    let mut sentences = Vec::new();
+    for file in sources().iter().filter(|file| !WALL_CLOCK.contains(&file.name.as_str())) {
+        let found = reads.iter().find(|read| file.parts().0.contains(*read));
+        sentences.extend(found.map(|read| {
+            format!(
+                "{}: {read} jumps; use Instant, or the database's clock, or add the file to those that show it",
+                file.name
+            )
+        }));
     }
     expect_none(&sentences);
 }

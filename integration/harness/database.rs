@@ -1,6 +1,9 @@
 //! A database under test and what tests ask of it. The servers themselves are started in [`super::postgres`] and
 //! [`super::greenplum`].
 
+use std::sync::Mutex;
+use std::time::Duration;
+
 use postgres::{Client, NoTls, SimpleQueryMessage};
 
 use super::place::unique;
@@ -23,10 +26,24 @@ pub struct Database {
     pub port: u16,
     pub user: String,
     pub dbname: String,
-    pub(super) _servers: Vec<Supervised>,
+    /// The coordinator first.
+    pub(super) servers: Mutex<Vec<Supervised>>,
 }
 
 impl Database {
+    /// Stops a server as a crash does: it recovers when it is started again. 0 is the coordinator, segment 0 is 1. Only of
+    /// a database of one's own.
+    pub fn crash_server(&self, number: usize) {
+        let server = &mut self.servers.lock().unwrap()[number];
+        server.signal("QUIT");
+        server.wait(Duration::from_secs(30)).expect("an immediate shutdown ends");
+    }
+
+    /// Starts it again; it may take its time until it answers.
+    pub fn start_server(&self, number: usize) {
+        self.servers.lock().unwrap()[number].restart();
+    }
+
     /// A connection of its own.
     pub fn connect(&self) -> Client {
         self.try_connect_as(&self.user).unwrap_or_else(|error| panic!("cannot connect to {self:?}: {error}"))

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::database::{Database, Kind};
-use super::place::{free_port, log};
+use super::place::{free_port, log, note_not_run};
 use super::process::{Output, Supervised, User, directory, run, wait_ready};
 
 /// Where a server is looked for.
@@ -75,12 +75,7 @@ fn not_run(home: &Path) {
     static SAID: OnceLock<()> = OnceLock::new();
     let reason = format!("no server under GPHOME={}", home.display());
     assert!(std::env::var_os("GPKAFKA_REQUIRE_GREENPLUM").is_none_or(|value| value != "1"), "greenplum: {reason}");
-    let thread = std::thread::current();
-    let test = thread.name().unwrap_or("a test");
-    if let Some(path) = std::env::var_os("GPKAFKA_NOT_RUN") {
-        let file = std::fs::OpenOptions::new().append(true).create(true).open(path);
-        writeln!(file.expect("the list is writable"), "{test}").expect("the list is writable");
-    }
+    note_not_run("greenplum");
     SAID.get_or_init(|| {
         // Past the capture of the test's output.
         drop(writeln!(std::io::stderr(), "greenplum: tests that need it do not run: {reason}"));
@@ -120,7 +115,7 @@ fn start(home: &Path, segments: u32) -> Database {
         port: nodes[0].port,
         user: "gpadmin".into(),
         dbname: "postgres".into(),
-        _servers: Vec::new(),
+        servers: Mutex::default(),
     };
     let counted = format!("{}", segments);
     wait_ready(&mut coordinator, "Greenplum", &log_of(&nodes[0]), || {
@@ -129,7 +124,7 @@ fn start(home: &Path, segments: u32) -> Database {
         client.query_one(sql, &[]).is_ok_and(|row| row.get::<_, String>(0) == counted)
     });
     servers.insert(0, coordinator);
-    Database { _servers: servers, ..database }
+    Database { servers: Mutex::new(servers), ..database }
 }
 
 /// A GPHOME's program as the server's OS user.

@@ -20,7 +20,7 @@ pub use greenplum::{gpfdist, greenplum, own_greenplum};
 pub use job::Job;
 pub use kafka::{Kafka, Version, kafka};
 pub use loader::{Loader, Outcome, Running, ask, executable, metric};
-pub use place::{free_port, full, unique};
+pub use place::{free_port, full, unique, without_root};
 pub use postgres::{own_postgres, postgres};
 pub use process::{Output, Supervised, User, directory, signal};
 #[allow(unused_imports, reason = "a benchmark wants other packages than the tests")]

@@ -1,6 +1,7 @@
 //! Where things of a run live: downloads that outlive it, scratch directories that do not, log files, ports, and
 //! names that no other test has.
 
+use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
@@ -48,4 +49,21 @@ pub fn free_port() -> u16 {
 pub fn full(size: i64) -> i64 {
     let is_full = std::env::var_os("GPKAFKA_FULL").is_some_and(|value| value == "1");
     if is_full { size } else { size / 10 }
+}
+
+/// Notes that the calling test does not run for want of this: `integration/test` counts them by it.
+pub fn note_not_run(want: &str) {
+    let Some(list) = std::env::var_os("GPKAFKA_NOT_RUN") else { return };
+    let file = std::fs::OpenOptions::new().append(true).create(true).open(PathBuf::from(list).with_extension(want));
+    let name = std::thread::current().name().unwrap_or("a test").to_owned();
+    writeln!(file.expect("the list is writable"), "{name}").expect("the list is writable");
+}
+
+/// Whether the tests do not run as root, which the calling one wants; it is then noted as one that does not run.
+pub fn without_root() -> bool {
+    let is_without = super::process::User::current().uid != 0;
+    if is_without {
+        note_not_run("root");
+    }
+    is_without
 }

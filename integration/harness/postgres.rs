@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
 use super::database::{Database, Kind};
 use super::place::{free_port, log};
@@ -51,18 +51,17 @@ fn start() -> Database {
     }
     let path = log(&format!("postgres-{port}"));
     let server = Supervised::start(&server, user, "QUIT", &Output::log(&path));
-    let mut database = Database {
+    let database = Database {
         kind: Kind::Postgres,
         host: "127.0.0.1".into(),
         port,
         user: "postgres".into(),
         dbname: "postgres".into(),
-        _servers: Vec::new(),
+        servers: Mutex::default(),
     };
     let mut server = server;
     wait_ready(&mut server, "PostgreSQL", &path, || database.try_connect_as("postgres").is_ok());
-    database._servers.push(server);
-    database
+    Database { servers: Mutex::new(vec![server]), ..database }
 }
 
 /// Who may run a server: it refuses root.

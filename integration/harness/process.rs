@@ -113,6 +113,8 @@ impl Output {
 /// A running program and its supervising shell. Dropping it stops the program and waits for its end.
 #[derive(Debug)]
 pub struct Supervised {
+    /// Starts the shell, again too.
+    command: Command,
     shell: Child,
     pid: u32,
 }
@@ -137,12 +139,14 @@ impl Supervised {
         shell.current_dir(command.get_current_dir().unwrap_or(Path::new("/")));
         // A group of its own: a Ctrl-C on the terminal ends the tests, and their end the servers, in that order.
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
-        let mut shell = shell.spawn().expect("a POSIX shell starts");
-        let mut pid = String::new();
-        let stdout = shell.stdout.take().expect("stdout is piped");
-        BufReader::new(stdout).read_line(&mut pid).expect("the shell says a pid");
-        let pid = pid.trim().parse().unwrap_or_else(|_| panic!("the shell said {pid:?} for a pid"));
-        Self { shell, pid }
+        let (child, pid) = spawn(&mut shell);
+        Self { command: shell, shell: child, pid }
+    }
+
+    /// Starts it again after its end.
+    pub fn restart(&mut self) {
+        assert!(self.exit_code().is_some(), "process {} still runs", self.pid);
+        (self.shell, self.pid) = spawn(&mut self.command);
     }
 
     /// Of the program, not of the shell.
@@ -165,6 +169,16 @@ impl Supervised {
     pub fn wait(&mut self, deadline: Duration) -> Option<i32> {
         poll(deadline, || self.exit_code())
     }
+}
+
+/// The shell, and the process id that it says.
+fn spawn(shell: &mut Command) -> (Child, u32) {
+    let mut shell = shell.spawn().expect("a POSIX shell starts");
+    let mut pid = String::new();
+    let stdout = shell.stdout.take().expect("stdout is piped");
+    BufReader::new(stdout).read_line(&mut pid).expect("the shell says a pid");
+    let pid = pid.trim().parse().unwrap_or_else(|_| panic!("the shell said {pid:?} for a pid"));
+    (shell, pid)
 }
 
 impl Drop for Supervised {

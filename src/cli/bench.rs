@@ -88,6 +88,9 @@ fn check(args: &BenchArgs, job: &Job) -> Result<(), Exit> {
     if args.to != BenchTo::Discard && !args.segments.is_empty() {
         return Err(Exit::usage("--segments is for --to discard: a database has the segments that it has"));
     }
+    if args.json.is_some() && args.json == args.svg {
+        return Err(Exit::usage("--json and --svg name the same file: give each its own"));
+    }
     for path in [&args.json, &args.svg].into_iter().flatten() {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if path.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {

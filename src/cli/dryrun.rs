@@ -148,6 +148,9 @@ impl Dryrun<'_> {
         let plans = writes.try_out(&mut connection)?;
         let chain = self.history(&mut connection)?;
         let mut text = self.heading();
+        // what was found out comes before pages of SQL
+        text.push_str(&self.topic(&chain, decoding)?);
+        line(&mut text, "");
         text.push_str(&self.statements(&writes, connection.dialect().is_greenplum()));
         for (doing, plan) in plans {
             line(&mut text, &format!("\n-- EXPLAIN at the database: {doing}"));
@@ -155,7 +158,6 @@ impl Dryrun<'_> {
                 line(&mut text, &format!("--   {row}"));
             }
         }
-        text.push_str(&self.topic(&chain, decoding)?);
         Ok(text)
     }
 
@@ -247,7 +249,7 @@ impl Dryrun<'_> {
         let topic = &self.job.source.topic;
         let partitions = units::counted(watermarks.len() as u64, "partition");
         let records = units::counted(left.unsigned_abs(), "record");
-        line(&mut text, &format!("\n-- topic {topic}: {partitions}, {records} to load"));
+        line(&mut text, &format!("-- topic {topic}: {partitions}, {records} to load"));
         for (&partition, marks) in watermarks {
             let next = next(partition, marks);
             line(&mut text, &format!("--   partition {partition} goes on at offset {next} of {}", marks.high));

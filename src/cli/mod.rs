@@ -18,7 +18,7 @@ pub mod init;
 pub mod load;
 pub mod migrate;
 mod passwords;
-mod plot;
+pub mod plot;
 pub mod replay;
 mod sample;
 pub mod segment;

@@ -19,6 +19,9 @@ const BOTTOM: f64 = 60.0;
 /// Steps of the upright axis, about.
 const STEPS: f64 = 5.0;
 
+/// More points than these are drawn as a line alone, and more abscissae are not marked one by one.
+const DOTS_MAX: usize = 24;
+
 /// Told apart by most eyes, also by those that see no red or green.
 const COLORS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 
@@ -39,10 +42,7 @@ pub fn plot(title: &str, axes: (&str, &str), lines: &[Line]) -> String {
         text(&mut svg, (LEFT - 8.0, frame.y(level) + 4.0), "end", &short(level));
         level += frame.step;
     }
-    let mut marks: Vec<f64> = points().map(|point| point.0).collect();
-    marks.sort_by(f64::total_cmp);
-    marks.dedup();
-    for mark in marks {
+    for mark in marks(points().map(|point| point.0)) {
         stroke(&mut svg, &[(frame.x(mark), frame.y(0.0)), (frame.x(mark), frame.y(0.0) + 6.0)], "#444");
         text(&mut svg, (frame.x(mark), frame.y(0.0) + 22.0), "middle", &mark.to_string());
     }
@@ -51,7 +51,7 @@ pub fn plot(title: &str, axes: (&str, &str), lines: &[Line]) -> String {
         let (color, points): (_, Vec<_>) =
             (COLORS[at % COLORS.len()], line.points.iter().map(|p| frame.at(*p)).collect());
         stroke(&mut svg, &points, color);
-        for (x, y) in &points {
+        for (x, y) in points.iter().filter(|_| points.len() <= DOTS_MAX) {
             add(&mut svg, format_args!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{color}\"/>"));
         }
         #[expect(clippy::cast_precision_loss, reason = "lines are few")]
@@ -60,6 +60,19 @@ pub fn plot(title: &str, axes: (&str, &str), lines: &[Line]) -> String {
         text(&mut svg, (WIDTH - RIGHT + 42.0, y + 4.0), "start", &line.label);
     }
     svg + "</svg>\n"
+}
+
+/// What the level axis says: each abscissa, or of many round ones.
+fn marks(abscissae: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut marks: Vec<f64> = abscissae.collect();
+    marks.sort_by(f64::total_cmp);
+    marks.dedup();
+    let last = marks.last().copied().unwrap_or_default();
+    if marks.len() <= DOTS_MAX {
+        return marks;
+    }
+    let step = round_step(last / (2.0 * STEPS));
+    std::iter::successors(Some(0.0), |mark| Some(mark + step)).take_while(|mark| *mark <= last).collect()
 }
 
 /// Where values are on the sheet.
@@ -161,6 +174,15 @@ mod tests {
         assert_eq!((frame.top, frame.step), (100.0, 20.0));
         assert!(frame.y(10.0) > frame.y(93.0) && frame.x(1.0) < frame.x(8.0));
         assert!(frame.x(8.0) < WIDTH - RIGHT && frame.y(93.0) > TOP);
+    }
+
+    #[test]
+    fn of_many_points_the_line_is_drawn_and_round_marks() {
+        let points: Vec<_> = (0..900).map(|second| (f64::from(second) / 30.0, 7.0)).collect();
+        let svg = plot("", ("minutes", "MiB"), &[line("one", &points)]);
+        assert_eq!(count(&svg, "<circle"), 0);
+        assert_eq!(marks(points.iter().map(|point| point.0)), [0.0, 5.0, 10.0, 15.0, 20.0, 25.0]);
+        assert_eq!(count(&svg, ">25<"), 1, "{svg}");
     }
 
     #[test]

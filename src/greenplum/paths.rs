@@ -45,8 +45,16 @@ impl Path {
     }
 }
 
+/// What else an expression has about a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Other {
+    pub text: String,
+    /// It would be a path in parentheses: beside what stands next to it, servers differ in what binds first.
+    pub wants_parentheses: bool,
+}
+
 /// All paths into a document, if nothing else of the expression is about it; else what is.
-pub(super) fn paths(expression: &str, document: &Ident) -> Result<Vec<Path>, String> {
+pub(super) fn paths(expression: &str, document: &Ident) -> Result<Vec<Path>, Other> {
     let tokens = tokens(expression);
     let mut paths = Vec::new();
     let mut at = 0;
@@ -55,11 +63,15 @@ pub(super) fn paths(expression: &str, document: &Ident) -> Result<Vec<Path>, Str
             at += 1;
             continue;
         }
-        let Some((path, behind)) = path(&tokens, at) else {
-            let from = tokens[at].place.start;
-            let to = tokens.get(at + 3).map_or(expression.len(), |token| token.place.start);
-            return Err(expression[from..to].trim().to_owned());
+        let from = tokens[at].place.start;
+        let other = |to: usize, wants_parentheses| {
+            let end = tokens.get(to).map_or(expression.len(), |token| token.place.start);
+            Other { text: expression[from..end].trim().to_owned(), wants_parentheses }
         };
+        let (path, behind) = path(&tokens, at).ok_or_else(|| other(at + 3, false))?;
+        if !binds_first(&tokens, &path, at, behind) {
+            return Err(other(behind, true));
+        }
         paths.push(path);
         at = behind;
     }
@@ -70,6 +82,9 @@ pub(super) fn paths(expression: &str, document: &Ident) -> Result<Vec<Path>, Str
 fn path(tokens: &[Placed], at: usize) -> Option<(Path, usize)> {
     let is_mark = |at: usize, mark: char| matches!(token(tokens, at), Some(Token::Mark(found)) if *found == mark);
     let is_qualified = at > 1 && is_mark(at - 1, '.') && is_word(tokens, at - 2, EXT);
+    if at > 0 && is_mark(at - 1, '.') && !is_qualified {
+        return None;
+    }
     let first = if is_qualified { at - 2 } else { at };
     let mut names = Vec::new();
     let mut next = at + 1;
@@ -86,6 +101,13 @@ fn path(tokens: &[Placed], at: usize) -> Option<(Path, usize)> {
             _ => return None,
         }
     }
+    let place = tokens[first].place.start..tokens[next - 1].place.end;
+    Some((Path { names, is_qualified, place }, next))
+}
+
+/// Whether what stands before a path and behind it binds less, to every server.
+fn binds_first(tokens: &[Placed], path: &Path, at: usize, next: usize) -> bool {
+    let first = if path.is_qualified { at - 2 } else { at };
     let binds_less_before = first == 0
         || match &tokens[first - 1].token {
             Token::Mark(mark) => matches!(mark, '(' | ','),
@@ -100,8 +122,7 @@ fn path(tokens: &[Placed], at: usize) -> Option<(Path, usize)> {
         Some(Token::Word(word)) => WORDS_BEHIND.contains(&word.as_str()),
         Some(Token::Literal(_) | Token::Other) => false,
     };
-    let place = tokens[first].place.start..tokens[next - 1].place.end;
-    (binds_less_before && binds_less_behind).then_some((Path { names, is_qualified, place }, next))
+    binds_less_before && binds_less_behind
 }
 
 fn token(tokens: &[Placed], at: usize) -> Option<&Token> {
@@ -183,7 +204,11 @@ mod tests {
 
     fn found(expression: &str) -> Result<String, String> {
         let written = |path: &Path| Path::written(&doc(), &path.names);
-        paths(expression, &doc()).map(|paths| paths.iter().map(written).collect::<Vec<_>>().join(" "))
+        let found = paths(expression, &doc()).map_err(|other| {
+            let hint = if other.wants_parentheses { "(…)" } else { "" };
+            format!("{}{hint}", other.text)
+        });
+        found.map(|paths| paths.iter().map(written).collect::<Vec<_>>().join(" "))
     }
 
     #[test]
@@ -214,17 +239,17 @@ mod tests {
             ("doc->>E'a\\n'", "doc->>E"),
             ("doc->>U&'a'", "doc->>U"),
             ("doc->>$$a$$", "doc->>$$a$$"),
-            ("doc->>'id'::bigint", "doc->>'id'"),
-            ("doc->>'a' 'b'", "doc->>'a'"),
-            ("doc->>'a' IS NULL", "doc->>'a'"),
-            ("doc->>'a' COLLATE \"C\"", "doc->>'a'"),
-            ("'x' || doc->>'a'", "doc->>'a'"),
-            ("'x' <= doc->>'a'", "doc->>'a'"),
-            ("x LIKE doc->>'a'", "doc->>'a'"),
+            ("doc->>'id'::bigint", "doc->>'id'(…)"),
+            ("doc->>'a' 'b'", "doc->>'a'(…)"),
+            ("doc->>'a' IS NULL", "doc->>'a'(…)"),
+            ("doc->>'a' COLLATE \"C\"", "doc->>'a'(…)"),
+            ("'x' || doc->>'a'", "doc->>'a'(…)"),
+            ("'x' <= doc->>'a'", "doc->>'a'(…)"),
+            ("x LIKE doc->>'a'", "doc->>'a'(…)"),
             ("into_table.doc->>'a'", "doc->>'a'"),
             ("doc.doc->>'a'", "doc.doc"),
             ("doc#>>'{a}'", "doc#>>'{a}'"),
-            ("doc->>'a'->'b'", "doc->>'a'"),
+            ("doc->>'a'->'b'", "doc->>'a'(…)"),
             ("json_typeof(doc)", "doc)"),
         ] {
             assert_eq!(found(expression).as_ref().map_err(|found| found.trim()), Err(what), "{expression}");

@@ -7,7 +7,7 @@
 //! of them has parsed. What a plain document is, [`crate::decode`] says.
 
 use super::identity::md5_of;
-use super::paths::{Path, paths, replaced};
+use super::paths::{Other, Path, paths, replaced};
 use super::settings::{Failing, Mode, Output, Settings};
 use super::words::Words;
 use crate::table::{Column, Ident};
@@ -48,7 +48,8 @@ pub(super) struct Documents {
 
 /// The settings, with columns and expressions rewritten for documents that can be taken apart.
 pub(super) fn take_apart(settings: &Settings) -> (Settings, Documents) {
-    let (mut settings, mut documents) = (settings.clone(), Documents::default());
+    let mut settings = settings.clone();
+    let mut documents = Documents { left: binary_documents(&mut settings), ..Documents::default() };
     for document in std::mem::take(&mut settings.documents) {
         match fields(&mut settings, &document) {
             Ok(fields) if fields.is_empty() => {}
@@ -84,7 +85,7 @@ fn fields(settings: &mut Settings, document: &Ident) -> Result<Vec<TakenField>, 
         if words.has_row_of("ext") {
             return Err(format!("ext is the whole row in {}", shown(expression)));
         }
-        let found = paths(expression, document).map_err(|other| format!("{} is no path to a text", shown(&other)))?;
+        let found = paths(expression, document).map_err(|other| why(&other))?;
         if !found.is_empty() && (words.has("select") || words.has("table")) {
             return Err(format!("a subquery could have a column of its name: {}", shown(expression)));
         }
@@ -99,6 +100,29 @@ fn fields(settings: &mut Settings, document: &Ident) -> Result<Vec<TakenField>, 
         }
     }
     Ok(fields)
+}
+
+fn why(other: &Other) -> String {
+    let text = shown(&other.text);
+    match other.wants_parentheses {
+        true => format!(
+            "{text} wants parentheses around it: beside what stands next to it servers differ in what binds first"
+        ),
+        false => format!("{text} is no path to a text"),
+    }
+}
+
+/// Columns of type jsonb of which expressions want texts.
+fn binary_documents(settings: &mut Settings) -> Vec<Left> {
+    let is_jsonb = |column: &&Column| column.sql_type.trim().eq_ignore_ascii_case("jsonb");
+    let columns: Vec<Ident> =
+        settings.columns.iter().flatten().filter(is_jsonb).map(|column| column.name.clone()).collect();
+    let is_wanted = |name: &Ident, settings: &mut Settings| {
+        expressions(settings).iter().any(|sql| paths(sql, name).is_ok_and(|paths| !paths.is_empty()))
+    };
+    let wanted = columns.into_iter().filter(|name| is_wanted(name, settings));
+    let why = "jsonb writes what it keeps in ways of its own; a column of type json is taken apart";
+    wanted.map(|document| Left { document, why: why.to_owned() }).collect()
 }
 
 fn column(document: &Ident, names: &[String]) -> Ident {
@@ -206,6 +230,11 @@ mod tests {
             "a subquery could have a column of its name: (SELECT (doc->>'a'))"
         );
         assert_eq!(why(settings(&["doc->>'a'", "row_to_json(ext)"])), "ext is the whole row in row_to_json(ext)");
+        assert!(why(settings(&["doc->>'a' IS NULL"])).starts_with("doc->>'a' wants parentheses around it"));
+        let mut binary = settings(&["doc->>'a'"]);
+        binary.columns.iter_mut().flatten().for_each(|column| column.sql_type = "jsonb".to_owned());
+        binary.documents.clear();
+        assert!(why(binary).starts_with("jsonb writes"));
         let kept = Settings { failing: Failing::Recover, ..settings(&["doc->>'a'"]) };
         assert_eq!(why(kept), "failing batches are kept with whole documents");
     }
