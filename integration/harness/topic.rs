@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
@@ -164,6 +164,7 @@ impl Producer {
     fn new(kafka: &Kafka, transactional_id: Option<&str>) -> Self {
         let lost = Delivery::default();
         let mut config = kafka.client();
+        config.set("topic.metadata.refresh.interval.ms", "1000");
         config.set("linger.ms", "5").set("queue.buffering.max.messages", "500000").set("message.max.bytes", "15000000");
         // a request that is sent again, since its answer was late, must not double a record
         config.set("enable.idempotence", if kafka.zookeeper.is_some() { "false" } else { "true" });
@@ -206,10 +207,18 @@ impl Producer {
         if let Some(value) = value {
             record = record.payload(value);
         }
+        let begun = Instant::now();
         loop {
             match self.inner.send(record) {
                 Ok(()) => return self.inner.poll(Duration::ZERO),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    self.inner.poll(Duration::from_millis(50));
+                    record = back;
+                }
+                // a partition that was added a moment ago
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::UnknownPartition), back))
+                    if begun.elapsed() < ANSWER =>
+                {
                     self.inner.poll(Duration::from_millis(50));
                     record = back;
                 }
