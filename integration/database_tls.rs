@@ -176,107 +176,109 @@ fn versions_and_channel_binding_are_kept_to_as_psql_does() {
     }
 }
 
-/// Mode, file of authorities, certificate, key; host, role; what is said.
+/// Variables, host, role, and what is said.
 type Failure<'a> = (&'a [(&'a str, &'a str)], &'a str, &'a str, &'a str);
+
+const FULL: (&str, &str) = ("PGSSLMODE", "verify-full");
+const OURS: (&str, &str) = ("PGSSLROOTCERT", "root.crt");
+
+const FAILURES: [Failure<'_>; 14] = [
+    (
+        &[FULL, ("PGSSLROOTCERT", "other.crt")],
+        "localhost",
+        "postgres",
+        "the server's certificate is by an authority that DIR/other.crt does not vouch for; have PGSSLROOTCERT name \
+             the file with the certificate of its authority",
+    ),
+    (
+        &[FULL, ("PGSSLROOTCERT", "system")],
+        "localhost",
+        "postgres",
+        "the server's certificate is by an authority that the system does not vouch for; have PGSSLROOTCERT name the \
+             file with the certificate of its authority",
+    ),
+    (
+        &[FULL, OURS],
+        "127.0.0.1",
+        "postgres",
+        "the server's certificate is not for 127.0.0.1; give HOST the name that is in the certificate, or have one \
+             made for this name",
+    ),
+    (
+        &[FULL, ("PGSSLROOTCERT", "no.crt")],
+        "localhost",
+        "postgres",
+        "PGSSLMODE is verify-full, but there is no file of authorities at DIR/no.crt; have PGSSLROOTCERT name one \
+             (PEM), or `system` for those that the system trusts",
+    ),
+    (
+        &[FULL, ("PGSSLROOTCERT", "./text")],
+        "localhost",
+        "postgres",
+        "PGSSLROOTCERT DIR/./text: there is no certificate in it; it is to hold PEM, -----BEGIN CERTIFICATE-----",
+    ),
+    (
+        &[FULL, OURS, ("PGSSLCRL", "./text")],
+        "localhost",
+        "postgres",
+        "PGSSLCRL DIR/./text: there is no list of revocations in it",
+    ),
+    (
+        &[FULL, OURS],
+        "localhost",
+        "with_cert",
+        "the server wants a client certificate; have PGSSLCERT and PGSSLKEY name one and its key (PEM)",
+    ),
+    (
+        &[FULL, OURS, ("PGSSLCERT", "stranger.crt"), ("PGSSLKEY", "stranger.key")],
+        "localhost",
+        "with_cert",
+        "the server refuses the client certificate of PGSSLCERT: unknown ca; have one made by its authority",
+    ),
+    (
+        &[FULL, OURS, ("PGSSLCERT", "someone.crt"), ("PGSSLKEY", "someone.key")],
+        "localhost",
+        "only_cert",
+        "certificate authentication failed for user \"only_cert\"; the name in the client certificate (PGSSLCERT) is \
+             to be the role's",
+    ),
+    (
+        &[FULL, OURS, ("PGSSLCERT", "only_cert.crt"), ("PGSSLKEY", "open.key")],
+        "localhost",
+        "only_cert",
+        "PGSSLKEY DIR/open.key: others than its owner may use it, so it is no secret; run `chmod 0600` on it",
+    ),
+    (
+        &[FULL, OURS, ("PGSSLCERT", "only_cert.crt"), ("PGSSLKEY", "stranger.key")],
+        "localhost",
+        "only_cert",
+        "PGSSLKEY DIR/stranger.key: this is not the key of the first certificate in DIR/only_cert.crt",
+    ),
+    (
+        &[("PGSSLMODE", "require"), ("PGSSLMINPROTOCOLVERSION", "TLSv1"), ("PGSSLMAXPROTOCOLVERSION", "TLSv1.1")],
+        "localhost",
+        "only_tls",
+        "server and loader have no version of TLS in common; look at ssl_min_protocol_version of the server, and \
+             PGSSLMINPROTOCOLVERSION here",
+    ),
+    (
+        &[("PGSSLMODE", "disable"), ("PGCHANNELBINDING", "require")],
+        "localhost",
+        "postgres",
+        "PGCHANNELBINDING=require wants TLS and a role whose password is kept as scram-sha-256",
+    ),
+    (
+        &[("PGSSLMODE", "disable")],
+        "localhost",
+        "only_plain_not",
+        "role \"only_plain_not\" does not exist; check USER, and have pg_hba.conf of the server let this host in",
+    ),
+];
 
 #[test]
 fn what_does_not_work_is_told_in_one_line() {
     let scene = scene();
-    let full = ("PGSSLMODE", "verify-full");
-    let ours = ("PGSSLROOTCERT", "root.crt");
-    let failures: [Failure<'_>; 14] = [
-        (
-            &[full, ("PGSSLROOTCERT", "other.crt")],
-            "localhost",
-            "postgres",
-            "the server's certificate is by an authority that DIR/other.crt does not vouch for; have PGSSLROOTCERT name \
-             the file with the certificate of its authority",
-        ),
-        (
-            &[full, ("PGSSLROOTCERT", "system")],
-            "localhost",
-            "postgres",
-            "the server's certificate is by an authority that the system does not vouch for; have PGSSLROOTCERT name the \
-             file with the certificate of its authority",
-        ),
-        (
-            &[full, ours],
-            "127.0.0.1",
-            "postgres",
-            "the server's certificate is not for 127.0.0.1; give HOST the name that is in the certificate, or have one \
-             made for this name",
-        ),
-        (
-            &[full, ("PGSSLROOTCERT", "no.crt")],
-            "localhost",
-            "postgres",
-            "PGSSLMODE is verify-full, but there is no file of authorities at DIR/no.crt; have PGSSLROOTCERT name one \
-             (PEM), or `system` for those that the system trusts",
-        ),
-        (
-            &[full, ("PGSSLROOTCERT", "./text")],
-            "localhost",
-            "postgres",
-            "PGSSLROOTCERT DIR/./text: there is no certificate in it; it is to hold PEM, -----BEGIN CERTIFICATE-----",
-        ),
-        (
-            &[full, ours, ("PGSSLCRL", "./text")],
-            "localhost",
-            "postgres",
-            "PGSSLCRL DIR/./text: there is no list of revocations in it",
-        ),
-        (
-            &[full, ours],
-            "localhost",
-            "with_cert",
-            "the server wants a client certificate; have PGSSLCERT and PGSSLKEY name one and its key (PEM)",
-        ),
-        (
-            &[full, ours, ("PGSSLCERT", "stranger.crt"), ("PGSSLKEY", "stranger.key")],
-            "localhost",
-            "with_cert",
-            "the server refuses the client certificate of PGSSLCERT: unknown ca; have one made by its authority",
-        ),
-        (
-            &[full, ours, ("PGSSLCERT", "someone.crt"), ("PGSSLKEY", "someone.key")],
-            "localhost",
-            "only_cert",
-            "certificate authentication failed for user \"only_cert\"; the name in the client certificate (PGSSLCERT) is \
-             to be the role's",
-        ),
-        (
-            &[full, ours, ("PGSSLCERT", "only_cert.crt"), ("PGSSLKEY", "open.key")],
-            "localhost",
-            "only_cert",
-            "PGSSLKEY DIR/open.key: others than its owner may use it, so it is no secret; run `chmod 0600` on it",
-        ),
-        (
-            &[full, ours, ("PGSSLCERT", "only_cert.crt"), ("PGSSLKEY", "stranger.key")],
-            "localhost",
-            "only_cert",
-            "PGSSLKEY DIR/stranger.key: this is not the key of the first certificate in DIR/only_cert.crt",
-        ),
-        (
-            &[("PGSSLMODE", "require"), ("PGSSLMINPROTOCOLVERSION", "TLSv1"), ("PGSSLMAXPROTOCOLVERSION", "TLSv1.1")],
-            "localhost",
-            "only_tls",
-            "server and loader have no version of TLS in common; look at ssl_min_protocol_version of the server, and \
-             PGSSLMINPROTOCOLVERSION here",
-        ),
-        (
-            &[("PGSSLMODE", "disable"), ("PGCHANNELBINDING", "require")],
-            "localhost",
-            "postgres",
-            "PGCHANNELBINDING=require wants TLS and a role whose password is kept as scram-sha-256",
-        ),
-        (
-            &[("PGSSLMODE", "disable")],
-            "localhost",
-            "only_plain_not",
-            "role \"only_plain_not\" does not exist; check USER, and have pg_hba.conf of the server let this host in",
-        ),
-    ];
-    for (given, host, role, words) in failures {
+    for (given, host, role, words) in FAILURES {
         let said = scene.try_ours(host, role, given).unwrap_err();
         let words = words.replace("DIR", scene.dir.to_str().unwrap());
         let where_to = format!("cannot connect to the database at {host}:{} as role \"{role}\", ", scene.db.port);

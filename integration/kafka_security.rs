@@ -88,6 +88,9 @@ fn every_door_opens_with_the_right_key() {
     assert_eq!(case.count("orders"), 7);
 }
 
+/// Port, properties, and what is said.
+type Refusal<'a> = (u16, Vec<(&'a str, &'a str)>, &'a str);
+
 #[test]
 fn a_door_that_stays_shut_is_told_in_one_line() {
     let scene = scene();
@@ -103,7 +106,7 @@ fn a_door_that_stays_shut_is_told_in_one_line() {
         ("ssl.certificate.location", "@stranger.crt"),
         ("ssl.key.location", "@stranger.key"),
     ];
-    let refusals: [(u16, Vec<(&str, &str)>, &str); 5] = [
+    let refusals: [Refusal<'_>; 5] = [
         (sasl, [&plain[..], &user].concat(), "Invalid username or password"),
         (sasl, [&plain[..], &scram].concat(), "invalid credentials"),
         (
