@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use crate::gpfdist_peer::{End, Get, HEAD_TIMEOUT, Host, PATH, SOON, XID, expected, push};
+use crate::gpfdist_peer::{End, Get, HEAD_TIMEOUT, Host, PATH, Peer, SOON, XID, expected, push};
+use crate::harness::wait_until;
 
 /// A started server with a sealed session of three rows, so that any good request is answered to its end.
 fn host_with_rows() -> (Host, gpkafka::gpfdist::Session) {
@@ -206,4 +207,82 @@ fn protocol_0_is_reset_when_the_session_fails() {
         let answer = peer.finish();
         assert_eq!((answer.is_complete, peer.end), (false, Some(End::Reset)), "HTTP/{version}");
     }
+}
+
+/// A byte every now and then keeps no connection: what counts is when the head is whole.
+#[test]
+fn a_head_that_drips_is_cut_too() {
+    let (host, _session) = host_with_rows();
+    let started = Instant::now();
+    let mut slow: Vec<_> = (0..20).map(|_| host.connect()).collect();
+    let head = Get::default().text();
+    let mut drops = head.bytes().cycle();
+    let mut served = false;
+    let drip = |byte: u8, slow: &mut Vec<Peer>| {
+        slow.iter_mut().filter_map(|peer| peer.try_send(&[byte]).then_some(())).count()
+    };
+    while drip(drops.next().unwrap(), &mut slow) > 0 {
+        assert!(started.elapsed() < SOON, "they are still there");
+        if !served {
+            host.get(0).finish().expect_success();
+            served = true;
+        }
+        std::thread::park_timeout(HEAD_TIMEOUT / 10);
+    }
+    assert!(started.elapsed() >= HEAD_TIMEOUT / 2, "it is the deadline that cuts them");
+}
+
+/// Whoever has no token can keep nobody from reading: guests are shown out, the oldest first.
+#[test]
+fn idle_connections_keep_no_segment_out() {
+    let host = Host::start_with(|settings| (settings.guests_max, settings.head_timeout) = (8, SOON * 10));
+    let session = host.open();
+    let mut segment = host.get(0);
+    segment.wait_for("a head", |answer| !answer.head.is_empty());
+    let idle: Vec<_> =
+        (0..20).map(|at| if at % 2 == 0 { host.connect() } else { host.ask("GET / HTTP/1.1\r\nX-") }).collect();
+    push(&session, 3, 100, 3);
+    session.seal();
+    // the one that was there before, and one that comes now
+    let rows = [segment, host.get(1)].map(|mut peer| peer.finish().expect_success().rows().len());
+    assert_eq!(rows.iter().sum::<usize>(), 3);
+    let there = || idle.iter().filter(|peer| peer.is_open()).count();
+    wait_until(SOON, "guests to be shown out", || there() <= 8);
+    assert!(there() >= 4, "no more than there must be");
+}
+
+#[test]
+fn what_is_no_head_at_all_is_refused_and_harms_nobody() {
+    let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(100 * 1024));
+    let many: String = (0..1000).map(|at| format!("X-{at}: {at}\r\n")).collect();
+    let forms: [(&str, &[u8], &[u16]); 14] = [
+        ("nothing but zeros", &[0; 512], &[400]),
+        ("TLS", b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03", &[400]),
+        ("HTTP/2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", &[0]),
+        ("a path of 100 KiB", long.as_bytes(), &[414, 431]),
+        ("1000 headers", &format!("GET / HTTP/1.1\r\n{many}\r\n").into_bytes(), &[431]),
+        ("a NUL in a name", b"GET / HTTP/1.1\r\nX\0: 1\r\n\r\n", &[400]),
+        ("a NUL in a value", b"GET / HTTP/1.1\r\nX: \0\r\n\r\n", &[400]),
+        ("no colon", b"GET / HTTP/1.1\r\nX\r\n\r\n", &[400]),
+        ("no name", b"GET / HTTP/1.1\r\n: 1\r\n\r\n", &[400]),
+        ("a space before the colon", b"GET / HTTP/1.1\r\nX : 1\r\n\r\n", &[400]),
+        ("a path with a space", b"GET /a b HTTP/1.1\r\n\r\n", &[400]),
+        ("two lengths", b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", &[400]),
+        ("a negative length", b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", &[400]),
+        (
+            "a length and chunks",
+            b"POST / HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            &[400, 405],
+        ),
+    ];
+    let (host, session) = host_with_rows();
+    for (form, bytes, codes) in forms {
+        let mut peer = host.connect();
+        peer.send(bytes);
+        let answer = peer.finish();
+        assert!(codes.contains(&answer.code()), "{form}: {}", answer.head);
+        assert!(!answer.has_end(), "{form}");
+    }
+    assert_eq!((session.status().connected, session.failure()), (0, None));
+    assert_eq!(host.get(0).finish().expect_success().rows(), expected(3, 100..103));
 }

@@ -154,6 +154,19 @@ impl Peer {
         self.stream.write_all(bytes).unwrap();
     }
 
+    /// As [`Peer::send`]; false where the other side has gone.
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Whether the other side has not ended it.
+    pub fn is_open(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let seen = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        seen.map_or_else(|error| error.kind() == ErrorKind::WouldBlock, |bytes| bytes > 0)
+    }
+
     /// Reads what is there; false at the end.
     fn read(&mut self, what: &str) -> bool {
         let mut part = [0; 64 * 1024];

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use gpkafka::config::{Variables, parse};
 use gpkafka::decode::{self, Column, Format, Part, ProtobufOptions, ProtobufSource};
 use gpkafka::job::schemas::{Answer, Registries};
+use gpkafka::password::Password;
 use gpkafka::record::Record;
-use gpkafka::registry::{Error, Password, Registry, Settings, TlsVersion};
+use gpkafka::registry::{Error, Registry, Settings, TlsVersion};
 use gpkafka::row::Rows;
 use gpkafka::schema::{Reference, Schema, SchemaKind};
 use openssl::ssl::SslVersion;
@@ -152,7 +153,7 @@ fn credentials_come_from_the_settings_or_the_address_and_are_never_shown() {
     assert!(!format!("{error} {error:?} {wrong:?}").contains("sesame"));
     client(&server.url_of("etl:secret")).schema(id).unwrap();
     let mut settings = settings(&server.url());
-    (settings.user, settings.password) = (Some("etl".to_owned()), Some(Password("secret".to_owned())));
+    (settings.user, settings.password) = (Some("etl".to_owned()), Some(Password::new("secret")));
     Registry::new(&settings).unwrap().schema(id).unwrap();
 }
 

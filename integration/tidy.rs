@@ -11,7 +11,7 @@ const LAYERS: [(&str, &[&str]); 7] = [
         "vocabulary",
         &[
             "offset", "record", "row", "block", "table", "budget", "copies", "line", "schema", "units", "metrics",
-            "shutdown",
+            "shutdown", "pem", "password",
         ],
     ),
     ("stages", &["kafka", "decode", "encode", "gpfdist", "greenplum", "registry", "transform"]),
@@ -23,14 +23,15 @@ const LAYERS: [(&str, &[&str]); 7] = [
 ];
 
 /// What a package's name may stand in, where that is not everywhere. A path that ends in `/` is a folder.
-const PACKAGES: [(&str, &[&str]); 7] = [
+const PACKAGES: [(&str, &[&str]); 8] = [
     ("rdkafka", &["kafka/"]),
     ("rdkafka_sys", &["kafka/"]),
     ("hyper", &["gpfdist/server.rs", "service/"]),
     ("postgres", &["greenplum/"]),
     // beside the registry a webhook is posted, and its address looked at
     ("reqwest", &["registry/", "job/alert.rs", "config/around.rs"]),
-    ("openssl", &["registry/tls.rs"]),
+    ("openssl", &["pem.rs", "registry/tls.rs", "greenplum/dial.rs"]),
+    ("postgres_openssl", &["greenplum/dial.rs"]),
     ("wasmi", &["transform/"]),
 ];
 

@@ -56,6 +56,8 @@ pub mod copies;
 pub mod line;
 pub mod metrics;
 pub mod offset;
+pub mod password;
+pub mod pem;
 pub mod record;
 pub mod row;
 pub mod schema;

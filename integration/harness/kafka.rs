@@ -12,8 +12,10 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
+use super::guarded::{Extra, Guarded};
 use super::place::{cache, free_port, log, unique};
 use super::process::{Output, Supervised, User, directory, run, wait_ready};
+use super::registry::Authority;
 
 /// A broker version that tests run against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,15 +89,34 @@ impl Kafka {
     /// One that listens at this port of 127.0.0.1, and tells its clients to come to the same port of another address,
     /// where somebody must carry them on.
     pub fn start_at(version: Version, port: u16, advertised: &str) -> Self {
+        Self::start_with(version, port, advertised, &|_, _| Extra::default())
+    }
+
+    /// The current version beside whose open port are three that are not: with passwords, with TLS and passwords, and with
+    /// certificates. `users` have their passwords for PLAIN and for SCRAM.
+    pub fn start_guarded(authority: &Authority, users: &[(&str, &str)]) -> (Self, Guarded) {
+        let guarded = Guarded { sasl: free_port(), sasl_tls: free_port(), tls: free_port() };
+        let extra = |dir: &Path, listeners: [String; 2]| guarded.extra(authority, users, dir, &listeners);
+        (Self::start_with(Version::V4_1_1, free_port(), "127.0.0.1", &extra), guarded)
+    }
+
+    fn start_with(version: Version, port: u16, advertised: &str, extra: &dyn Fn(&Path, [String; 2]) -> Extra) -> Self {
         let jars = jars(version);
         let dir = directory("kafka", User::current());
         let side = free_port();
         let bootstrap = format!("{advertised}:{port}");
         write(&dir.join("log4j.properties"), LOG4J);
-        write(&dir.join("server.properties"), &server_properties(version, &dir, (port, advertised), side));
+        let listeners = [
+            format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{side}"),
+            format!("PLAINTEXT://{advertised}:{port}"),
+        ];
+        let extra = extra(&dir, listeners);
+        // of two lines for one key the later one counts
+        let properties = server_properties(version, &dir, (port, advertised), side) + &extra.properties;
+        write(&dir.join("server.properties"), &properties);
         let keeper = version.is_old().then(|| start_zookeeper(&jars, &dir, side));
         if !version.is_old() {
-            format_storage(&jars, &dir);
+            format_storage(&jars, &dir, &extra.format);
         }
         let mut kafka = Self {
             version,
@@ -221,11 +242,11 @@ fn start_zookeeper(jars: &Path, dir: &Path, port: u16) -> Supervised {
     server
 }
 
-fn format_storage(jars: &Path, dir: &Path) {
+fn format_storage(jars: &Path, dir: &Path, more: &[String]) {
     // Any 16 bytes in URL-safe base64 are a cluster id.
     let id = "Z3BrYWZrYS1pbnRlZ3JhdA";
     let mut java = java(jars, dir, "128m");
-    run(java.args(["kafka.tools.StorageTool", "format", "-t", id, "-c"]).arg(dir.join("server.properties")));
+    run(java.args(["kafka.tools.StorageTool", "format", "-t", id, "-c"]).arg(dir.join("server.properties")).args(more));
 }
 
 fn java(jars: &Path, dir: &Path, heap: &str) -> Command {

@@ -79,6 +79,16 @@ impl Loader {
         self
     }
 
+    /// Has it begin with so many descriptors that it may raise, as a login shell gives.
+    pub fn with_descriptors(mut self, soft: u32) -> Self {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--nofile={soft}:")).arg(self.command.get_program()).args(self.command.get_args());
+        let given = self.command.get_envs().filter_map(|(key, value)| Some((key, value?)));
+        command.envs(given).current_dir(&self.dir);
+        self.command = command;
+        self
+    }
+
     /// Starts it.
     pub fn start(mut self) -> Running {
         let says = |flag: &str| self.command.get_args().any(|word| word == flag || word == "--config");

@@ -4,6 +4,7 @@
 
 mod database;
 mod greenplum;
+mod guarded;
 mod job;
 mod kafka;
 mod loader;
@@ -17,11 +18,12 @@ mod wait;
 
 pub use database::{Database, Kind, rows};
 pub use greenplum::{gpfdist, greenplum, own_greenplum};
+pub use guarded::Guarded;
 pub use job::Job;
 pub use kafka::{Kafka, Version, kafka};
 pub use loader::{Loader, Outcome, Running, ask, executable, metric};
 pub use place::{free_port, full, unique, without_root};
-pub use postgres::{own_postgres, postgres};
+pub use postgres::{Manner, own_postgres, own_postgres_in, postgres, psql};
 pub use process::{Output, Supervised, User, directory, signal};
 #[allow(unused_imports, reason = "a benchmark wants other packages than the tests")]
 pub use python::{has_python_client, python_packages};

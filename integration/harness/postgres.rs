@@ -1,6 +1,8 @@
 //! A PostgreSQL of one node from the system's package, run as the OS user `postgres` when the tests run as root.
 
-use std::path::PathBuf;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
@@ -14,7 +16,7 @@ use super::process::{Output, Supervised, User, directory, run, wait_ready};
 /// When none is installed or it cannot start, with the end of its log.
 pub fn postgres() -> &'static Database {
     static SERVER: OnceLock<Database> = OnceLock::new();
-    SERVER.get_or_init(start)
+    SERVER.get_or_init(|| start(&Manner::default()))
 }
 
 /// A server of one's own, for tests that crash it. It ends when it is dropped.
@@ -22,10 +24,46 @@ pub fn postgres() -> &'static Database {
 /// # Panics
 /// As [`postgres`].
 pub fn own_postgres() -> Database {
-    start()
+    start(&Manner::default())
 }
 
-fn start() -> Database {
+/// What a server of one's own has beside what every one has.
+#[derive(Debug, Default)]
+pub struct Manner<'a> {
+    /// `name=value`.
+    pub settings: &'a [&'a str],
+    /// Files of its data directory that nobody else may read.
+    pub files: &'a [(&'a str, &'a [u8])],
+    /// Lines of pg_hba.conf before the one that lets in everybody else.
+    pub admission: &'a str,
+}
+
+/// As [`own_postgres`], in a manner of one's own.
+///
+/// # Panics
+/// As [`postgres`].
+pub fn own_postgres_in(manner: &Manner<'_>) -> Database {
+    start(manner)
+}
+
+/// The newest installed `psql`.
+pub fn psql() -> Command {
+    Command::new(bin().join("psql"))
+}
+
+fn prepare(data: &Path, user: User, manner: &Manner<'_>) {
+    for (name, bytes) in manner.files {
+        let path = data.join(name);
+        std::fs::write(&path, bytes).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
+        std::fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("it is ours");
+        chown(&path, Some(user.uid), Some(user.gid)).expect("root may give a file away");
+    }
+    let path = data.join("pg_hba.conf");
+    let usual = std::fs::read_to_string(&path).expect("initdb has made it");
+    std::fs::write(&path, format!("{}\n{usual}", manner.admission)).expect("root may write it");
+}
+
+fn start(manner: &Manner<'_>) -> Database {
     let bin = bin();
     let user = user();
     let dir = directory("postgres", user);
@@ -33,6 +71,7 @@ fn start() -> Database {
     let mut initdb = Command::new(bin.join("initdb"));
     initdb.args(["--no-sync", "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "-D"]).arg(&data);
     run(user.run(initdb.current_dir(&dir)));
+    prepare(&data, user, manner);
     let port = free_port();
     let mut server = Command::new(bin.join("postgres"));
     server.arg("-D").arg(&data).current_dir(&dir);
@@ -47,6 +86,9 @@ fn start() -> Database {
         "max_wal_size=4GB".into(),
         "log_statement=ddl".into(),
     ] {
+        server.arg("-c").arg(setting);
+    }
+    for setting in manner.settings {
         server.arg("-c").arg(setting);
     }
     let path = log(&format!("postgres-{port}"));

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{EXIT_USAGE, Exit, FileArgs, passwords};
 use crate::config::{self, Job, Problem, Refusal, ServerFile};
+use crate::greenplum::tls::Tls;
 
 /// Reads a job file, and looks for a password where it has none; with its warnings, a line each.
 ///
@@ -13,6 +14,7 @@ use crate::config::{self, Job, Problem, Refusal, ServerFile};
 pub fn job(args: &FileArgs) -> Result<(Job, Vec<String>), Exit> {
     let variables = args.properties.iter().cloned().collect();
     let mut job = config::load(&args.file, &variables).map_err(|refusal| refused(&refusal))?;
+    job.connection.tls = tls()?;
     let mut warnings = lines(&args.file, &job.warnings);
     if job.connection.password.is_none() {
         let found = passwords::find(&job.connection);
@@ -31,6 +33,14 @@ pub fn server(path: Option<&Path>) -> Result<(Option<ServerFile>, Vec<String>), 
     let file = config::load_server_file(path).map_err(|refusal| refused(&refusal))?;
     let warnings = lines(path, &file.warnings);
     Ok((Some(file), warnings))
+}
+
+/// What the environment says of TLS to the database, as PostgreSQL's own clients read it.
+///
+/// # Errors
+/// 64: a variable has no meaning.
+pub fn tls() -> Result<Tls, Exit> {
+    Tls::from_environment(|name| std::env::var(name).ok()).map_err(Exit::usage)
 }
 
 fn lines(path: &Path, warnings: &[Problem]) -> Vec<String> {

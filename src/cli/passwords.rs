@@ -4,8 +4,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Connection, Password};
+use crate::config::Connection;
 use crate::greenplum::passfile::{self, Wanted};
+use crate::password::Password;
 
 /// No password file is longer.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -61,6 +62,7 @@ mod tests {
     use std::fs::Permissions;
 
     use super::*;
+    use crate::greenplum::tls::Tls;
 
     #[test]
     fn only_a_file_that_is_the_owners_alone() {
@@ -72,6 +74,7 @@ mod tests {
             user: "gpadmin".to_owned(),
             password: None,
             database: "test".to_owned(),
+            tls: Tls::default(),
         };
         assert_eq!(in_file(&path, &connection), Found::default());
         std::fs::write(&path, "mdw:5432:test:gpadmin:secret\n").unwrap();

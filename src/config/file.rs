@@ -26,6 +26,7 @@ use crate::config::transformer;
 use crate::config::v3;
 use crate::config::yaml::Node;
 use crate::decode::Charset;
+use crate::greenplum::tls::Tls;
 use crate::table::{Ident, TableName};
 
 /// What a batch lasts when nothing is said.
@@ -119,7 +120,7 @@ fn connection(fields: &mut Fields<'_>) -> Option<Connection> {
     let password = password(fields, "PASSWORD");
     let host = fields.require("HOST", host);
     let port = fields.require("PORT", port);
-    Some(Connection { host: host?, port: port?, user: user?, password, database: database? })
+    Some(Connection { host: host?, port: port?, user: user?, password, database: database?, tls: Tls::default() })
 }
 
 pub(super) fn host(node: &Node) -> Result<String, Wrong> {

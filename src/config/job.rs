@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use crate::config::problem::Problem;
 use crate::decode::{Charset, MetaField};
+use crate::greenplum::tls::Tls;
+use crate::kafka::WithoutSecrets;
+use crate::password::Password;
 use crate::registry::TlsVersion;
 use crate::table::{Ident, TableName};
 
@@ -81,32 +84,12 @@ pub struct Connection {
     pub user: String,
     pub password: Option<Password>,
     pub database: String,
-}
-
-/// A password that `{:?}` does not show.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(pub(super) String);
-
-impl Password {
-    /// A password from elsewhere than a job file.
-    pub fn new(clear: impl Into<String>) -> Self {
-        Self(clear.into())
-    }
-
-    /// The clear text, for the server only.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Password(…)")
-    }
+    /// Of no key: libpq's variables and files say it.
+    pub tls: Tls,
 }
 
 /// What is read from Kafka.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Source {
     /// `host:port`, parted by commas, each with its port.
     pub brokers: String,
@@ -117,6 +100,18 @@ pub struct Source {
     pub fallback_offset: Option<FallbackOffset>,
     /// librdkafka's own properties, as written.
     pub properties: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("brokers", &self.brokers)
+            .field("topic", &self.topic)
+            .field("partitions", &self.partitions)
+            .field("fallback_offset", &self.fallback_offset)
+            .field("properties", &WithoutSecrets(&self.properties))
+            .finish()
+    }
 }
 
 /// Partition numbers, as ascending ranges that do not meet.

@@ -2,10 +2,10 @@
 //! one. Called by `file.rs`; what else knows passwords is for cli to ask.
 
 use crate::config::fields::{Fields, Wrong};
-use crate::config::job::Password;
 use crate::config::scalars::text;
 use crate::config::shadow::{self, Unreadable};
 use crate::config::yaml::Content;
+use crate::password::Password;
 
 /// Reads a password under this key.
 pub(super) fn password(fields: &mut Fields<'_>, key: &'static str) -> Option<Password> {

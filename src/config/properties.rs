@@ -46,6 +46,9 @@ fn complain_of_property(fields: &Fields<'_>, field: Field<'_>, value: &str) -> b
     match checked {
         Ok(None) => {}
         Ok(Some(why)) => fields.complaints.warning(&field.key.span, format!("`{name}` has no effect: {why}"), None),
+        Err(kafka::Error::Property { cause, .. }) if kafka::is_secret(name) => {
+            fields.complaints.mistake_in_secret(&field.key.span, format!("`{name}`: {cause}"), None);
+        }
         Err(kafka::Error::Property { cause, .. }) => {
             fields.complaints.mistake(&field.key.span, format!("`{name}`: {cause}"), None);
         }

@@ -7,6 +7,7 @@ use std::path::Path;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use crate::config::problem::{Problem, Refusal};
+use crate::kafka;
 
 /// One line a problem, `file:line:col: text (hint)`; on a terminal with a picture. Ends with a line break.
 pub fn render(refusal: &Refusal, on_terminal: bool, with_color: bool) -> String {
@@ -15,13 +16,19 @@ pub fn render(refusal: &Refusal, on_terminal: bool, with_color: bool) -> String 
 }
 
 fn drawn(problem: &Problem, path: &str, text: &str, on_terminal: bool, with_color: bool) -> String {
-    let has_picture = on_terminal && problem.line > 0 && problem.span.end <= text.len() && !text.is_empty();
+    let has_place = problem.line > 0 && problem.span.end <= text.len() && !text.is_empty();
+    let has_picture = on_terminal && has_place && !may_hold_secret(text.lines().nth(problem.line - 1).unwrap_or(""));
     if !has_picture {
         return line(problem, path, problem.hint.as_deref()) + "\n";
     }
     let title = line(problem, path, None);
     let title = if with_color { format!("\u{1b}[1m{title}\u{1b}[0m") } else { title };
     format!("{title}\n{}\n", picture(problem, text, with_color))
+}
+
+/// Whether a line is not to be drawn: a password may stand in it, under a key that is mistyped too, or in an address.
+fn may_hold_secret(line: &str) -> bool {
+    kafka::is_secret(line) || line.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
 }
 
 impl Problem {

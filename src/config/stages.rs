@@ -16,7 +16,8 @@ impl Job {
         let target = self.target().clone();
         let mut settings =
             greenplum::Settings::new(&connection.host, connection.port, &connection.user, &connection.database, target);
-        settings.password = connection.password.as_ref().map(|password| password.reveal().to_owned());
+        settings.password.clone_from(&connection.password);
+        settings.tls.clone_from(&connection.tls);
         settings.metadata_schema.clone_from(&self.metadata_schema);
         settings.columns = self.source_columns();
         settings.documents = self.documents();
@@ -226,7 +227,7 @@ const NUMBERS: [&str; 6] = ["int", "bigint", "numeric", "decimal", "double", "fl
 fn registry_at(at: &RegistryAt) -> registry::Settings {
     registry::Settings {
         user: at.user.clone(),
-        password: at.password.as_ref().map(|password| registry::Password(password.reveal().to_owned())),
+        password: at.password.clone(),
         ca_file: at.ca_file.clone(),
         certificate_file: at.certificate_file.clone(),
         key_file: at.key_file.clone(),

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fail::fail_point;
+use subtle::ConstantTimeEq as _;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -193,53 +194,77 @@ impl Drop for Attached {
 /// Which paths are served, and which sessions are there for each.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
-    paths: Mutex<BTreeMap<String, Vec<Arc<Shared>>>>,
+    paths: Mutex<Vec<Known>>,
+}
+
+/// A path with its token, and the sessions under it.
+#[derive(Debug)]
+struct Known {
+    path: String,
+    sessions: Vec<Arc<Shared>>,
+}
+
+/// The path that is this one. How long that takes tells nobody how much of a token was right: each is compared whole.
+fn find<'k>(known: &'k mut [Known], path: &str) -> Option<&'k mut Known> {
+    let mut found = None;
+    for (at, known) in known.iter().enumerate() {
+        if bool::from(known.path.as_bytes().ct_eq(path.as_bytes())) {
+            found = Some(at);
+        }
+    }
+    found.and_then(|at| known.get_mut(at))
 }
 
 impl Registry {
-    fn paths(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Arc<Shared>>>> {
+    fn paths(&self) -> MutexGuard<'_, Vec<Known>> {
         self.paths.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn accept(&self, path: &str) {
-        self.paths().entry(path.to_owned()).or_default();
+        let mut paths = self.paths();
+        if find(&mut paths, path).is_none() {
+            paths.push(Known { path: path.to_owned(), sessions: Vec::new() });
+        }
     }
 
     pub(super) fn forget(&self, path: &str) {
-        self.paths().remove(path);
+        self.paths().retain(|known| known.path != path);
     }
 
     pub(super) fn is_accepted(&self, path: &str) -> bool {
-        self.paths().contains_key(path)
+        find(&mut self.paths(), path).is_some()
     }
 
     /// Lets a request into the session that is there for it; the newest first, since older ones are tombstones. `cut`
     /// tells when the connection must go.
     pub(super) fn attach(&self, path: &str, request: &Request, cut: Arc<Notify>) -> Result<Attached, Refusal> {
-        let sessions = self.paths().get(path).cloned().unwrap_or_default();
+        let sessions = find(&mut self.paths(), path).map(|known| known.sessions.clone()).unwrap_or_default();
         let session = sessions.iter().rev().find(|shared| shared.inner().state.is_for(&request.xid));
         session.ok_or_else(|| session::foreign(&request.xid))?.attach(request, cut)
     }
 
     /// Sessions that are open or whose grace has not run out.
     pub(super) fn sessions(&self) -> usize {
-        self.paths().values().map(Vec::len).sum()
+        self.paths().iter().map(|known| known.sessions.len()).sum()
     }
 
     pub(super) fn fail_all(&self, reason: &str) {
-        let sessions: Vec<_> = self.paths().values().flatten().cloned().collect();
+        let sessions: Vec<_> = self.paths().iter().flat_map(|known| known.sessions.clone()).collect();
         for shared in sessions {
             shared.change(|state| state.fail(Cause::Stopped, reason));
         }
     }
 
-    fn open(&self, shared: &Arc<Shared>, path: String) {
-        self.paths().entry(path).or_default().push(Arc::clone(shared));
+    fn open(&self, shared: &Arc<Shared>, path: &str) {
+        self.accept(path);
+        if let Some(known) = find(&mut self.paths(), path) {
+            known.sessions.push(Arc::clone(shared));
+        }
     }
 
     fn remove(&self, shared: &Arc<Shared>) {
-        for sessions in self.paths().values_mut() {
-            sessions.retain(|held| !Arc::ptr_eq(held, shared));
+        for known in self.paths().iter_mut() {
+            known.sessions.retain(|held| !Arc::ptr_eq(held, shared));
         }
         shared.cut_all();
     }
@@ -274,7 +299,7 @@ impl Session {
     ) -> Self {
         let path = scan.path.clone();
         let shared = Arc::new(Shared::new(State::new(scan), metrics.clone()));
-        registry.open(&shared, path);
+        registry.open(&shared, &path);
         Self(Arc::new(Owner { shared, registry: Arc::clone(registry), runtime: runtime.clone(), grace }))
     }
 

@@ -17,6 +17,7 @@
 //! | only the transaction that the session was opened for may read | `gpfdist-xid` |
 
 mod declared;
+mod guests;
 mod handle;
 mod listen;
 mod request;
@@ -26,6 +27,7 @@ mod session;
 mod settings;
 #[cfg(test)]
 pub mod simulated;
+mod socket;
 
 pub mod client;
 pub mod frame;

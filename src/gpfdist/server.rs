@@ -23,20 +23,21 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request as HttpRequest, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Sleep, timeout};
 
 use super::frame;
+use super::guests::{Guest, Guests};
 use super::handle::{Attached, Registry, Session, Shared};
 use super::listen::{Error, listen};
 use super::request::{self, Protocol, Refusal};
 use super::scans::{Scans, Source};
 use super::session::{ConnectionId, Next, Scan};
 use super::settings::Settings;
+use super::socket::{close, prepare};
 use crate::metrics::{Metrics, Seconds};
 
 /// Greenplum's heads take about 1 KiB, but names of databases and paths vary. It also bounds what waits inside hyper
@@ -75,6 +76,7 @@ struct Served {
     /// Where every path is one of a source's.
     scans: Option<Arc<Scans>>,
     metrics: Metrics,
+    guests: Arc<Guests>,
     heartbeat: Duration,
     linger: Duration,
     http: http1::Builder,
@@ -118,6 +120,7 @@ impl Server {
             registry: Arc::default(),
             scans,
             metrics: metrics.clone(),
+            guests: Guests::new(settings.guests_max),
             heartbeat: settings.heartbeat,
             linger: settings.linger,
             http: http(settings.head_timeout),
@@ -220,7 +223,10 @@ async fn accept(listener: StdListener, served: Arc<Served>, alive: mpsc::Sender<
                     drop(alive);
                 }));
             }
-            Err(_) => tokio::time::sleep(ACCEPT_REST).await,
+            Err(_) => {
+                served.guests.show_half_out();
+                tokio::time::sleep(ACCEPT_REST).await;
+            }
         }
     }
 }
@@ -235,10 +241,14 @@ async fn serve(stream: TcpStream, served: Arc<Served>) {
     }
     let attached = Mutex::new(None);
     let cut = Arc::new(Notify::new());
+    let guest = Mutex::new(Some(served.guests.admit(&cut)));
     let service = service_fn(|request: HttpRequest<Incoming>| {
-        let (served, attached, cut) = (&served, &attached, &cut);
+        let (served, attached, cut, guest) = (&served, &attached, &cut, &guest);
         async move {
             let (answer, segment) = answer(served, request, cut).await;
+            if segment.is_some() {
+                drop(taken(guest));
+            }
             *attached.lock().unwrap_or_else(PoisonError::into_inner) = segment;
             Ok::<_, Infallible>(answer)
         }
@@ -257,35 +267,26 @@ async fn serve(stream: TcpStream, served: Arc<Served>) {
             let has_rows = attached.is_some();
             attached.into_iter().for_each(Attached::written);
             let begun = Instant::now();
-            close(stream, served.linger).await;
+            close(stream, served.linger, cut_off).await;
             // what the kernel still held for the segment is taken by now
             if has_rows {
                 served.metrics.seconds.segment_taking.inc_by(begun.elapsed().as_secs_f64());
             }
         }
-        // hyper has answered a malformed head
-        (Some(Err(error)), None) if !error.is_timeout() => close(stream, served.linger).await,
+        // hyper has answered a malformed head, or where it is of HTTP/2 leaves that to us, who have no answer
+        (Some(Err(error)), None) if !error.is_timeout() => {
+            let mut stream = stream;
+            let half_closed = stream.shutdown().await;
+            close(stream, served.linger, cut_off).await;
+            drop(half_closed);
+        }
         (_, attached) => drop((attached, stream)),
     }
+    drop(taken(&guest));
 }
 
-fn prepare(stream: &TcpStream) -> std::io::Result<()> {
-    let socket = SockRef::from(stream);
-    socket.set_linger(Some(Duration::ZERO))?;
-    socket.set_tcp_nodelay(true)?;
-    // a segment host that vanished is noticed within two minutes even while nothing is sent
-    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
-    socket.set_tcp_keepalive(&keepalive)
-}
-
-/// Waits for the peer to close, so long at most, then closes.
-async fn close(mut stream: TcpStream, linger: Duration) {
-    let mut rest = [0; 4096];
-    let drained = async { while stream.read(&mut rest).await.is_ok_and(|bytes| bytes > 0) {} };
-    let peer_closed = timeout(linger, drained).await.is_ok();
-    // a failure here leaves a reset instead, to a peer that has everything
-    let lingers = SockRef::from(&stream).set_linger(None);
-    drop((peer_closed, lingers));
+fn taken(guest: &Mutex<Option<Guest>>) -> Option<Guest> {
+    guest.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// The answer to a request, and the session's connection where there is one.

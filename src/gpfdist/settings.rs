@@ -23,6 +23,8 @@ pub struct Settings {
     pub backlog: i32,
     /// How long a peer may take to close after the last byte. Closing at once could reset the connection under that byte.
     pub linger: Duration,
+    /// Connections that are no segment's, at once; each may make us keep a head of 64 KiB.
+    pub guests_max: usize,
     /// Threads that move bytes to sockets.
     pub threads: usize,
     /// Of scans that nobody has announced.
@@ -72,6 +74,7 @@ impl Default for Settings {
             grace: Duration::from_secs(60),
             backlog: 1024,
             linger: Duration::from_secs(30),
+            guests_max: 2048,
             threads: 2,
             scans: ScanLimits::default(),
         }

@@ -1,16 +1,15 @@
 //! Sessions: opened with deadlines, set to what the meaning of a load depends on, cancellable from another thread.
 
 use std::collections::VecDeque;
-use std::net::ToSocketAddrs;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use postgres::types::ToSql;
-use postgres::{CancelToken, Client, Config, NoTls, Row};
+use postgres::{Client, Config, Row};
 
+use super::dial::{Canceller, Line, address, dial};
 use super::dialect::Dialect;
-use super::failure::{Error, chain, one_line};
-use super::knock::knock;
+use super::failure::Error;
 use super::settings::Settings;
 
 /// A dead server is noticed after idle + retries × interval: 25 s, within the 30 that a user waits for an error.
@@ -55,7 +54,7 @@ const QUEUES_OF_LARGE: [(&str, &str); 2] =
 
 /// A session. Dropping it ends it; the server rolls back what was not committed.
 pub struct Connection {
-    client: Client,
+    line: Line,
     dialect: Dialect,
     is_utf8: bool,
     notices: Arc<Mutex<VecDeque<String>>>,
@@ -67,23 +66,6 @@ pub struct Connection {
     /// Bytes, where all segments are on one machine: there no switch drops a datagram for its size.
     datagram_max: Option<i32>,
     address: String,
-}
-
-/// Cancels whatever a session is running. Clones and may go to another thread.
-#[derive(Clone)]
-pub struct Canceller(CancelToken);
-
-impl Canceller {
-    /// Asks the server to cancel; the statement then fails in its own thread with SQLSTATE 57014.
-    ///
-    /// # Errors
-    /// The server could not be reached.
-    ///
-    /// # Blocks
-    /// Up to the connect timeout; never call it on a tokio thread.
-    pub fn cancel(&self) -> Result<(), Error> {
-        self.0.cancel_query(NoTls).map_err(|error| Error::from_client("cancelling a statement", &error))
-    }
 }
 
 impl Connection {
@@ -117,17 +99,17 @@ impl Connection {
     /// A session as the server begins it, and what the server is.
     fn meet(settings: &Settings, application_name: &str, datagram_bytes: Option<i32>) -> Result<Self, Error> {
         let notices = Arc::new(Mutex::new(VecDeque::new()));
-        let mut client = connect(settings, application_name, datagram_bytes, &notices)?;
+        let mut line = connect(settings, application_name, datagram_bytes, &notices)?;
         let address = address(settings);
-        let facts = client
+        let facts = line
+            .client
             .query_one(include_str!("../../sql/server_facts.sql"), &[])
             .map_err(|error| Error::from_client("asking the server what it is", &error))?;
         let dialect = Dialect::of(facts.get("has_segments"), facts.get("version_num"), facts.get("version"))
             .map_err(|found| Error::Unsupported { address: address.clone(), found })?;
         let (pid, role, is_utf8) = (facts.get("pid"), facts.get("role"), facts.get("is_utf8"));
         let (segments, readers_max, datagram_max) = (settings.segments, u32::MAX, None);
-        let mut met =
-            Self { client, dialect, is_utf8, notices, pid, role, segments, readers_max, datagram_max, address };
+        let mut met = Self { line, dialect, is_utf8, notices, pid, role, segments, readers_max, datagram_max, address };
         if dialect.is_greenplum() {
             met.meet_segments()?;
         }
@@ -193,34 +175,34 @@ impl Connection {
 
     /// A handle for other threads.
     pub fn canceller(&self) -> Canceller {
-        Canceller(self.client.cancel_token())
+        self.line.canceller()
     }
 
     /// Whether the session is known to be gone.
     pub fn is_lost(&self) -> bool {
-        self.client.is_closed()
+        self.line.client.is_closed()
     }
 
     pub(super) fn client(&mut self) -> &mut Client {
-        &mut self.client
+        &mut self.line.client
     }
 
     /// `doing` is a participle for error texts: "reading the ledger".
     pub(super) fn query(&mut self, doing: &str, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, Error> {
-        self.client.query(sql, params).map_err(|error| Error::from_client(doing, &error))
+        self.line.client.query(sql, params).map_err(|error| Error::from_client(doing, &error))
     }
 
     pub(super) fn query_one(&mut self, doing: &str, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, Error> {
-        self.client.query_one(sql, params).map_err(|error| Error::from_client(doing, &error))
+        self.line.client.query_one(sql, params).map_err(|error| Error::from_client(doing, &error))
     }
 
     pub(super) fn execute(&mut self, doing: &str, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, Error> {
-        self.client.execute(sql, params).map_err(|error| Error::from_client(doing, &error))
+        self.line.client.execute(sql, params).map_err(|error| Error::from_client(doing, &error))
     }
 
     /// Statements without parameters.
     pub(super) fn batch(&mut self, doing: &str, sql: &str) -> Result<(), Error> {
-        self.client.batch_execute(sql).map_err(|error| Error::from_client(doing, &error))
+        self.line.client.batch_execute(sql).map_err(|error| Error::from_client(doing, &error))
     }
 
     /// Sends COMMIT.
@@ -267,14 +249,7 @@ fn connect(
     application_name: &str,
     datagram_bytes: Option<i32>,
     notices: &Arc<Mutex<VecDeque<String>>>,
-) -> Result<Client, Error> {
-    knock(&settings.host, settings.port, settings.connect_timeout).map_err(|reason| Error::Connect {
-        address: address(settings),
-        role: settings.user.clone(),
-        database: settings.database.clone(),
-        reason: format!("{reason}; check HOST and PORT of the job file"),
-        state: None,
-    })?;
+) -> Result<Line, Error> {
     // before the first statement: a role's own timeout must not end the questions that set up the session
     let mut options = "-c statement_timeout=0".to_owned();
     if let Some(bytes) = datagram_bytes {
@@ -299,9 +274,9 @@ fn connect(
             keep(&mut sink.lock().unwrap_or_else(PoisonError::into_inner), notice.message().to_owned());
         });
     if let Some(password) = &settings.password {
-        config.password(password);
+        config.password(password.reveal());
     }
-    config.connect(NoTls).map_err(|error| refused(settings, &error))
+    dial(settings, &config)
 }
 
 fn keep(notices: &mut VecDeque<String>, notice: String) {
@@ -309,37 +284,6 @@ fn keep(notices: &mut VecDeque<String>, notice: String) {
         notices.pop_front();
     }
     notices.push_back(notice);
-}
-
-fn address(settings: &Settings) -> String {
-    format!("{}:{}", settings.host, settings.port)
-}
-
-/// One line: the cause, then what to do.
-fn refused(settings: &Settings, error: &postgres::Error) -> Error {
-    let state = error.code().map(|code| code.code().to_owned());
-    let cause = error.as_db_error().map_or_else(|| chain(error), one_line);
-    let advice = match state.as_deref() {
-        Some("28P01") => "check USER and PASSWORD of the job file",
-        Some("28000") => "check USER, and have pg_hba.conf of the server let this host in",
-        Some("3D000") => "check DATABASE of the job file",
-        Some("53300" | "57P03") => "try again when the server accepts sessions",
-        Some(_) => "ask the database's administrator",
-        None if cause.contains("password missing") => "give PASSWORD in the job file, in PGPASSWORD or in ~/.pgpass",
-        None if !resolves(settings) => "check HOST of the job file: this name resolves to no address here",
-        None => "check that the server runs, and HOST and PORT of the job file",
-    };
-    Error::Connect {
-        address: address(settings),
-        role: settings.user.clone(),
-        database: settings.database.clone(),
-        reason: format!("{cause}; {advice}"),
-        state,
-    }
-}
-
-fn resolves(settings: &Settings) -> bool {
-    settings.host.starts_with('/') || (settings.host.as_str(), settings.port).to_socket_addrs().is_ok()
 }
 
 /// Whether an ERROR at COMMIT tells nothing of the transaction: where one segment alone takes part, Greenplum may lose it

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use fail::fail_point;
 
 use super::chain::Chain;
-use super::connection::{Canceller, Connection};
+use super::connection::Connection;
+use super::dial::Canceller;
 use super::failure::Error;
 use super::identity::{Instance, JobId};
 use super::ledger::Ledger;

@@ -10,7 +10,8 @@ use fail::fail_point;
 
 use super::backup::Backup;
 use super::chain::{Chain, Commit};
-use super::connection::{Canceller, Connection};
+use super::connection::Connection;
+use super::dial::Canceller;
 use super::dialect::Dialect;
 use super::external::{Definition, ExternalTable};
 use super::failure::{Error, one_line};

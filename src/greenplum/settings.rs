@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::liveness::Liveness;
+use super::tls::Tls;
+use crate::password::Password;
 use crate::table::{Column, Ident, TableName};
 
 /// One element of MAPPING.
@@ -114,7 +116,8 @@ pub struct Settings {
     pub host: String,
     pub port: u16,
     pub user: String,
-    pub password: Option<String>,
+    pub password: Option<Password>,
+    pub tls: Tls,
     pub database: String,
     /// One or more, all in one transaction. The first one's target names the job.
     pub outputs: Vec<Output>,
@@ -157,6 +160,7 @@ impl Settings {
             port,
             user: user.to_owned(),
             password: None,
+            tls: Tls::default(),
             database: database.to_owned(),
             outputs: vec![Output::insert(target)],
             metadata_schema: None,

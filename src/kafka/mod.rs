@@ -32,5 +32,5 @@ pub use events::Event;
 pub use offsets::Watermarks;
 pub use queue::{Item, QueueId, RecordQueue};
 pub use reread::Reread;
-pub use settings::{Ignored, Settings, check_properties, check_property};
+pub use settings::{Ignored, Settings, WithoutSecrets, check_properties, check_property, is_secret};
 pub use topic::Topic;

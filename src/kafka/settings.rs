@@ -5,6 +5,7 @@
 //! which go through as written.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -13,7 +14,7 @@ use rdkafka::error::KafkaError;
 use super::{Error, ffi};
 
 /// Where records come from.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Settings {
     /// `host[:port]`, several separated by commas; the port defaults to 9092.
     pub brokers: String,
@@ -24,6 +25,34 @@ pub struct Settings {
     pub queue_bytes: usize,
     /// How many [`super::RecordQueue`]s share those bytes.
     pub workers: usize,
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("brokers", &self.brokers)
+            .field("topic", &self.topic)
+            .field("properties", &WithoutSecrets(&self.properties))
+            .field("queue_bytes", &self.queue_bytes)
+            .field("workers", &self.workers)
+            .finish()
+    }
+}
+
+/// Properties as a picture of them may have them: passwords and keys are left out.
+pub struct WithoutSecrets<'a>(pub &'a BTreeMap<String, String>);
+
+impl fmt::Debug for WithoutSecrets<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |name: &'_ str, value: &'_ str| if is_secret(name) { "…".to_owned() } else { value.to_owned() };
+        f.debug_map().entries(self.0.iter().map(|(name, value)| (name, shown(name, value)))).finish()
+    }
+}
+
+/// Whether the value of a property is nobody's to see, also where the name is mistyped.
+pub fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["pass", "pasw", "secret", "key.pem", "jaas", "oauthbearer"].iter().any(|part| name.contains(part))
 }
 
 /// A property of the user's that has no effect here, and why. Worth a warning.
@@ -200,6 +229,7 @@ pub(super) fn property_error(error: KafkaError) -> Error {
         KafkaError::ClientConfig(_, cause, name, value) => {
             let cause = cause.trim_end_matches('.').to_owned();
             let cause = match nearest_property(&name) {
+                _ if !cause.contains("No such configuration property") && is_secret(&name) => cause,
                 _ if !cause.contains("No such configuration property") => format!("\"{value}\": {cause}"),
                 Some(nearest) => format!("librdkafka knows no such property; did you mean {nearest}?"),
                 None => "librdkafka knows no such property".to_owned(),
@@ -230,6 +260,15 @@ pub(super) fn nearest(name: &str, names: impl IntoIterator<Item = String>) -> Op
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_secret_is_in_a_picture() {
+        let secret = ["sasl.password", "ssl.key.password", "ssl.key.pem", "sasl.oauthbearer.config", "sasl.pasword"];
+        let mut given = settings(&secret.map(|name| (name, "sesame")));
+        given.properties.insert("sasl.username".to_owned(), "etl".to_owned());
+        let shown = format!("{given:?}");
+        assert!(!shown.contains("sesame") && shown.contains("sasl.pasword") && shown.contains("\"etl\""), "{shown}");
+    }
 
     fn settings(properties: &[(&str, &str)]) -> Settings {
         Settings {

@@ -39,7 +39,7 @@ impl Address {
         url.set_query(None);
         url.set_fragment(None);
         let brings_user = !url.username().is_empty();
-        let password = || settings.password.as_ref().map(|password| password.0.clone());
+        let password = || settings.password.as_ref().map(|password| password.reveal().to_owned());
         let user = settings.user.clone().filter(|_| !brings_user).map(|user| (user, password()));
         Ok(Self { url, shown, user })
     }
@@ -134,7 +134,7 @@ mod tests {
         let sent = |address: &str| {
             let mut settings = Settings::new([address]);
             settings.user = Some("etl".to_owned());
-            settings.password = Some(super::super::Password("pass".to_owned()));
+            settings.password = Some(crate::password::Password::new("pass"));
             let request = Address::new(address, &settings).unwrap().get(&client, &["x"], &[]).build().unwrap();
             request.headers()["authorization"].to_str().unwrap().to_owned()
         };

@@ -25,4 +25,4 @@ mod tls;
 pub use answer::check as check_answer;
 pub use client::Registry;
 pub use error::Error;
-pub use settings::{Password, Settings, TlsVersion};
+pub use settings::{Settings, TlsVersion};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::address::Address;
+use crate::password::Password;
 
 /// Where the registry is and how to speak to it.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,16 +64,6 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// A password. It is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Password(pub String);
-
-impl fmt::Debug for Password {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
-}
-
 /// A version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TlsVersion {
@@ -104,7 +95,7 @@ mod tests {
     fn no_password_is_shown() {
         let mut settings = Settings::new(["https://u:secret@a:8081/x", "no url: u:secret@b", "http://c"]);
         settings.user = Some("etl".to_owned());
-        settings.password = Some(Password("secret".to_owned()));
+        settings.password = Some(Password::new("secret"));
         let shown = format!("{settings:?}");
         assert!(!shown.contains("secret"), "{shown}");
         assert!(shown.contains("https://a:8081/x") && shown.contains("http://c") && shown.contains("etl"), "{shown}");

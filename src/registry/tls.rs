@@ -1,24 +1,18 @@
 //! The files of TLS, read and checked once: a mistake is told at the start, with the file, and not as a failed handshake.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use openssl::pkey::{PKey, Private};
-use openssl::x509::X509;
 use reqwest::blocking::ClientBuilder;
 use reqwest::tls::Version;
 use reqwest::{Certificate, Identity};
 
 use super::error::Error;
 use super::settings::{Settings, TlsVersion};
+use crate::pem;
 
 const CA: &str = "CA file";
 const CERTIFICATE: &str = "certificate file";
 const KEY: &str = "key file";
-
-/// All authorities of a system come to a fifth of this.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Gives a client what the settings say of TLS.
 ///
@@ -50,7 +44,7 @@ pub(super) fn secured(mut client: ClientBuilder, settings: &Settings) -> Result<
 
 fn authorities(path: &Path) -> Result<Vec<Certificate>, Error> {
     let wrong = |cause: String| Error::File { role: CA, path: path.to_owned(), cause };
-    let certificates = certificates(CA, path)?;
+    let certificates = pem::certificates(path).map_err(wrong)?;
     let usable = certificates.iter().map(|certificate| {
         let der = certificate.to_der().map_err(|error| error.to_string())?;
         Certificate::from_der(&der).map_err(|error| error.to_string())
@@ -58,27 +52,12 @@ fn authorities(path: &Path) -> Result<Vec<Certificate>, Error> {
     usable.collect::<Result<_, _>>().map_err(wrong)
 }
 
-/// The certificates of a file, at least one.
-fn certificates(role: &'static str, path: &Path) -> Result<Vec<X509>, Error> {
-    let wrong = |cause: &str| Error::File { role, path: path.to_owned(), cause: cause.to_owned() };
-    let found = X509::stack_from_pem(&read(role, path)?).map_err(|_| wrong("a certificate in it is damaged"))?;
-    if found.is_empty() {
-        return Err(wrong("there is no certificate in it; it is to hold PEM, -----BEGIN CERTIFICATE-----"));
-    }
-    Ok(found)
-}
-
 fn identity(certificate_path: &Path, key_path: Option<&PathBuf>) -> Result<Identity, Error> {
-    let certificates = certificates(CERTIFICATE, certificate_path)?;
+    let wrong = |cause: String| Error::File { role: CERTIFICATE, path: certificate_path.to_owned(), cause };
+    let certificates = pem::certificates(certificate_path).map_err(wrong)?;
     let (role, path) = key_path.map_or((CERTIFICATE, certificate_path), |path| (KEY, path));
     let wrong = |cause: String| Error::File { role, path: path.to_owned(), cause };
-    let key = key(&read(role, path)?).map_err(wrong)?;
-    let is_its_key =
-        certificates.first().and_then(|first| first.public_key().ok()).is_some_and(|own| own.public_eq(&key));
-    if !is_its_key {
-        let file = certificate_path.display();
-        return Err(wrong(format!("this is not the key of the first certificate in {file}")));
-    }
+    let key = pem::key_of(&certificates, certificate_path, path).map_err(wrong)?;
     let mut chain = Vec::new();
     for certificate in &certificates {
         chain.extend(certificate.to_pem().map_err(|error| wrong(error.to_string()))?);
@@ -88,44 +67,16 @@ fn identity(certificate_path: &Path, key_path: Option<&PathBuf>) -> Result<Ident
     Identity::from_pkcs8_pem(&chain, &key).map_err(|error| wrong(error.to_string()))
 }
 
-fn key(pem: &[u8]) -> Result<PKey<Private>, String> {
-    let mut is_locked = false;
-    // without a callback of ours the library would ask on the terminal
-    let key = PKey::private_key_from_pem_callback(pem, |_| {
-        is_locked = true;
-        Ok(0)
-    });
-    match key {
-        _ if is_locked => {
-            Err("the key in it is encrypted; write it anew without a passphrase: `openssl pkey -in FILE \
-                               -out NEW`, readable for this user alone"
-                .to_owned())
-        }
-        Ok(key) => Ok(key),
-        Err(_) => Err("there is no private key in it; it is to hold PEM, -----BEGIN PRIVATE KEY-----".to_owned()),
-    }
-}
-
-fn read(role: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
-    let wrong = |cause: String| Error::File { role, path: path.to_owned(), cause };
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
-    read.map_err(|error| wrong(error.to_string()))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(wrong("it is larger than 1 MiB, so it holds something else".to_owned()));
-    }
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
     use openssl::asn1::Asn1Time;
     use openssl::hash::MessageDigest;
+    use openssl::pkey::{PKey, Private};
     use openssl::rsa::Rsa;
     use openssl::symm::Cipher;
-    use openssl::x509::X509NameBuilder;
+    use openssl::x509::{X509, X509NameBuilder};
     use reqwest::blocking::Client;
 
     use super::*;

@@ -2,17 +2,21 @@
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::metrics::Metrics;
+
+/// A monitor says what it wants at once.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The page, for as long as this lives.
 #[derive(Debug)]
@@ -41,7 +45,9 @@ impl DebugServer {
                         async move { Ok::<_, Infallible>(response) }
                     });
                     // a monitor that hangs up is no concern of ours
-                    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await);
+                    let mut http = http1::Builder::new();
+                    http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+                    drop(http.serve_connection(TokioIo::new(stream), answer).await);
                 });
             }
         });

@@ -133,11 +133,13 @@ fn tell(text: &str) {
 /// The table's columns, where it exists, and whether the server is a Greenplum.
 fn table(args: &InitArgs) -> Result<(Option<Vec<TargetColumn>>, bool), Exit> {
     let (host, user, database) = (args.host.clone(), args.user.clone(), args.database.clone());
-    let wanted = config::Connection { host, port: args.port, user, password: None, database };
+    let tls = files::tls()?;
+    let wanted = config::Connection { host, port: args.port, user, password: None, database, tls };
     let found = passwords::find(&wanted);
     found.warning.iter().for_each(|warning| tell(warning));
     let mut settings = Settings::new(&args.host, args.port, &args.user, &args.database, args.table.clone());
-    settings.password = found.password.map(|password| password.reveal().to_owned());
+    settings.password = found.password;
+    settings.tls = wanted.tls;
     let mut connection = Connection::open(&settings, "gpkafka init").map_err(Exit::failed)?;
     let columns = Target::look(&mut connection, &args.table).map_err(Exit::failed)?;
     Ok((columns, connection.dialect().is_greenplum()))
