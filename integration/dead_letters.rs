@@ -44,7 +44,10 @@ impl<'a> Place<'a> {
 
     /// Inserted and rejected, over the whole ledger.
     pub fn ledger(&self) -> String {
-        self.db.value(&format!("SELECT sum(inserted) || ' ' || sum(rejected) FROM {}.gpkafka_ledger", self.schema))
+        self.db.value(&format!(
+            "SELECT sum(inserted) || ' ' || sum(rejected + refused) FROM {}.gpkafka_ledger",
+            self.schema
+        ))
     }
 }
 

@@ -80,4 +80,5 @@ mod topics;
 mod transformer;
 mod users_view;
 mod values;
+mod verify;
 mod wrong_inputs;

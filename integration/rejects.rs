@@ -41,7 +41,7 @@ impl<'a> Place<'a> {
 
     /// Partition, inserted, rejected of every ledger row.
     fn ledger(&self) -> Vec<String> {
-        let sql = "SELECT \"partition\", first, next, inserted, rejected";
+        let sql = "SELECT \"partition\", first, next, inserted, rejected + refused";
         self.db.rows(&format!("{sql} FROM {}.gpkafka_ledger ORDER BY \"partition\", seq", self.schema))
     }
 

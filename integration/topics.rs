@@ -74,14 +74,14 @@ on_each_database! {
         flow.produce(0, 100..200);
         flow.produce(1, 100..150);
         flow.topic.delete_records_before(0, 142);
-        let told = format!("42 records of {}[0] expired before they were loaded (next wanted 100, oldest left 142)", flow.topic.name);
+        let told = format!("42 offsets of {}[0] expired before they were read (next wanted 100, oldest left 142)", flow.topic.name);
         let outcome = flow.load(&job).expect_code(1).expect_text(&told);
         outcome.expect_text("set FALLBACK_OFFSET: earliest").expect_text("offsets are unchanged").expect_no_text("Inserted ");
         flow.expect(&[(0, 0..100), (1, 0..100)]);
         assert_eq!(flow.ledger(), ["0|load|0|100|100", "1|load|0|100|100"]);
 
         let outcome = flow.load(&job.clone().source("FALLBACK_OFFSET: earliest")).expect_code(0);
-        let told = format!("WARNING]:-42 records of {}[0] are skipped", flow.topic.name);
+        let told = format!("WARNING]:-42 offsets of {}[0] are skipped", flow.topic.name);
         outcome.expect_text(&told).expect_text("Inserted 108 rows");
         let chain = flow.ledger();
         assert_eq!(chain[..3], ["0|load|0|100|100", "0|skip|100|142|0", "0|load|142|200|58"]);
@@ -91,7 +91,7 @@ on_each_database! {
         flow.topic.delete_records_before(0, 250);
         let job = job.source("FALLBACK_OFFSET: latest");
         let outcome = flow.load(&job).expect_code(0).expect_text("Inserted 0 rows");
-        outcome.expect_text(&format!("WARNING]:-100 records of {}[0] are skipped", flow.topic.name));
+        outcome.expect_text(&format!("WARNING]:-100 offsets of {}[0] are skipped", flow.topic.name));
         assert_eq!(flow.ledger()[3], "0|skip|200|300|0");
         flow.produce(0, 300..310);
         flow.load(&job).expect_code(0).expect_text("Inserted 10 rows").expect_no_text("WARNING");
@@ -129,8 +129,8 @@ on_each_database! {
             let lost = 1900 - wanted;
             assert!(lost > 0, "{chain:?}");
             let told = match fallback {
-                None => format!("{lost} records of {}[0] expired before they were loaded", flow.topic.name),
-                Some(_) => format!("WARNING]:-{lost} records of {}[0] are skipped", flow.topic.name),
+                None => format!("{lost} offsets of {}[0] expired before they were read", flow.topic.name),
+                Some(_) => format!("WARNING]:-{lost} offsets of {}[0] are skipped", flow.topic.name),
             };
             outcome.expect_text(&told);
             let rows = wanted + if fallback.is_some() { 110 } else { 0 };

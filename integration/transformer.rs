@@ -90,8 +90,8 @@ on_each_database! {
         outcome.expect_text("[0]@5  transformer  the message is empty").expect_text("-Filtered 1 rows");
         let rows = case.rows("SELECT substr(note, 1, 9), length(note) FROM $SCHEMA.logged ORDER BY 1, 2");
         assert_eq!(rows, ["N1|2", "N2|2", "N3|2", "N4|2", "N5|2", "NO NUMBER|9", "SIX|3", "ZZZZZZZZZ|200000"]);
-        let sums = case.rows("SELECT inserted, rejected, filtered FROM $SCHEMA.gpkafka_ledger WHERE kind = 'load'");
-        assert_eq!(sums, ["8|1|1"]);
+        let sums = case.rows("SELECT inserted, refused, dropped, \"rows\", rejected + filtered FROM $SCHEMA.gpkafka_ledger WHERE kind = 'load'");
+        assert_eq!(sums, ["8|1|1|8|0"]);
     }
 
     fn a_module_that_fails_stops_the_job_at_its_message(db) {

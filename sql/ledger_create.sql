@@ -21,5 +21,11 @@ CREATE TABLE {ledger} (
     topic        text NOT NULL,
     database     text NOT NULL,
     schema       text NOT NULL,
-    "table"      text NOT NULL{unique}
+    "table"      text NOT NULL,
+    records      bigint,
+    holes        bigint,
+    decoded      bigint,
+    refused      bigint,
+    dropped      bigint,
+    "rows"       bigint{unique}
 ){distribution}

@@ -1,4 +1,5 @@
-SELECT "partition", seq, kind, first, next, batch, inserted, rejected, filtered, bytes,
+SELECT "partition", seq, kind, first, next, batch, inserted,
+       rejected + coalesce(refused, 0) AS rejected, filtered + coalesce(dropped, 0) AS filtered, bytes,
        (extract(epoch FROM started_at) * 1000000)::pg_catalog.int8 AS started,
        (extract(epoch FROM ended_at) * 1000000)::pg_catalog.int8 AS ended,
        instance, host, pid

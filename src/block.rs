@@ -111,10 +111,14 @@ pub struct RowBlock {
     pub bytes: Bytes,
     /// Bytes of the records' keys and payloads as Kafka gave them.
     pub source_bytes: u64,
-    /// How many records were read, rejected ones too.
+    /// How many records were read: those that became rows, those that were dropped, and the rejects.
     pub records: u32,
+    /// Of them, those that became rows, each any number of them.
+    pub decoded: u32,
     /// Of them, those that a transformer dropped.
     pub dropped: u32,
+    /// Offsets of the span that hold no record.
+    pub holes: u64,
     pub rejects: Vec<Reject>,
     /// The records themselves, where they are kept and as far as there was memory for them.
     pub copies: Copies,

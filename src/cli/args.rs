@@ -189,6 +189,10 @@ pub struct CheckArgs {
     /// Which commits to show: the newest of each partition, or all
     #[arg(long, value_name = "WHICH", default_value = "latest")]
     pub show_commit_history: Which,
+    /// Prove what was committed: the ledger by itself, against the topic, and against the table where MAPPING keeps META's
+    /// partition and offset in it. Exit code 1 if something does not hold
+    #[arg(long, conflicts_with = "show_commit_history")]
+    pub verify: bool,
     #[command(flatten)]
     pub log: LogArgs,
 }

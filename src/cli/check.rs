@@ -1,10 +1,11 @@
-//! `gpkafka check FILE`: the commit history from the ledger, and how far the job is behind when Kafka answers.
+//! `gpkafka check FILE`: the commit history from the ledger, and how far the job is behind when Kafka answers. The proof
+//! of that history is in `verify`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::console::{self, Console};
-use super::{CheckArgs, Exit, Which, files};
+use super::{CheckArgs, Exit, Which, files, verify};
 use crate::config::Job;
 use crate::greenplum::{self, Connection, DeadLetters, HistoryRow, JobId, Ledger, Target};
 use crate::job::dead_letters::counted;
@@ -19,7 +20,8 @@ const KAFKA_WAIT: Duration = Duration::from_secs(5);
 /// Prints the history.
 ///
 /// # Errors
-/// 64 for a wrong file, 1 where the database does not answer, and where table or topic are not there.
+/// 64 for a wrong file, 1 where the database does not answer, where table or topic are not there, and where the proof that
+/// was asked for fails.
 pub fn run(args: &CheckArgs) -> Result<(), Exit> {
     let (job, warnings) = files::job(&args.file)?;
     let console = Console::open(&args.log, false)?;
@@ -31,7 +33,7 @@ pub fn run(args: &CheckArgs) -> Result<(), Exit> {
     let mut connection = Connection::open(&settings, "gpkafka check").map_err(Exit::failed)?;
     let ledger = Ledger::find(&mut connection, settings.metadata_schema()).map_err(Exit::failed)?;
     let all = args.show_commit_history == Which::All;
-    let rows = match ledger {
+    let rows = match &ledger {
         Some(ledger) => ledger.history(&mut connection, &id, all).map_err(Exit::failed)?,
         None => Vec::new(),
     };
@@ -39,9 +41,12 @@ pub fn run(args: &CheckArgs) -> Result<(), Exit> {
         Target::require(&mut connection, &settings).map_err(Exit::failed)?;
         Ledger::require_no_other(&mut connection, settings.metadata_schema(), &id).map_err(Exit::failed)?;
     }
-    let marks = watermarks(&job);
     let name = args.file.name.as_deref().map_or_else(String::new, |name| format!("  {name}"));
     let mut text = format!("job {}{name}  topic {} into {}\n", id.hash(), job.source.topic, job.target());
+    if let Some(ledger) = ledger.as_ref().filter(|_| args.verify && !rows.is_empty()) {
+        return verify::run((&job, &id), ledger, &mut connection, &text);
+    }
+    let marks = watermarks(&job);
     if rows.is_empty() {
         text.push_str("nothing has been committed yet\n");
     }
@@ -111,7 +116,7 @@ fn cells(rows: &[HistoryRow], marks: &BTreeMap<i32, Watermarks>) -> Vec<[String;
     cells
 }
 
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+pub(super) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -298,7 +298,7 @@ mod tests {
             number: 1,
             start: "2020-04-01T09:05:11.923504Z".parse().unwrap(),
             end: "2020-04-01T09:05:12.163744Z".parse().unwrap(),
-            counts: Counts { records: 9, rows: 9, source_bytes: 208, bytes: 217, dropped: 0, rejected: 0 },
+            counts: Counts { records: 9, decoded: 9, rows: 9, source_bytes: 208, bytes: 217, ..Counts::default() },
             outcome: Outcome { inserted: 9, rejected: 0, filtered: 0 },
             moved: vec![(0, 0, 9)],
         };

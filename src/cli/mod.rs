@@ -25,6 +25,7 @@ pub mod segment;
 pub mod serve;
 pub mod shadow;
 mod trial;
+mod verify;
 
 pub use args::{
     BenchArgs, BenchTo, CheckArgs, ConvertArgs, DryrunArgs, EndIs, FileArgs, GpfdistArgs, HelpArgs, InitArgs,

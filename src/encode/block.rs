@@ -33,7 +33,9 @@ pub struct BlockBuilder {
     rows: u32,
     runs: Vec<Run>,
     records: u32,
+    decoded: u32,
     dropped: u32,
+    holes: u64,
     source_bytes: u64,
     rejects: Vec<Reject>,
     reject_bytes: usize,
@@ -59,7 +61,9 @@ impl BlockBuilder {
             rows: 0,
             runs: Vec::new(),
             records: 0,
+            decoded: 0,
             dropped: 0,
+            holes: 0,
             source_bytes: 0,
             rejects: Vec::new(),
             reject_bytes: 0,
@@ -83,6 +87,7 @@ impl BlockBuilder {
             }
         }
         self.name(record.offset, rows.len());
+        self.decoded += 1;
         self.count(record);
     }
 
@@ -93,6 +98,7 @@ impl BlockBuilder {
             self.bytes.extend_from_slice(row.joined());
         }
         self.name(record.offset, rows.len());
+        self.decoded += 1;
         self.count(record);
     }
 
@@ -114,6 +120,7 @@ impl BlockBuilder {
     /// came to be, be it a transaction's marker or what compaction left.
     pub fn read_past(&mut self, next: i64) {
         if next > self.next {
+            self.holes += next.abs_diff(self.next);
             self.next = next;
             self.leader_epoch = None;
         }
@@ -165,7 +172,9 @@ impl BlockBuilder {
             bytes: under_permit(self.bytes, self.permit),
             source_bytes: self.source_bytes,
             records: self.records,
+            decoded: self.decoded,
             dropped: self.dropped,
+            holes: self.holes,
             rejects: self.rejects,
             copies: Copies::default(),
         })
@@ -186,6 +195,7 @@ impl BlockBuilder {
 
     fn count(&mut self, record: &Record<'_>) {
         debug_assert!(record.partition == self.partition && record.offset >= self.next, "records come in order");
+        self.holes += record.offset.abs_diff(self.next);
         self.next = record.offset + 1;
         self.leader_epoch = record.leader_epoch;
         self.records += 1;
@@ -238,7 +248,7 @@ mod tests {
         builder.drop_record(&record(10));
         builder.drop_record(&record(14));
         let block = builder.seal().unwrap();
-        assert_eq!((block.dropped, block.records, block.index.rows), (2, 2, 0));
+        assert_eq!((block.dropped, block.records, block.decoded, block.index.rows, block.holes), (2, 2, 0, 0, 3));
         assert_eq!(block.index.span, Span::new(10, 15).unwrap());
     }
 
@@ -272,6 +282,7 @@ mod tests {
         let offsets: Vec<_> = (0..5).map_while(|row| block.index.offset_of(row)).collect();
         assert_eq!(offsets, [12, 13, 16, 16]);
         assert_eq!((block.records, block.source_bytes, block.leader_epoch), (5, 50, None));
+        assert_eq!((block.decoded, block.dropped, block.holes), (4, 0, 5));
         assert_eq!((block.rejects.len(), block.rejects[0].offset, &*block.rejects[0].reason), (1, 15, "why"));
     }
 
@@ -360,6 +371,9 @@ mod tests {
                 return Ok(());
             };
             prop_assert_eq!(block.index.span.next(), next);
+            let refused = u32::try_from(block.rejects.len()).unwrap();
+            prop_assert_eq!(block.records, block.decoded + refused + block.dropped);
+            prop_assert_eq!(next - 10, i64::from(block.records) + block.holes.cast_signed());
             let offsets: Vec<_> = (0..=block.index.rows).map_while(|row| block.index.offset_of(row)).collect();
             prop_assert_eq!(offsets, named);
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::account::Account;
 use super::failure::Error;
 use super::identity::Instance;
 use crate::offset::Checkpoint;
@@ -9,9 +10,9 @@ use crate::offset::Checkpoint;
 /// What a ledger row did to its partition's position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Records `[first, next)` were loaded, rejected or filtered.
+    /// Offsets `[first, next)` were read, and their records loaded, rejected or filtered.
     Load,
-    /// Records `[first, next)` had expired before they were loaded.
+    /// Offsets `[first, next)` had expired before they were read. How many of them were records nobody knows.
     Skip,
     /// The position was set to `next`, from wherever it was.
     Reset,
@@ -67,17 +68,19 @@ pub struct Move {
     pub first: i64,
     pub next: i64,
     pub leader_epoch: Option<i32>,
-    pub inserted: i64,
-    pub rejected: i64,
-    pub filtered: i64,
+    pub account: Account,
     /// Key and payload bytes of the records.
     pub bytes: i64,
 }
 
 impl Move {
-    /// A row that loads nothing: a skip or a reset.
+    /// A row that loads nothing: a skip, a reset, or a load of holes alone.
     pub fn bare(partition: i32, kind: Kind, first: i64, next: i64) -> Self {
-        Self { partition, kind, first, next, leader_epoch: None, inserted: 0, rejected: 0, filtered: 0, bytes: 0 }
+        let account = match kind {
+            Kind::Load => Account::of_holes(first, next),
+            Kind::Skip | Kind::Reset => Account::default(),
+        };
+        Self { partition, kind, first, next, leader_epoch: None, account, bytes: 0 }
     }
 }
 
@@ -127,7 +130,7 @@ impl Chain {
     /// The row that each move would add, in ascending order of partition.
     ///
     /// # Errors
-    /// A load or skip that does not begin where the chain ends.
+    /// A load or skip that does not begin where the chain ends; accounts that do not add up.
     pub fn follow(&self, commit: &Commit, instance: &Instance) -> Result<BTreeMap<i32, Entry>, Error> {
         commit.moves.iter().map(|step| Ok((step.partition, self.next_entry(commit, step, instance)?))).collect()
     }
@@ -139,6 +142,9 @@ impl Chain {
                 return Err(Error::OutOfStep { partition: step.partition, first: step.first, next: last.next });
             }
             _ => {}
+        }
+        if let Err(cause) = step.account.check(step.kind, step.first, step.next) {
+            return Err(Error::Unbalanced { partition: step.partition, cause });
         }
         Ok(Entry {
             seq: last.map_or(0, |last| last.seq) + 1,
@@ -220,6 +226,18 @@ mod tests {
         assert_eq!(
             gap.to_string(),
             "partition 0: a batch begins at offset 10, but the ledger ends at 9; nothing of it was loaded"
+        );
+    }
+
+    #[test]
+    fn accounts_that_do_not_add_up_are_refused_as_well() {
+        let step = Move::bare(3, Kind::Load, 5, 9);
+        let uneven = Move { account: Account { records: 1, ..step.account }, ..step };
+        let error = Chain::default().follow(&commit(1, vec![uneven]), &Instance::random().unwrap()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "partition 3: offsets 5 to 9 are 4, but 1 records and 4 holes are counted; this is a mistake in gpkafka, \
+             please report it; nothing of this batch was loaded"
         );
     }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use postgres::error::{DbError, Severity, SqlState};
 
+use super::account::Unbalanced;
 use super::holder::Held;
 use super::reach::{Unreached, unreached, without_tokens};
 use crate::line;
@@ -88,6 +89,11 @@ pub enum Error {
         "partition {partition}: a batch begins at offset {first}, but the ledger ends at {next}; nothing of it was loaded"
     )]
     OutOfStep { partition: i32, first: i64, next: i64 },
+    /// What a batch counts does not add up.
+    #[error(
+        "partition {partition}: {cause}; this is a mistake in gpkafka, please report it; nothing of this batch was loaded"
+    )]
+    Unbalanced { partition: i32, cause: Unbalanced },
     /// The connection broke after COMMIT was sent and before its reply, or the reply leaves it open: only the ledger
     /// knows.
     #[error("COMMIT of batch {batch} got no clear reply: {text}; the ledger tells whether it was committed")]

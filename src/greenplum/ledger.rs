@@ -11,7 +11,8 @@ use fail::fail_point;
 use jiff::Timestamp;
 use postgres::error::SqlState;
 
-use super::chain::{Before, Chain, Commit, Entry, Kind};
+use super::account::Account;
+use super::chain::{Before, Chain, Commit, Entry, Kind, Move};
 use super::connection::Connection;
 use super::failure::Error;
 use super::identity::{Instance, JobId, Loader};
@@ -24,6 +25,9 @@ const ATTEMPTS: usize = 5;
 /// transaction too, some milliseconds later. 5 s are for a slow machine.
 const LOOKS_MAX: usize = 100;
 const LOOK: Duration = Duration::from_millis(50);
+
+/// Columns that ledgers of earlier versions lack: what [`Account`] has more than they counted.
+const LATER: [&str; 6] = ["records", "holes", "decoded", "refused", "dropped", "rows"];
 
 /// The ledger of one metadata schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +45,9 @@ pub struct HistoryRow {
     pub next: i64,
     pub batch: i64,
     pub inserted: i64,
+    /// Records that were refused, and rows that the database rejected.
     pub rejected: i64,
+    /// Records that were dropped, and rows that a filter dropped.
     pub filtered: i64,
     pub bytes: i64,
     /// The database's clock.
@@ -59,7 +65,8 @@ impl Ledger {
     /// The ledger of this schema, made if it is not there.
     ///
     /// # Errors
-    /// [`Error::Privilege`] where it is there and this role may not read or append.
+    /// [`Error::Privilege`] where it is there and this role may not read or append. [`Error::Target`] where it was made
+    /// before accounts were kept, with the statement that makes room for them.
     pub fn ensure(connection: &mut Connection, schema: &Ident) -> Result<Self, Error> {
         let ledger = Self::at(schema);
         for _ in 0..ATTEMPTS {
@@ -118,10 +125,27 @@ impl Ledger {
 
     /// Whether it is there, may be read, may be appended to.
     fn rights(&self, connection: &mut Connection) -> Result<Option<(bool, bool)>, Error> {
-        let params: [&(dyn postgres::types::ToSql + Sync); 2] =
-            [&self.table.schema.as_str(), &self.table.table.as_str()];
-        let rows = connection.query("looking for the ledger", include_str!("../../sql/ledger_find.sql"), &params)?;
-        Ok(rows.first().map(|row| (row.get("may_read"), row.get("may_append"))))
+        let params: [&(dyn postgres::types::ToSql + Sync); 3] =
+            [&self.table.schema.as_str(), &self.table.table.as_str(), &&LATER[..]];
+        let rows = connection.query("looking for the ledger", include_str!("../../sql/ledger_rights.sql"), &params)?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        match row.get::<_, Vec<String>>("lacking") {
+            lacking if lacking.is_empty() => Ok(Some((row.get("may_read"), row.get("may_append")))),
+            lacking => Err(self.older(&lacking)),
+        }
+    }
+
+    /// Rows that are there already then say of themselves that they have no accounts.
+    fn older(&self, lacking: &[String]) -> Error {
+        let table = &self.table;
+        let columns: Vec<_> =
+            lacking.iter().map(|name| format!("ADD COLUMN {} bigint", Ident::exact(name.as_str()))).collect();
+        let text = format!(
+            "the ledger {table} was made by an earlier gpkafka, which kept no accounts; have its owner run: ALTER TABLE {table} {}; \
+             nothing was loaded, and offsets are unchanged",
+            columns.join(", ")
+        );
+        Error::Target { text }
     }
 
     fn allowed(self, connection: &Connection, is_allowed: bool) -> Result<Self, Error> {
@@ -260,13 +284,15 @@ impl Ledger {
         rows: &BTreeMap<i32, Entry>,
     ) -> Result<(), Error> {
         let steps: BTreeMap<_, _> = commit.moves.iter().map(|step| (step.partition, step)).collect();
-        let of = |value: fn(&super::chain::Move) -> i64| steps.values().map(|step| value(step)).collect::<Vec<_>>();
+        let of = |value: fn(&Move) -> i64| steps.values().map(|step| value(step)).collect::<Vec<_>>();
+        let counted = |value: fn(&Account) -> i64| steps.values().map(|step| value(&step.account)).collect::<Vec<_>>();
+        let sent: Vec<Option<i64>> = steps.values().map(|step| step.account.rows).collect();
         let partitions: Vec<_> = rows.keys().copied().collect();
         let seqs: Vec<_> = rows.values().map(|row| row.seq).collect();
         let kinds: Vec<_> = rows.values().map(|row| row.kind.as_str()).collect();
         let epochs: Vec<_> = rows.values().map(|row| row.leader_epoch).collect();
         let target = job.target();
-        let sent = connection.execute(
+        let appended = connection.execute(
             "appending to the ledger",
             &self.fill(include_str!("../../sql/ledger_append.sql")),
             &[
@@ -277,9 +303,9 @@ impl Ledger {
                 &of(|step| step.first),
                 &of(|step| step.next),
                 &epochs,
-                &of(|step| step.inserted),
-                &of(|step| step.rejected),
-                &of(|step| step.filtered),
+                &counted(|account| account.inserted),
+                &counted(|account| account.rejected),
+                &counted(|account| account.filtered),
                 &of(|step| step.bytes),
                 &commit.topic_id,
                 &commit.batch,
@@ -291,9 +317,15 @@ impl Ledger {
                 &job.database(),
                 &target.schema.as_str(),
                 &target.table.as_str(),
+                &counted(|account| account.records),
+                &counted(|account| account.holes),
+                &counted(|account| account.decoded),
+                &counted(|account| account.refused),
+                &counted(|account| account.dropped),
+                &sent,
             ],
         )?;
-        assert_eq!(sent, rows.len() as u64, "one ledger row a partition");
+        assert_eq!(appended, rows.len() as u64, "one ledger row a partition");
         Ok(())
     }
 
@@ -442,6 +474,12 @@ mod tests {
                 database     text NOT NULL,
                 schema       text NOT NULL,
                 "table"      text NOT NULL,
+                records      bigint,
+                holes        bigint,
+                decoded      bigint,
+                refused      bigint,
+                dropped      bigint,
+                "rows"       bigint,
                 UNIQUE (job, "partition", seq)
             )
             DISTRIBUTED BY (job)

@@ -13,11 +13,14 @@
 //! | make or reuse the external table | [`ExternalTable::ensure`] |
 //! | hold partitions against other loaders | [`Holder::claim`], [`Holder::beat`] |
 //! | read and move the committed positions | [`Ledger`], [`Chain`]; prune them: [`Ledger::prune`] |
+//! | hold what was committed against itself and the target | [`Account::check`], [`Ledger::walk`], [`Place::count`] |
 //! | go on from the original's history | [`original::tables`], [`original::ends`] |
 //! | run the user's own SQL | [`Connection::run_task`], [`Connection::check_task`], [`Load::run_inside`] |
 //! | keep what was refused, and take it out again | [`DeadLetters`] |
 //! | run a batch | [`Load::begin`], [`Load::write`], [`Load::commit`] |
 
+mod account;
+mod audit;
 mod backup;
 mod chain;
 mod connection;
@@ -65,6 +68,8 @@ mod watch;
 mod words;
 mod writes;
 
+pub use account::{Account, Unbalanced};
+pub use audit::{LedgerRow, Place, Seen, Stretch};
 pub use chain::{Before, Chain, Commit, Entry, Kind, Move};
 pub use connection::Connection;
 pub use dead_letters::{DeadLetters, Letter, Refusal, Stage};

@@ -85,7 +85,7 @@ pub(super) fn jumps(run: &Run<'_>, positions: &Positions) {
             say!(
                 run.reporter,
                 Warn,
-                "{count} records of {topic}[{partition}] are skipped: offset {first} has expired, FALLBACK_OFFSET goes on at {next}"
+                "{count} offsets of {topic}[{partition}] are skipped: offset {first} has expired, FALLBACK_OFFSET goes on at {next}"
             );
         } else {
             say!(run.reporter, Info, "reset of {topic}[{partition}] from offset {first} to {next} is committed");

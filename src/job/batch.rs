@@ -73,6 +73,10 @@ pub const REJECTS_NAMED_MAX: usize = 20;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counts {
     pub records: u64,
+    /// Offsets that hold none.
+    pub holes: u64,
+    /// Records that became rows.
+    pub decoded: u64,
     /// Rows that left for segments.
     pub rows: u64,
     /// Key and payload bytes of the records.
@@ -81,18 +85,20 @@ pub struct Counts {
     pub bytes: u64,
     /// Records that a transformer dropped.
     pub dropped: u64,
-    /// Records that the decoder refused.
-    pub rejected: u64,
+    /// Records that became none: the decoder refused them, or a transformer.
+    pub refused: u64,
 }
 
 impl Counts {
     fn add(&mut self, block: &RowBlock) {
         self.records += u64::from(block.records);
+        self.holes += block.holes;
+        self.decoded += u64::from(block.decoded);
         self.rows += u64::from(block.index.rows);
         self.source_bytes += block.source_bytes;
         self.bytes += block.bytes.len() as u64;
         self.dropped += u64::from(block.dropped);
-        self.rejected += block.rejects.len() as u64;
+        self.refused += block.rejects.len() as u64;
     }
 }
 
@@ -254,7 +260,9 @@ mod tests {
             bytes: Default::default(),
             source_bytes: 0,
             records: rows,
+            decoded: rows,
             dropped: 0,
+            holes: 0,
             rejects: Vec::new(),
             copies: Copies::default(),
         }
@@ -291,7 +299,7 @@ mod tests {
             assert!(blocks < 1000, "the batch grows for ever");
         }
         assert!(!named.is_full(&limits, now) && blocks > 10, "{blocks}");
-        assert_eq!((named.rejects.len(), kept.rejects.len() as u64), (REJECTS_NAMED_MAX, kept.counts.rejected));
+        assert_eq!((named.rejects.len(), kept.rejects.len() as u64), (REJECTS_NAMED_MAX, kept.counts.refused));
         assert_eq!(kept.rejects.iter().filter(|reject| !reject.payload.is_empty()).count(), REJECTS_NAMED_MAX);
     }
 

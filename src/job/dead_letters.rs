@@ -228,7 +228,9 @@ mod tests {
             bytes: Default::default(),
             source_bytes: 0,
             records: 6,
+            decoded: 5,
             dropped: 0,
+            holes: 0,
             rejects: vec![Reject { partition: 1, offset: 103, reason: "csv  bad".to_owned(), payload: vec![] }],
             copies: Copies::default(),
         };

@@ -36,9 +36,9 @@ pub enum Error {
     /// Segments were cut off, or the database refused, while a batch was being read.
     #[error("batch {batch} failed: {text}; nothing of it was inserted and no offset moved")]
     Batch { batch: u64, text: String, passes: bool },
-    /// Records are gone that were never loaded.
+    /// Offsets are gone that were never read; how many of them were records nobody knows.
     #[error(
-        "{count} records of {topic}[{partition}] expired before they were loaded (next wanted {wanted}, oldest left {low}); \
+        "{count} offsets of {topic}[{partition}] expired before they were read (next wanted {wanted}, oldest left {low}); \
          set FALLBACK_OFFSET: earliest in the file to go on from {low}, or start once with --force-reset-earliest; \
          nothing was loaded and offsets are unchanged"
     )]

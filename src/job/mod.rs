@@ -13,6 +13,7 @@
 //!  replay ── dead letters once more, without Kafka
 //!        dead_letters  what was refused, kept before the COMMIT: copied as it came (doubt), or read again
 //!        watch   main Kafka queue, new partitions, control session
+//!  proof ── whether what was committed adds up, for `check` (pure)
 //! ```
 
 pub mod alert;
@@ -30,6 +31,7 @@ pub mod measure;
 pub mod positions;
 pub mod prepare;
 pub mod profile;
+pub mod proof;
 pub mod rejects;
 pub mod replay;
 pub mod report;

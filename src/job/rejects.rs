@@ -10,8 +10,8 @@ use crate::line;
 /// The lines: what our decoder refused, then what segments refused, [`REJECTS_NAMED_MAX`] together.
 pub fn lines(topic: &str, batch: &Batch, by_segments: &SegmentRejects) -> Vec<String> {
     let mut rest = by_segments.counts.clone();
-    for (&partition, sums) in batch.by_partition.iter().filter(|(_, sums)| sums.rejected > 0) {
-        *rest.entry(partition).or_default() += sums.rejected;
+    for (&partition, sums) in batch.by_partition.iter().filter(|(_, sums)| sums.refused > 0) {
+        *rest.entry(partition).or_default() += sums.refused;
     }
     let own = batch.rejects.iter().map(|reject| (reject.partition, own(topic, reject)));
     let theirs = by_segments.named.iter().map(|reject| (reject.partition, theirs(topic, batch, reject)));
@@ -82,7 +82,9 @@ mod tests {
             bytes: Default::default(),
             source_bytes: 0,
             records: 5,
+            decoded: 5,
             dropped: 0,
+            holes: 0,
             rejects: (0..rejected).map(reject).collect(),
             copies: Default::default(),
         };

@@ -13,6 +13,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use super::batch::{Batch, Counts, Limits, RejectLimit};
+use super::commit::Uneven;
 use crate::block::RowBlock;
 use crate::copies::Copies;
 use crate::greenplum::WrittenTo;
@@ -90,6 +91,10 @@ pub enum Broken {
     Discontinuity(#[from] Discontinuity),
     #[error("{sent} rows were sent, but {inserted} inserted and {rejected} rejected by segments")]
     RowCount { sent: u64, inserted: u64, rejected: u64 },
+    #[error("{sent} rows were made, but {served} handed to segments")]
+    Served { sent: u64, served: u64 },
+    #[error(transparent)]
+    Uneven(#[from] Uneven),
     #[error("batch {batch}: the INSERT ended before the batch was sealed")]
     EndedEarly { batch: u64 },
     #[error("{rejected} of {rows} records were rejected, more than ERROR_LIMIT allows ({limit}){}", limit.advice(*rows))]
@@ -186,6 +191,11 @@ impl State {
     /// What became of the front batch's rows, once its INSERT returned.
     pub fn outcome(&self) -> Outcome {
         self.outcome
+    }
+
+    /// Whether the database's counts are of rows that were sent, see [`Wants::counts_rows`].
+    pub fn counts_rows(&self) -> bool {
+        self.wants.counts_rows
     }
 
     /// The front batch with its outcome, where only the ledger knows whether it was committed.
@@ -296,8 +306,8 @@ impl State {
         if is_checked && (kept > sent || (kept < sent && !has_filter)) {
             return Err(Broken::RowCount { sent, inserted, rejected });
         }
-        let rejected = rejected + front.counts.rejected;
-        let rows = sent + front.counts.rejected;
+        let rejected = rejected + front.counts.refused;
+        let rows = sent + front.counts.refused;
         if limit.is_exceeded(rejected, rows) {
             return Err(Broken::TooManyRejects { rejected, rows, limit });
         }
@@ -359,7 +369,8 @@ impl State {
             }
             (Some(front), Phase::Waiting) if front.is_sealed => {
                 actions.push(Action::Commit { batch: front.number, has_rows: false });
-                self.outcome = Outcome { rejected: front.counts.rejected, ..Outcome::default() };
+                let (rejected, filtered) = (front.counts.refused, front.counts.dropped);
+                self.outcome = Outcome { inserted: 0, rejected, filtered };
                 self.phase = Phase::Committing;
             }
             (Some(front), Phase::Open) if front.is_sealed => {
@@ -374,7 +385,7 @@ impl State {
     /// when the batch is complete and has no row. A batch behind it waits for its turn, lest a good one fail with it.
     fn too_many_rejects(&self) -> Option<Broken> {
         let front = self.batches.front()?;
-        let Counts { rejected, records, rows, .. } = front.counts;
+        let Counts { refused: rejected, records, rows, .. } = front.counts;
         let is_known = match self.wants.reject_limit {
             RejectLimit::Rows(_) => true,
             RejectLimit::Percent(_) => front.is_sealed && rows == 0,
@@ -431,7 +442,9 @@ mod tests {
             bytes: Default::default(),
             source_bytes: 0,
             records: rows,
+            decoded: rows,
             dropped: 0,
+            holes: u64::from(1 - rows.min(1)),
             rejects: Vec::new(),
             copies: Default::default(),
         })

@@ -309,13 +309,19 @@ impl Steer<'_> {
         }
     }
 
-    /// Each segment's share; and a failure that the database did not notice.
+    /// Each segment's share; and a failure that the database did not notice, or rows that no segment has asked for.
     fn served(&self, batch: u64, status: Status) -> Result<(), Error> {
         let share = |(segment, rows): (&i32, &u64)| format!("{segment}: {} rows", units::count(*rows));
         let shares: Vec<_> = status.served_segments.iter().map(share).collect();
         say!(self.reporter, Debug, "batch {batch} served segments {}", shares.join(", "));
-        match status.failure {
-            Some(failure) => Err(Error::Batch { batch, text: failure.reason, passes: true }),
+        if let Some(failure) = status.failure {
+            return Err(Error::Batch { batch, text: failure.reason, passes: true });
+        }
+        // a message may be empty, and an empty block is not sent
+        let front = self.state.front().filter(|front| front.is_sealed && self.state.counts_rows());
+        let (sent, served) = (front.map(|front| front.counts.rows), status.rows_sent);
+        match sent.filter(|&sent| sent != served) {
+            Some(sent) => Err(Error::Broken { batch, cause: Broken::Served { sent, served } }),
             None => Ok(()),
         }
     }
@@ -369,7 +375,9 @@ impl Steer<'_> {
                 self.tell_group_before()?;
                 let Some(front) = self.state.front() else { return Ok(false) };
                 let refused = commit::refused(&self.rejects, self.saved.as_ref());
-                let commit = commit::of(front, self.state.outcome(), &refused, self.topic_id.as_deref());
+                let (outcome, counts_rows) = (self.state.outcome(), self.state.counts_rows());
+                let commit = commit::of(front, outcome, &refused, counts_rows, self.topic_id.as_deref());
+                let commit = commit.map_err(|cause| Error::Broken { batch, cause: cause.into() })?;
                 let runs_task = has_rows && task::is_due(self.job, self.totals.with_rows);
                 let refusals = match &self.job.dead_letters {
                     None => Vec::new(),

@@ -244,7 +244,8 @@ impl Attempt {
                 let front = self.state.front().ok_or("a commit of no batch")?;
                 let rejects = std::mem::take(&mut self.rejects);
                 let refused = commit::refused(&rejects, None);
-                let commit = commit::of(front, self.state.outcome(), &refused, None);
+                let commit = commit::of(front, self.state.outcome(), &refused, self.state.counts_rows(), None);
+                let commit = commit.map_err(|uneven| format!("the accounts of batch {batch}: {uneven}"))?;
                 let letters = dead_letters::of(front, &rejects, &[]).map_err(|error| error.to_string())?;
                 let letters: Vec<Place> = letters.iter().map(|letter| (letter.partition, letter.offset)).collect();
                 self.sql.orders.push_back(Order::Commit { batch, has_rows, commit, letters });

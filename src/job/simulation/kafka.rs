@@ -128,7 +128,9 @@ fn block(partition: i32, span: Span, records: &[(i64, Kind)], generation: Genera
         bytes: Bytes::from(text),
         source_bytes: 0,
         records: u32::try_from(records.len()).unwrap(),
+        decoded: u32::try_from(rows.len()).unwrap(),
         dropped: 0,
+        holes: span.next().abs_diff(span.first()) - records.len() as u64,
         rejects: records.iter().filter(|(_, kind)| !is_row(*kind)).map(|(offset, _)| reject(*offset)).collect(),
         copies: Copies::default(),
     }

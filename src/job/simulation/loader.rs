@@ -8,7 +8,7 @@ use super::sql::{Order, Reply, Sql};
 use super::warehouse::Fate;
 use super::world::{Checked, Rule, World};
 use crate::config::FallbackOffset;
-use crate::greenplum::{self, Chain, Commit, Entry, Instance, Kind};
+use crate::greenplum::{self, Account, Chain, Commit, Entry, Instance, Kind};
 use crate::job::failure::Error;
 use crate::job::positions::{self, Begun, Known};
 use crate::job::prepare::check_succession;
@@ -266,7 +266,8 @@ impl Loader {
         let is_own = |entry: &Entry| entry.kind == Kind::Load && entry.instance == self.instance.as_str();
         let own = world.warehouse.ledger.iter().filter(|row| is_own(&row.entry));
         let written = own.fold([0; 3], |sum, row| {
-            let counts = [row.counts.inserted, row.counts.rejected, row.counts.filtered];
+            let Account { inserted, refused, rejected, dropped, filtered, .. } = row.counts.account;
+            let counts = [inserted, refused + rejected, dropped + filtered];
             std::array::from_fn(|at| sum[at] + counts[at].unsigned_abs())
         });
         let sums = &self.memory.totals.sums;

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::kafka::{Kafka, Kind, Log};
 use super::warehouse::{LedgerRow, Place, Warehouse};
 use super::world::Checked;
-use crate::greenplum::{self, Move};
+use crate::greenplum::{self, Account, LedgerRow as Written};
+use crate::job::proof::{Findings, Proof};
+use crate::kafka::Watermarks;
 
 /// Holds the database against the topic, both at rest.
 pub fn check(kafka: &Kafka, warehouse: &Warehouse) -> Checked {
@@ -19,7 +21,8 @@ pub fn check(kafka: &Kafka, warehouse: &Warehouse) -> Checked {
     }
     once("row", &warehouse.rows, &wanted.rows)?;
     once("dead letter", &warehouse.letters, &wanted.letters)?;
-    check_sums(kafka, &ledger)
+    check_sums(kafka, &ledger)?;
+    check_proof(kafka, &ledger)
 }
 
 /// The rows of a partition join, from where it began to the end of its log.
@@ -79,36 +82,76 @@ fn once(what: &str, found: &[Place], wanted: &BTreeSet<Place>) -> Checked {
     }
 }
 
-/// Records + holes = span; records = inserted + rejected + filtered. What a filter drops is known by batch alone.
+/// What each row counts is what the log holds there. What a filter drops is known by batch alone.
 fn check_sums(kafka: &Kafka, ledger: &[LedgerRow]) -> Checked {
-    let mut batches: BTreeMap<(&str, i64), [i64; 6]> = BTreeMap::new();
+    let mut batches: BTreeMap<(&str, i64), [i64; 4]> = BTreeMap::new();
     for row in ledger {
-        let Move { inserted, rejected, filtered, .. } = row.counts;
-        let entry = &row.entry;
-        let of_kind = |kinds: &[Kind]| {
-            let there = kafka.logs[&row.partition].records.range(entry.first..entry.next);
-            i64::try_from(there.filter(|(_, kind)| kinds.contains(kind)).count()).unwrap()
-        };
-        let [mut good, mut bad, mut dropped] =
-            [&[Kind::Good][..], &[Kind::Undecodable, Kind::Unreadable], &[Kind::Filtered]].map(of_kind);
-        if entry.kind != greenplum::Kind::Load {
+        let (entry, account) = (&row.entry, row.counts.account);
+        let wanted = match entry.kind {
             // expired: nobody saw them
-            (good, bad, dropped) = (0, 0, 0);
-        } else if log_begins_behind(kafka, row) {
-            return Err(format!("[{}] row {} is read of nothing", row.partition, entry.seq));
+            greenplum::Kind::Skip | greenplum::Kind::Reset => Account::default(),
+            greenplum::Kind::Load if log_begins_behind(kafka, row) => {
+                return Err(format!("[{}] row {} is read of nothing", row.partition, entry.seq));
+            }
+            greenplum::Kind::Load => held(kafka, row),
+        };
+        let same = Account { inserted: wanted.inserted, filtered: wanted.filtered, ..account };
+        if same != (Account { rows: account.rows.and(wanted.rows), ..wanted }) {
+            return Err(format!("[{}] row {} counts {account:?} of {wanted:?}", row.partition, entry.seq));
         }
-        if bad != rejected {
-            return Err(format!("[{}] row {} counts {rejected} rejected of {bad}", row.partition, entry.seq));
-        }
+        // what is filtered is the rest of the rows, where these are counted
+        let wanted_filtered = if account.rows.is_some() { wanted.filtered } else { account.filtered };
         let sums = batches.entry((&entry.instance, entry.batch)).or_default();
-        let counts = [inserted, rejected, filtered, good, bad, dropped];
+        let counts = [account.inserted, account.filtered, wanted.inserted, wanted_filtered];
         *sums = std::array::from_fn(|at| sums[at] + counts[at]);
     }
-    match batches.iter().find(|(_, sums)| sums[..3] != sums[3..]) {
+    match batches.iter().find(|(_, sums)| sums[..2] != sums[2..]) {
         None => Ok(()),
         Some((batch, sums)) => {
-            Err(format!("batch {batch:?} counts {:?} inserted, rejected, filtered, of {:?}", &sums[..3], &sums[3..]))
+            Err(format!("batch {batch:?} counts {:?} inserted and filtered, of {:?}", &sums[..2], &sums[2..]))
         }
+    }
+}
+
+/// The accounts of a row by what its offsets hold.
+fn held(kafka: &Kafka, row: &LedgerRow) -> Account {
+    let (first, next) = (row.entry.first, row.entry.next);
+    let of = |kinds: &[Kind]| {
+        let there = kafka.logs[&row.partition].records.range(first..next);
+        i64::try_from(there.filter(|(_, kind)| kinds.contains(kind)).count()).unwrap()
+    };
+    let (good, filtered) = (of(&[Kind::Good]), of(&[Kind::Filtered]));
+    let (refused, rejected) = (of(&[Kind::Undecodable]), of(&[Kind::Unreadable]));
+    let decoded = good + filtered + rejected;
+    let (records, rows) = (decoded + refused, Some(decoded));
+    let holes = next - first - records;
+    Account { records, holes, decoded, refused, dropped: 0, rows, inserted: good, rejected, filtered }
+}
+
+/// `check --verify` says the same.
+fn check_proof(kafka: &Kafka, ledger: &[LedgerRow]) -> Checked {
+    let mut proof = Proof::default();
+    for LedgerRow { partition, entry, counts, .. } in ledger {
+        proof.take(&Written {
+            partition: *partition,
+            seq: entry.seq,
+            kind: entry.kind.as_str().to_owned(),
+            first: entry.first,
+            next: entry.next,
+            topic_id: entry.topic_id.clone(),
+            batch: entry.batch,
+            instance: entry.instance.clone(),
+            inserted: counts.account.inserted,
+            account: Some(counts.account),
+        });
+    }
+    let mut findings = Findings::default();
+    let parts = proof.end(&mut findings);
+    let marks = kafka.logs.iter().map(|(&at, log)| (at, Watermarks { low: log.low, high: log.end })).collect();
+    crate::job::proof::topic::check(&parts, None, &marks, &|_| true, &mut findings);
+    match findings.wrong.first() {
+        None => Ok(()),
+        Some(wrong) => Err(format!("the ledger cannot be proved: {wrong}")),
     }
 }
 
