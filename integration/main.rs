@@ -4,6 +4,7 @@
 
 mod bench;
 mod decode_differential;
+mod doctor;
 mod dryrun;
 mod failure_table;
 mod fence;

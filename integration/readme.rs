@@ -45,7 +45,7 @@ on_each_database! {
 
 #[test]
 fn its_flags_exist() {
-    let help = ["load", "replay", "check", "bench", "dryrun", "segment", "serve", "migrate", "help"]
+    let help = ["load", "replay", "check", "bench", "dryrun", "doctor", "segment", "serve", "migrate", "help"]
         .map(|name| Loader::command(["help", name]).run().stdout)
         .concat();
     let is_flag = |word: &&str| word.starts_with("--") && word[2..].starts_with(|char: char| char.is_ascii_lowercase());

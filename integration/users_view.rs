@@ -81,7 +81,7 @@ on_each_database! {
         let nobody = format!("127.0.0.1:{}", free_port());
         let job = flow.job().text().replace(&flow.topic.kafka.bootstrap, &nobody);
         sees(&flow, &job, &[(&nobody, "kafka9:9092")], &expect![[r#"
-            still starting: Kafka has not answered for some seconds; are all brokers up, and reached from here by the names that they advertise?
+            still starting: Kafka has not answered for some seconds; are all brokers up, and reached from here by the names that they advertise? `gpkafka doctor` tries each
             gpkafka: no kafka broker of kafka9:9092 answered within 20 s: kafka9:9092/bootstrap: Connect to ipv4#kafka9:9092 failed: Connection refused; check BROKERS of the job file, and that the brokers run
         "#]]);
     }
@@ -172,15 +172,15 @@ on_each_database! {
         let words = ["--quit-at-eof", "--gpfdist-host", "loader.invalid", "--gpfdist-port", &port];
         let outcome = Loader::load(&flow.job().text()).args(words).run().expect_code(1);
         let expected = by_kind(db, expect![[r#"
-            segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the program that stands for a segment failed; the reason is in the database server's log; to try it from there: curl http://loader.invalid:8080/gpfdist/status; trying again from the ledger in 1 s
-            segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the program that stands for a segment failed; the reason is in the database server's log; to try it from there: curl http://loader.invalid:8080/gpfdist/status; trying again from the ledger in 2 s
-            segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the program that stands for a segment failed; the reason is in the database server's log; to try it from there: curl http://loader.invalid:8080/gpfdist/status; trying again from the ledger in 4 s
-            gpkafka: segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the program that stands for a segment failed; the reason is in the database server's log; to try it from there: curl http://loader.invalid:8080/gpfdist/status
+            segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the program that stands for a segment failed; the reason is in the database server's log; to try it from there: curl http://loader.invalid:8080/gpfdist/status; `gpkafka doctor` tries each segment; trying again from the ledger in 1 s
+            segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the program that stands for a segment failed; the reason is in the database server's log; to try it from there: curl http://loader.invalid:8080/gpfdist/status; `gpkafka doctor` tries each segment; trying again from the ledger in 2 s
+            segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the program that stands for a segment failed; the reason is in the database server's log; to try it from there: curl http://loader.invalid:8080/gpfdist/status; `gpkafka doctor` tries each segment; trying again from the ledger in 4 s
+            gpkafka: segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the program that stands for a segment failed; the reason is in the database server's log; to try it from there: curl http://loader.invalid:8080/gpfdist/status; `gpkafka doctor` tries each segment
         "#]], expect![[r#"
-            segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the name does not resolve there; give --gpfdist-host an address of this machine that every segment host can reach; to try it from there: curl http://loader.invalid:8080/gpfdist/status; trying again from the ledger in 1 s
-            segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the name does not resolve there; give --gpfdist-host an address of this machine that every segment host can reach; to try it from there: curl http://loader.invalid:8080/gpfdist/status; trying again from the ledger in 2 s
-            segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the name does not resolve there; give --gpfdist-host an address of this machine that every segment host can reach; to try it from there: curl http://loader.invalid:8080/gpfdist/status; trying again from the ledger in 4 s
-            gpkafka: segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the name does not resolve there; give --gpfdist-host an address of this machine that every segment host can reach; to try it from there: curl http://loader.invalid:8080/gpfdist/status
+            segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the name does not resolve there; give --gpfdist-host an address of this machine that every segment host can reach; to try it from there: curl http://loader.invalid:8080/gpfdist/status; `gpkafka doctor` tries each segment; trying again from the ledger in 1 s
+            segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the name does not resolve there; give --gpfdist-host an address of this machine that every segment host can reach; to try it from there: curl http://loader.invalid:8080/gpfdist/status; `gpkafka doctor` tries each segment; trying again from the ledger in 2 s
+            segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the name does not resolve there; give --gpfdist-host an address of this machine that every segment host can reach; to try it from there: curl http://loader.invalid:8080/gpfdist/status; `gpkafka doctor` tries each segment; trying again from the ledger in 4 s
+            gpkafka: segment 1 (sdw1:6000) could not read from this loader at loader.invalid:8080: the name does not resolve there; give --gpfdist-host an address of this machine that every segment host can reach; to try it from there: curl http://loader.invalid:8080/gpfdist/status; `gpkafka doctor` tries each segment
         "#]]);
         expected.assert_eq(&view(&flow, &outcome, &[(&port, "8080")]));
     }

@@ -18,19 +18,21 @@ const RUN: Duration = Duration::from_secs(180);
 pub struct Loader {
     command: Command,
     dir: PathBuf,
-    is_load: bool,
+    /// Segments call it.
+    is_called: bool,
 }
 
 impl Loader {
     /// `gpkafka load` of this job file; any free port for segments on the loopback address, unless more words say
     /// otherwise.
     pub fn load(job: &str) -> Self {
-        Self { is_load: true, ..Self::with_job("load", job) }
+        Self { is_called: true, ..Self::with_job("load", job) }
     }
 
-    /// Any subcommand that takes a job file: `check`, `dryrun`, or a bare `load`.
+    /// Any subcommand that takes a job file: `check`, `dryrun`, or a bare `load`. Segments find `doctor` as they find
+    /// [`Loader::load`].
     pub fn with_job(subcommand: &str, job: &str) -> Self {
-        let loader = Self::command([subcommand]);
+        let loader = Self { is_called: subcommand == "doctor", ..Self::command([subcommand]) };
         let path = loader.job_path();
         std::fs::write(&path, job).expect("the scratch directory is writable");
         loader.args([path.to_str().expect("scratch paths are ASCII")])
@@ -42,7 +44,7 @@ impl Loader {
         let mut command = Command::new(executable());
         // The home of whoever runs the tests must neither matter nor get log files.
         command.env("HOME", &dir).current_dir(&dir);
-        Self { command, dir, is_load: false }.args(words)
+        Self { command, dir, is_called: false }.args(words)
     }
 
     /// Where the job file is; its name is in messages.
@@ -94,7 +96,7 @@ impl Loader {
         let says = |flag: &str| self.command.get_args().any(|word| word == flag || word == "--config");
         let missing = [("--gpfdist-host", "127.0.0.1"), ("--gpfdist-port", "0")].into_iter();
         let defaults: Vec<&str> =
-            missing.filter(|(flag, _)| self.is_load && !says(flag)).flat_map(|(flag, value)| [flag, value]).collect();
+            missing.filter(|(flag, _)| self.is_called && !says(flag)).flat_map(|(flag, value)| [flag, value]).collect();
         self.command.args(defaults);
         let output = Output { stdout: self.dir.join("stdout"), stderr: self.dir.join("stderr") };
         let process = Supervised::start(&self.command, User::current(), "KILL", &output);

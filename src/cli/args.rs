@@ -215,6 +215,31 @@ pub struct DryrunArgs {
     pub gpfdist: GpfdistArgs,
 }
 
+/// What `doctor` looks at, in its own help.
+pub(super) const DOCTOR: &str = "Check everything that a load needs, in order, and say what to do\n\n\
+    The file; names of brokers, database and registry; brokers, and the addresses that they advertise; topic, partitions \
+    and rights; offsets against the ledger; whether the newest records are rows; the registry; the role's rights; the \
+    target, and what would be written into it; whether every segment fetches from this machine, and which one could not \
+    and why; clocks; what earlier loads have left, and locks; disk and memory. Nothing is loaded, no offset moves, and \
+    nothing is left behind: the table that segments fetch through is made in a transaction that is rolled back. Give it the \
+    options that a load is to have. Exit code 1 says that a check failed; warnings are none.";
+
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub file: FileArgs,
+    /// Print one document of JSON at the end: checks with name, verdict (ok, warning, failed, skipped), found and advice
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub means: MeansArgs,
+    #[command(flatten)]
+    pub gpfdist: GpfdistArgs,
+    /// Directory in which a load would write its log [default: $HOME/gpAdminLogs]
+    #[arg(short = 'l', long, value_name = "DIR")]
+    pub log_dir: Option<PathBuf>,
+}
+
 /// What `shadow` is worth, in its own help.
 pub(super) const SHADOW: &str = "Obfuscate a password for a job file\n\n\
     Reads a password, without echo from a terminal or as one line from stdin, and prints `SHADOW:…` to be written after \

@@ -271,7 +271,8 @@ fn prefix() -> String {
     format!("gpkafka:{user}:{}:{}", host.to_string_lossy(), std::process::id())
 }
 
-fn default_log_dir() -> Option<PathBuf> {
+/// Where the log goes if nothing is said; `None` without a HOME.
+pub fn default_log_dir() -> Option<PathBuf> {
     std::env::var_os("HOME").map(|home| Path::new(&home).join("gpAdminLogs"))
 }
 

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::trial::{Empty, Refused, Trial};
-use super::{DryrunArgs, Exit, console, files, load, sample};
+use super::{DryrunArgs, Exit, console, files, load, sample, tried};
 use crate::config::Job;
-use crate::decode::{self, Part};
+use crate::decode;
 use crate::greenplum::{Chain, Connection, DeadLetters, Ledger, Settings, Target, Writes};
 use crate::job::failure::Error;
 use crate::job::positions::{self, Begun, Known};
@@ -19,9 +18,6 @@ use crate::units;
 
 /// How long the brokers may take with `--connect`.
 const KAFKA_WAIT: Duration = Duration::from_secs(20);
-
-/// Records that are tried with `--connect`: enough to see a slip by, and few enough to be no wait.
-const RECORDS_MAX: u32 = 100;
 
 /// Prints the SQL; with `--connect` asks database and brokers too.
 ///
@@ -146,7 +142,7 @@ impl Dryrun<'_> {
             DeadLetters::new(table, &run::identity(self.job)).check(&mut connection)?;
         }
         let plans = writes.try_out(&mut connection)?;
-        let chain = self.history(&mut connection)?;
+        let chain = tried::history(self.job, self.settings, &mut connection)?;
         let mut text = self.heading();
         // what was found out comes before pages of SQL
         text.push_str(&self.topic(&chain, decoding)?);
@@ -159,20 +155,6 @@ impl Dryrun<'_> {
             }
         }
         Ok(text)
-    }
-
-    /// What the ledger says, without making one.
-    fn history(&self, connection: &mut Connection) -> Result<Chain, Error> {
-        let id = run::identity(self.job);
-        let metadata = self.settings.metadata_schema();
-        let chain = match Ledger::find(connection, metadata)? {
-            Some(ledger) => ledger.read(connection, &id)?,
-            None => Chain::default(),
-        };
-        if chain.is_empty() {
-            Ledger::require_no_other(connection, metadata, &id)?;
-        }
-        Ok(chain)
     }
 
     /// Where each partition would go on, and what would become of the newest records.
@@ -199,26 +181,14 @@ impl Dryrun<'_> {
         &self,
         consumer: &Consumer,
         watermarks: &BTreeMap<i32, Watermarks>,
-        mut decoding: decode::Settings,
+        decoding: decode::Settings,
     ) -> Result<String, Error> {
         let mut text = String::new();
-        if self.job.transformer.is_some() {
+        let Some(tried) = tried::newest(self.job, consumer, watermarks, decoding)? else {
             line(&mut text, "-- no record is tried: TRANSFORMER would see it first");
             return Ok(text);
-        }
-        decoding.meta.clear();
-        let sample = sample::newest(consumer, watermarks, RECORDS_MAX)?;
-        let [key, value] = run::registries(self.job)?;
-        let schema = |part: Part, id: u32| {
-            let registry = if part == Part::Key { &key } else { &value };
-            match registry.as_ref().map(|registry| registry.schema(id)) {
-                Some(Ok(schema)) => Ok(Ok(schema)),
-                Some(Err(error)) if error.is_of_schema() => Ok(Err(error.to_string())),
-                Some(Err(error)) => Err(Error::Registry(error)),
-                None => Ok(Err(format!("no schema registry is configured for the {part}"))),
-            }
         };
-        let trial = Trial::of(&decoding, sample.records(), schema)?;
+        let trial = tried.trial;
         if trial.records > 0 {
             let (records, rows) = (trial.records, units::counted(trial.rows as u64, "row"));
             line(
@@ -228,16 +198,8 @@ impl Dryrun<'_> {
                 ),
             );
         }
-        if let Some(Refused { count, place, reason }) = &trial.refused {
-            line(&mut text, &format!("-- warning: {count} of them would be refused, {place} first: {reason}"));
-        }
-        for Empty { name, path, rows } in &trial.empty {
-            let rows = units::counted(*rows as u64, "row");
-            let what = match path[..] {
-                [] => format!("column {name} is NULL in all of {rows}"),
-                _ => format!("none of {rows} has a value at {}, for column {name}: is that its name?", path.join(".")),
-            };
-            line(&mut text, &format!("-- warning: {what}"));
+        for warning in trial.warnings() {
+            line(&mut text, &format!("-- warning: {warning}"));
         }
         Ok(text)
     }

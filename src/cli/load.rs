@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// A start that takes longer waits for somebody, and its user should know.
 const UNSTARTED_MAX: Duration = Duration::from_secs(8);
 const UNSTARTED_KAFKA: &str = "still starting: Kafka has not answered for some seconds; are all brokers up, and reached from \
-    here by the names that they advertise?";
+    here by the names that they advertise? `gpkafka doctor` tries each";
 const UNSTARTED: &str = "still starting: a server has not answered for some seconds; where that is the database, a lock on \
     the table may be what it waits for, see pg_locks, or another load of this job that has fallen silent";
 

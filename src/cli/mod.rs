@@ -9,6 +9,7 @@ pub mod bench;
 pub mod check;
 pub mod console;
 pub mod convert;
+pub mod doctor;
 pub mod dryrun;
 #[cfg(test)]
 mod effects;
@@ -25,11 +26,12 @@ pub mod segment;
 pub mod serve;
 pub mod shadow;
 mod trial;
+mod tried;
 mod verify;
 
 pub use args::{
-    BenchArgs, BenchTo, CheckArgs, ConvertArgs, DryrunArgs, EndIs, FileArgs, GpfdistArgs, HelpArgs, InitArgs,
-    InitFormat, LoadArgs, LogArgs, MigrateArgs, ReplayArgs, SegmentArgs, ServeArgs, Which,
+    BenchArgs, BenchTo, CheckArgs, ConvertArgs, DoctorArgs, DryrunArgs, EndIs, FileArgs, GpfdistArgs, HelpArgs,
+    InitArgs, InitFormat, LoadArgs, LogArgs, MigrateArgs, ReplayArgs, SegmentArgs, ServeArgs, Which,
 };
 
 /// Exit code where the command line or a file is wrong: `EX_USAGE`.
@@ -81,6 +83,9 @@ pub enum Command {
     Bench(BenchArgs),
     /// Validate a job file and show the SQL it would run, without loading
     Dryrun(DryrunArgs),
+    /// Check everything that a load needs, in order, and say what to do
+    #[command(long_about = args::DOCTOR)]
+    Doctor(DoctorArgs),
     /// Write a job file from what a topic, its registry and the table are like
     Init(InitArgs),
     /// Go on where the original gpkafka stopped: show that from its history table, and begin there
@@ -111,6 +116,7 @@ pub fn run(cli: Cli) -> Result<(), Exit> {
         Command::Check(args) => check::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Dryrun(args) => dryrun::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Init(args) => init::run(&args),
         Command::Migrate(args) => migrate::run(&args),
         Command::Convert(args) => convert::run(&args),
@@ -153,6 +159,7 @@ mod tests {
                   check    Show what a job has committed, and how far it is behind
                   bench    Measure how fast a job's records become rows on segments, with nothing loaded
                   dryrun   Validate a job file and show the SQL it would run, without loading
+                  doctor   Check everything that a load needs, in order, and say what to do
                   init     Write a job file from what a topic, its registry and the table are like
                   migrate  Go on where the original gpkafka stopped: show that from its history table, and begin
                            there
@@ -223,6 +230,39 @@ mod tests {
                       --csv-log                     Write log lines as CSV: time, pid, level, message
                   -h, --help                        Print help (see more with '--help')
             "#]],
+        );
+    }
+
+    #[test]
+    fn the_help_of_doctor() {
+        help_of(
+            "doctor",
+            &expect![[r#"
+            Check everything that a load needs, in order, and say what to do
+
+            Usage: doctor [OPTIONS] <FILE>
+
+            Arguments:
+              <FILE>  The job file (YAML, version 1, 2 or 3)
+
+            Options:
+              -p, --property <VAR=VALUE>    Value of a {{var}} of the file; may be repeated
+                  --name <NAME>             Name of the job in log lines; the history does not depend on it
+                  --json                    Print one document of JSON at the end: checks with name, verdict
+                                            (ok, warning, failed, skipped), found and advice
+                  --memory <MIB>            Memory for everything in flight, in MiB [default: 512]
+                  --segment-program <PATH>  Executable that a PostgreSQL server runs to read rows [default: this
+                                            one]
+                  --gpfdist-host <HOST>     Address of this machine that every segment host can reach [default:
+                                            this machine's host name]
+                  --gpfdist-port <PORT>     Port for segments; 0 takes any free one [default: 8080, or the next
+                                            free one]
+                  --config <FILE>           Take the gpfdist host and port from the Gpfdist part of a gpss.json
+                                            file
+              -l, --log-dir <DIR>           Directory in which a load would write its log [default:
+                                            $HOME/gpAdminLogs]
+              -h, --help                    Print help (see more with '--help')
+        "#]],
         );
     }
 
@@ -403,6 +443,8 @@ mod tests {
             &["gpkafka", "bench", "a.yaml", "--partitions", "-1"],
             &["gpkafka", "bench", "a.yaml", "--rounds", "0"],
             &["gpkafka", "bench", "a.yaml", "--rows", "0"],
+            &["gpkafka", "doctor"],
+            &["gpkafka", "doctor", "a.yaml", "--memory", "1"],
             &["gpkafka", "segment"],
             &["gpkafka", "serve"],
             &["gpkafka", "serve", ".", "--host", "etl1"],

@@ -42,6 +42,8 @@ pub struct Sample {
     pub has_keys: bool,
     /// Records without a value.
     pub tombstones: usize,
+    /// Why a partition could not be read, where that does not pass.
+    pub unread: Option<String>,
     bytes: usize,
 }
 
@@ -140,7 +142,13 @@ pub fn newest(consumer: &Consumer, marks: &BTreeMap<i32, Watermarks>, count: u32
                     left.remove(&record.partition);
                 }
             }
-            Item::End { partition, .. } | Item::OutOfRange { partition, .. } | Item::Error { partition, .. } => {
+            Item::Error { partition, text, is_passing } => {
+                left.remove(&partition);
+                if !is_passing {
+                    sample.unread.get_or_insert_with(|| format!("partition {partition}: {text}"));
+                }
+            }
+            Item::End { partition, .. } | Item::OutOfRange { partition, .. } => {
                 left.remove(&partition);
             }
             Item::Assigned { .. } | Item::Added { .. } => {}

@@ -9,6 +9,7 @@ use crate::decode::{self, Content, Format, Part};
 use crate::record::Record;
 use crate::row::Rows;
 use crate::schema::Schema;
+use crate::units;
 
 /// Records that are no rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,6 +123,21 @@ impl Trial {
             trial.empty = columns.empty();
         }
         Ok(trial)
+    }
+
+    /// What a user would want to know before a load.
+    pub fn warnings(&self) -> Vec<String> {
+        let refused = self.refused.as_ref().map(|Refused { count, place, reason }| {
+            format!("{count} of them would be refused, {place} first: {reason}")
+        });
+        let empty = self.empty.iter().map(|Empty { name, path, rows }| {
+            let rows = units::counted(*rows as u64, "row");
+            match path[..] {
+                [] => format!("column {name} is NULL in all of {rows}"),
+                _ => format!("none of {rows} has a value at {}, for column {name}: is that its name?", path.join(".")),
+            }
+        });
+        refused.into_iter().chain(empty).collect()
     }
 }
 

@@ -282,20 +282,43 @@ fn drop_table(connection: &mut Connection, name: &TableName) -> Result<(), Error
     connection.batch("dropping an external table", &sql)
 }
 
-/// Drops what earlier loads of these partitions left. One that is in use, or someone else's, stays.
-fn sweep(connection: &mut Connection, definition: &Definition, keep: &TableName) -> Result<Vec<TableName>, Error> {
-    // for tests that let loaders of one job run at once, where nothing is anybody's own
-    fail_point!("sweep-off", |_| Ok(Vec::new()));
+/// External tables of loads in the definition's schema but its own, each with the hash of its job.
+///
+/// # Errors
+/// A query failed; on PostgreSQL this executable has no path.
+pub(super) fn others(connection: &mut Connection, definition: &Definition) -> Result<Vec<(TableName, String)>, Error> {
+    let is_greenplum = connection.dialect().is_greenplum();
+    let mut definition = definition.clone().on(is_greenplum);
+    if !is_greenplum {
+        external_postgres::name_program(&mut definition)?;
+    }
+    let own = definition.table();
+    let mut others = listed(connection, &definition.schema)?;
+    others.retain(|(name, _)| *name != own);
+    let job = |location: &str| Some(location.split_once("/v1/")?.1.split('/').next()?.to_owned());
+    // those of the original have another location
+    Ok(others.into_iter().filter_map(|(name, location)| Some((name, job(&location)?))).collect())
+}
+
+/// The external tables of a schema by their names, each with its location.
+fn listed(connection: &mut Connection, schema: &Ident) -> Result<Vec<(TableName, String)>, Error> {
     let sql = match connection.dialect().is_greenplum() {
         true => include_str!("../../sql/external_greenplum_list.sql"),
         false => include_str!("../../sql/external_postgres_list.sql"),
     };
-    let listed = connection.query("looking for earlier external tables", sql, &[&definition.schema.as_str()])?;
+    let rows = connection.query("looking for earlier external tables", sql, &[&schema.as_str()])?;
+    let table =
+        |row: &postgres::Row| TableName { schema: schema.clone(), table: Ident::exact(row.get::<_, String>("name")) };
+    Ok(rows.iter().map(|row| (table(row), row.get("location"))).collect())
+}
+
+/// Drops what earlier loads of these partitions left. One that is in use, or someone else's, stays.
+fn sweep(connection: &mut Connection, definition: &Definition, keep: &TableName) -> Result<Vec<TableName>, Error> {
+    // for tests that let loaders of one job run at once, where nothing is anybody's own
+    fail_point!("sweep-off", |_| Ok(Vec::new()));
     let mut dropped = Vec::new();
-    for row in listed {
-        let table = Ident::exact(row.get::<_, String>("name"));
-        let name = TableName { schema: definition.schema.clone(), table };
-        if name == *keep || !covers(definition, row.get("location")) {
+    for (name, location) in listed(connection, &definition.schema)? {
+        if name == *keep || !covers(definition, &location) {
             continue;
         }
         let what = if connection.dialect().is_greenplum() { "EXTERNAL TABLE" } else { "TABLE" };

@@ -47,19 +47,28 @@ fn program(definition: &Definition, segment: u32, token: &str) -> String {
     )
 }
 
+/// A command line that asks the loader's server whether it is there, and says on its standard output what came of it.
+///
+/// # Errors
+/// This executable has no path.
+pub(super) fn asking(definition: &Definition, seconds_max: u64) -> Result<String, Error> {
+    let mut definition = definition.clone();
+    name_program(&mut definition)?;
+    let server = definition.url();
+    let server = server.split("/v1/").next().unwrap_or_default();
+    let (program, server) = (shell_quoted(&definition.program()), shell_quoted(server));
+    // a connection that nobody answers would take longer; not every system has the command
+    let timeout = format!("$(command -v timeout >/dev/null && echo timeout {seconds_max})");
+    Ok(format!("{timeout} {program} segment {server} 2>&1; true"))
+}
+
 fn shell_quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Makes `file_fdw` and its server ready, and sees that the server can run the program.
 pub(super) fn prepare(connection: &mut Connection, definition: &mut Definition) -> Result<(), Error> {
-    if definition.segment_program.is_none() {
-        let own = std::env::current_exe().map_err(|error| Error::SegmentProgram {
-            program: "this executable".to_owned(),
-            text: error.to_string(),
-        })?;
-        definition.segment_program = Some(own);
-    }
+    name_program(definition)?;
     make_server(connection)?;
     // no row is written, so that a program which reads nothing is no error
     let program = definition.program();
@@ -71,6 +80,18 @@ pub(super) fn prepare(connection: &mut Connection, definition: &mut Definition) 
         }
         other => other,
     }
+}
+
+/// This executable, unless another one was named.
+pub(super) fn name_program(definition: &mut Definition) -> Result<(), Error> {
+    if definition.segment_program.is_none() {
+        let own = std::env::current_exe().map_err(|error| Error::SegmentProgram {
+            program: "this executable".to_owned(),
+            text: error.to_string(),
+        })?;
+        definition.segment_program = Some(own);
+    }
+    Ok(())
 }
 
 /// Extension and server, each only tried where it is missing; a rival may make it in between.

@@ -34,7 +34,7 @@ pub enum Error {
     Sql { doing: String, state: String, text: String },
     /// A segment, or the program that stands for one, got nothing from the loader's server.
     #[error("{what}")]
-    Unreached { what: Unreached, state: String },
+    Unreached { what: Box<Unreached>, state: String },
     /// The client library and the server do not understand each other.
     #[error("{doing} failed in the SQL client: {text}; this is no fault of the job, please report it")]
     Client { doing: String, text: String },
@@ -175,7 +175,7 @@ impl Error {
             Some(db) => {
                 let (state, text) = (db.code().code().to_owned(), explained(db));
                 match unreached(&state, &text) {
-                    Some(what) => Self::Unreached { what, state },
+                    Some(what) => Self::Unreached { what: Box::new(what), state },
                     None => Self::Sql { doing, state, text: without_tokens(&text) },
                 }
             }

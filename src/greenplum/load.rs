@@ -332,7 +332,7 @@ fn rejected(connection: &mut Connection, external: &TableName, is_filtered: bool
 }
 
 /// Newer ones lack `distributed_id`: there the number alone is the identifier.
-fn own_xid(connection: &mut Connection) -> Result<String, Error> {
+pub(super) fn own_xid(connection: &mut Connection) -> Result<String, Error> {
     let sql = match connection.dialect() {
         Dialect::Greenplum { major: 6 } => include_str!("../../sql/own_xid_6.sql"),
         _ => include_str!("../../sql/own_xid_7.sql"),

@@ -17,6 +17,8 @@
 //! | go on from the original's history | [`original::tables`], [`original::ends`] |
 //! | run the user's own SQL | [`Connection::run_task`], [`Connection::check_task`], [`Load::run_inside`] |
 //! | keep what was refused, and take it out again | [`DeadLetters`] |
+//! | try whether segments can fetch from a loader | [`Probe`] |
+//! | look around without a trace | [`Leftover::find`], [`InTheWay::locks`] |
 //! | run a batch | [`Load::begin`], [`Load::write`], [`Load::commit`] |
 
 mod account;
@@ -45,6 +47,7 @@ pub mod original;
 mod partitions;
 pub mod passfile;
 mod paths;
+mod probe;
 mod reach;
 mod rejects;
 mod salvage;
@@ -56,6 +59,7 @@ mod statement;
 mod statements;
 mod step;
 mod steps;
+mod survey;
 mod taken;
 mod target;
 mod task;
@@ -84,11 +88,14 @@ pub use liveness::Liveness;
 pub use load::Load;
 pub use original::{EndMeans, HistoryColumns, OriginalEnd};
 pub use partitions::Partitions;
+pub use probe::Probe;
+pub use reach::Astray;
 pub use rejects::{SegmentReject, SegmentRejects};
 pub use salvage::Searching;
 pub use settings::{Failing, Formatter, Mapping, Match, Mode, Output, Settings, Transformer};
 pub use statements::transaction_word;
 pub use step::{Saved, Written, WrittenTo};
+pub use survey::{InTheWay, Leftover};
 pub use taken::{Left, Taken, TakenField};
 pub use target::{Target, TargetColumn};
 pub use writes::Writes;

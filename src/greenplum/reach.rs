@@ -1,16 +1,54 @@
 //! A segment that could not reach the loader: the database's own words, taken apart into which segment, which address
 //! and why. Pure. The words are those of Greenplum's `url_curl.c` and `cdbutil.c`, and of PostgreSQL's `COPY … PROGRAM`.
 
+use super::failure::Error;
+
 /// What the database said, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "segment {segment} could not read from this loader at {address}: {cause}; {advice}; to try it from there: curl http://{address}/gpfdist/status"
+    "segment {segment}{at} could not read from this loader at {address}{resolved}: {cause}; {advice}; to try it from there: \
+     curl http://{address}/gpfdist/status; `gpkafka doctor` tries each segment",
+    at = .host.as_deref().map(|host| format!(" ({host})")).unwrap_or_default(),
+    resolved = .resolved.as_deref().map(|to| format!(" (resolved to {to})")).unwrap_or_default()
 )]
 pub struct Unreached {
-    segment: String,
+    segment: u32,
+    /// Its own `address:port`, where the words have it.
+    host: Option<String>,
+    /// As the external table has it.
     address: String,
+    /// What the segment made of that, where it was a name.
+    resolved: Option<String>,
     cause: String,
     advice: &'static str,
+}
+
+/// A segment that got nothing from an external table's server.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Astray {
+    pub segment: u32,
+    /// What the name of the server resolved to there, where that was told.
+    pub resolved: Option<String>,
+    /// Why, in lower case.
+    pub cause: String,
+}
+
+impl Error {
+    /// The segment that an error is about, and what it says of it: one that did not reach the loader, or was told
+    /// something else than rows.
+    pub fn astray(&self) -> Option<Astray> {
+        match self {
+            Self::Unreached { what, .. } => {
+                Some(Astray { segment: what.segment, resolved: what.resolved.clone(), cause: what.cause.clone() })
+            }
+            Self::Sql { text, .. } if text.contains("gpfdist") => {
+                let (_, rest) = text.rsplit_once("(seg")?;
+                let cause = text.split(" (seg").next().unwrap_or_default().trim_end().to_owned();
+                Some(Astray { segment: number(rest)?, resolved: None, cause })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// What stands before the reason of a connection that failed, see `url_curl.c`.
@@ -25,11 +63,13 @@ pub(super) fn unreached(state: &str, text: &str) -> Option<Unreached> {
         _ if text.contains(FAILED) => (text.rsplit_once("(seg")?.1, connection_error(text)?),
         _ => return None,
     };
-    let number: String = segment.chars().take_while(char::is_ascii_digit).collect();
     let host = segment.split_whitespace().find(|word| state != "38000" && word.contains(':'));
+    let address = address(text)?;
     Some(Unreached {
-        segment: host.map_or_else(|| number.clone(), |host| format!("{number} ({host})")),
-        address: address(text)?,
+        segment: number(segment)?,
+        host: host.map(str::to_owned),
+        resolved: resolved(text).filter(|to| !address.starts_with(&format!("{to}:"))),
+        address,
         cause,
         advice: if state == "38000" { PROGRAM_ADVICE } else { SEGMENT_ADVICE },
     })
@@ -45,6 +85,19 @@ fn connection_error(text: &str) -> Option<String> {
     let (_, rest) = text.split_once("error code = ")?;
     let (_, reason) = rest.split_once('(')?;
     Some(reason.split_once(')')?.0.to_lowercase())
+}
+
+fn number(text: &str) -> Option<u32> {
+    let digits: String = text.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+/// The address in `effective url: "http://192.0.2.1:8080/…`.
+fn resolved(text: &str) -> Option<String> {
+    let (_, rest) = text.split_once("effective url: ")?;
+    let (_, rest) = rest.split_once("://")?;
+    let (host, _) = rest.split(['/', '"']).next()?.rsplit_once(':')?;
+    Some(host.to_owned())
 }
 
 /// `host:port` of the first gpfdist url.
@@ -84,15 +137,28 @@ mod tests {
                        (seg7 slice1 10.0.0.3:6002 pid=10442)";
         assert_eq!(
             unreached("08006", refused).unwrap().to_string(),
-            "segment 7 (10.0.0.3:6002) could not read from this loader at etl1:8080: connection refused; give \
-             --gpfdist-host an address of this machine that every segment host can reach; to try it from there: \
-             curl http://etl1:8080/gpfdist/status"
+            "segment 7 (10.0.0.3:6002) could not read from this loader at etl1:8080 (resolved to 192.0.2.1): connection \
+             refused; give --gpfdist-host an address of this machine that every segment host can reach; to try it from \
+             there: curl http://etl1:8080/gpfdist/status; `gpkafka doctor` tries each segment"
         );
+        let plain = unreached("08006", &refused.replace("etl1", "192.0.2.1")).unwrap().to_string();
+        assert!(plain.contains("at 192.0.2.1:8080: connection refused;"), "{plain}");
         let unresolved = "hostname cannot be resolved 'gpfdist://etl.invalid:8080/v1/4e/all/a9' \
                           (seg1 slice1 127.0.0.1:6003 pid=10643)";
         let text = unreached("08006", unresolved).unwrap().to_string();
         assert!(text.contains("segment 1 (127.0.0.1:6003)"), "{text}");
         assert!(text.contains("at etl.invalid:8080: the name does not resolve there"), "{text}");
+    }
+
+    #[test]
+    fn a_segment_that_met_another_server_is_told() {
+        let text = "http response code 404 from gpfdist (gpfdist://a:1/v1/x/all/<token>): HTTP/1.0 404 file not found  \
+                    (seg3 slice1 10.0.0.3:6002 pid=7)";
+        let error = Error::Sql { doing: "trying".to_owned(), state: "08006".to_owned(), text: text.to_owned() };
+        let cause = "http response code 404 from gpfdist (gpfdist://a:1/v1/x/all/<token>): HTTP/1.0 404 file not found";
+        assert_eq!(error.astray(), Some(Astray { segment: 3, resolved: None, cause: cause.to_owned() }));
+        let other = Error::Sql { doing: "trying".to_owned(), state: "22P02".to_owned(), text: "x (seg3 y)".to_owned() };
+        assert_eq!(other.astray(), None);
     }
 
     #[test]

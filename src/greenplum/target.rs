@@ -39,6 +39,16 @@ impl Target {
     /// [`Error::Target`] where one is missing or takes no rows, with the nearest name; [`Error::Privilege`] with every
     /// missing right and the statements that grant them.
     pub fn describe(connection: &mut Connection, settings: &Settings) -> Result<Vec<Self>, Error> {
+        let (targets, rights) = Self::examine(connection, settings)?;
+        rights.map(|()| targets)
+    }
+
+    /// As [`Self::describe`], what the targets are apart from the role's rights, which are [`Error::Privilege`] where one
+    /// is missing.
+    ///
+    /// # Errors
+    /// [`Error::Target`], or a query failed.
+    pub fn examine(connection: &mut Connection, settings: &Settings) -> Result<(Vec<Self>, Result<(), Error>), Error> {
         if settings.formatter.is_some() && !connection.dialect().is_greenplum() {
             let text = "FORMAT custom needs Greenplum: PostgreSQL has no formatters for external tables; \
                         take another format";
@@ -63,8 +73,10 @@ impl Target {
             targets.push(Self { table: table.clone(), columns: columns(connection, table)?, distribution, gets_sets });
         }
         let passes_stage = !settings.is_direct() || targets.iter().any(|target| target.gets_sets);
-        check_rights(connection, settings, passes_stage, &lacks)?;
-        Ok(targets)
+        match check_rights(connection, settings, passes_stage, &lacks) {
+            Err(error @ Error::Privilege { .. }) => Ok((targets, Err(error))),
+            other => other.map(|()| (targets, Ok(()))),
+        }
     }
 
     /// Sees that the first target is there, whatever it is and whoever may load it.

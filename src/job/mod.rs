@@ -44,7 +44,7 @@ mod simulation;
 pub mod starts;
 pub mod state;
 pub mod steer;
-mod task;
+pub mod task;
 mod tell;
 pub mod threads;
 pub mod totals;

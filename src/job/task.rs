@@ -52,7 +52,7 @@ pub(super) fn prepare(run: &Run<'_>, holder: &mut Holder) -> Result<(), Error> {
 ///
 /// # Errors
 /// The database's message.
-pub(super) fn check(job: &Job, connection: &mut Connection) -> Result<(), Error> {
+pub fn check(job: &Job, connection: &mut Connection) -> Result<(), Error> {
     if let Some(post_batch) = &job.task.post_batch {
         connection.check_task(POST_BATCH, &post_batch.sql)?;
     }

@@ -11,6 +11,8 @@
 //! | `registry` | one question to the schema registry, for a worker that waits | with its answer; nobody joins it |
 //! | `holder` | the control session: acts every two seconds | with the attempt |
 //! | `scan` | reads files for one scan of `gpkafka serve` | with the scan; nobody joins it |
+//! | `doctor` | the checks of `gpkafka doctor` | with the last |
+//! | `resolver`, `connector` | one name, one connection of a check | with its answer; nobody joins them |
 //! | `signals` | counts Ctrl-C and SIGTERM | with the process |
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@
 //! Reading order: [`Settings`], [`Consumer`], [`RecordQueue`], [`Reread`]; `ffi` is the one place with unsafe code.
 
 mod assignment;
+mod brokers;
 mod consumer;
 mod error;
 mod events;
@@ -26,6 +27,7 @@ mod topic;
 mod mock;
 
 pub use assignment::Start;
+pub use brokers::Broker;
 pub use consumer::Consumer;
 pub use error::Error;
 pub use events::Event;

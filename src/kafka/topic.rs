@@ -98,7 +98,7 @@ impl Consumer {
     }
 
     /// Metadata of one topic or of all; tries again until then.
-    fn metadata(&self, topic: Option<&str>, until: Instant, wait: Duration) -> Result<Metadata, Error> {
+    pub(super) fn metadata(&self, topic: Option<&str>, until: Instant, wait: Duration) -> Result<Metadata, Error> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
             let error = match self.client.fetch_metadata(topic, left.min(SLICE)) {

@@ -14,7 +14,7 @@ mod draft;
 mod infer;
 mod plan;
 mod schemas;
-mod shape;
+pub(super) mod shape;
 mod trial;
 
 use std::io::Write as _;
