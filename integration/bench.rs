@@ -59,7 +59,7 @@ fn discarding_clients_take_every_row_without_a_database() {
     assert_eq!(outcome.stderr, "");
     assert_eq!(outcome.stdout.lines().count(), 6, "{}", outcome.stdout);
     let outcome = outcome.expect_text("segments partitions        rows/s      MB/s   CPU s/GB  limit");
-    outcome.expect_text("too short to say what limits").expect_text("; 1 rejected");
+    outcome.expect_text("too little to say what limits").expect_text("; 1 rejected");
     let found = json(&results);
     let wanted: Vec<_> = [(1, 1, 300), (2, 1, 300), (1, 2, 500), (2, 2, 500)]
         .map(|(segments, partitions, rows)| (segments, partitions, vec![rows; 2]))
@@ -194,7 +194,7 @@ on_each_database! {
         let outcome = bench(&job, &[]).run().expect_code(64);
         assert_eq!(outcome.text().lines().count(), 1, "{}", outcome.text());
         outcome.expect_text("names no COLUMNS: --to discard wants them");
-        bench(&job, &["--to", "count", "--rounds", "1"]).run().expect_code(0).expect_text("too short to say what limits");
+        bench(&job, &["--to", "count", "--rounds", "1"]).run().expect_code(0).expect_text("too little to say what limits");
     }
 }
 
@@ -249,6 +249,7 @@ fn what_cannot_be_measured_is_told_in_a_line() {
     refused(&job, &["--to", "count", "--segments", "2"], 64, "--segments is for --to discard");
     refused(&job, &["--json", "nowhere/results.json"], 64, "nowhere/results.json cannot be written");
     refused(&job, &["--json", "results", "--svg", "results"], 64, "name the same file");
+    refused(&job, &["--json", "job.yaml"], 64, "is the job file");
     refused(&job.replace(&flow.topic.name, "nowhere"), &[], 1, "topic \"nowhere\" does not exist");
     let elsewhere = job.replace("TABLE: t\n", "TABLE: tt\n");
     refused(&elsewhere, &["--to", "count"], 1, "did you mean \"t\"?");

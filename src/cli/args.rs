@@ -146,7 +146,8 @@ pub struct BenchArgs {
     #[command(flatten)]
     pub file: FileArgs,
     /// Where rows go: clients that read as segments do and throw them away, without a database; a SELECT count(*) over
-    /// the external table; or the job's own statements, rolled back
+    /// the external table; or the job's own statements, as one batch that is rolled back, so without the commits that
+    /// MAX_ROW and MINIMAL_INTERVAL make of a load
     #[arg(long, value_name = "WHERE", default_value = "discard")]
     pub to: BenchTo,
     /// How many clients read at once, numbers parted by commas; of --to discard only: a database has the segments that it
@@ -395,7 +396,7 @@ pub struct SegmentArgs {
 
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// The folder; files outside it are never read
+    /// The folder; files outside it are never read, and compressed ones, pipes and links that lead out are refused
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
     /// Address to listen at. Whoever reaches it can read every file of DIR

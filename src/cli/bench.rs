@@ -36,6 +36,9 @@ const PATIENCE: Duration = Duration::from_secs(8);
 /// What took less says little, in seconds.
 const SHORT: f64 = 0.5;
 
+/// And so do fewer rows: most of the time is then the start's.
+const FEW: u64 = 20_000;
+
 /// More segments that speed it up by less than this do not help.
 const HELPS: f64 = 1.1;
 
@@ -91,6 +94,9 @@ fn check(args: &BenchArgs, job: &Job) -> Result<(), Exit> {
     if args.json.is_some() && args.json == args.svg {
         return Err(Exit::usage("--json and --svg name the same file: give each its own"));
     }
+    if [&args.json, &args.svg].into_iter().flatten().any(|path| is_same(path, &args.file.file)) {
+        return Err(Exit::usage(format!("{file} is the job file: name another one for results")));
+    }
     for path in [&args.json, &args.svg].into_iter().flatten() {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         if path.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
@@ -101,6 +107,10 @@ fn check(args: &BenchArgs, job: &Job) -> Result<(), Exit> {
         }
     }
     Ok(())
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other || one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
 }
 
 /// One combination, and its rounds.
@@ -246,8 +256,15 @@ fn told(to: BenchTo, case: &Case) -> String {
     )
 }
 
+fn says_little(measured: &Measured) -> bool {
+    measured.seconds < SHORT || measured.rows < FEW
+}
+
 /// The stage that limits, in a word.
 fn limit(to: BenchTo, measured: &Measured) -> String {
+    if says_little(measured) {
+        return "-".to_owned();
+    }
     match Profile::of(&measured.metrics).limit() {
         Limit::Database if to == BenchTo::Discard => "segments".to_owned(),
         limit => limit.to_string(),
@@ -258,8 +275,11 @@ fn limit(to: BenchTo, measured: &Measured) -> String {
 fn conclusion(to: BenchTo, results: &[Case]) -> String {
     let medians = || results.iter().map(Case::median);
     let Some(best) = medians().max_by(|one, other| rate(one).total_cmp(&rate(other))) else { return String::new() };
-    if best.seconds < SHORT {
-        return format!("a round took {:.2} s: too short to say what limits; read more records to know", best.seconds);
+    if says_little(best) {
+        let (rows, seconds) = (units::counted(best.rows, "row"), best.seconds);
+        return format!(
+            "a round took {seconds:.2} s for {rows}: too little to say what limits; read more records to know"
+        );
     }
     let profile = Profile::of(&best.metrics);
     let advice = match profile.limit() {
@@ -267,7 +287,7 @@ fn conclusion(to: BenchTo, results: &[Case]) -> String {
         _ => profile.advice(best.workers, best.partitions),
     };
     let few = medians().find(|measured| measured.partitions == best.partitions && measured.segments < best.segments);
-    let gain = few.map(|few| (few.segments, rate(best) / rate(few).max(1e-9)));
+    let gain = few.map(|few| (units::counted(few.segments as u64, "segment"), rate(best) / rate(few).max(1e-9)));
     let gain = match gain {
         None => String::new(),
         Some((few, gain)) if gain < HELPS => format!("hardly more than with {few}, "),
@@ -275,7 +295,11 @@ fn conclusion(to: BenchTo, results: &[Case]) -> String {
     };
     let (segments, partitions) =
         (units::counted(best.segments as u64, "segment"), units::counted(best.partitions as u64, "partition"));
-    format!("the most rows came with {segments} and {partitions}, {gain}and there {advice}")
+    let without = match to {
+        BenchTo::Table => "; this was one batch, rolled back: what a load's commits take comes on top",
+        BenchTo::Discard | BenchTo::Count => "",
+    };
+    format!("the most rows came with {segments} and {partitions}, {gain}and there {advice}{without}")
 }
 
 /// Files that were asked for.
@@ -413,7 +437,10 @@ mod tests {
             "the most rows came with 2 segments and 4 partitions, 2.0 times those with 1, and there the loader limits";
         assert!(text.starts_with(begin), "{text}");
         assert!(conclusion(BenchTo::Discard, &[case(1, &[1.01]), case(2, &[1.0])]).contains("hardly more than with 1"));
-        assert!(conclusion(BenchTo::Discard, &[case(1, &[0.3])]).starts_with("a round took 0.30 s: too short"));
+        assert!(
+            conclusion(BenchTo::Discard, &[case(1, &[0.3])])
+                .starts_with("a round took 0.30 s for 1,000,000 rows: too little")
+        );
         let busy = measured(1, 1.0);
         busy.metrics.seconds.database_insert.inc_by(9.0);
         let slow = [Case { partitions: 4, rounds: vec![busy] }];

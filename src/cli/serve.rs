@@ -25,7 +25,12 @@ pub fn run(args: &ServeArgs) -> Result<(), Exit> {
     let root = files.root().display().to_string();
     let server = Server::serve(&settings, &Metrics::default(), Arc::new(files)).map_err(Exit::failed)?;
     let address = server.address();
-    console::print(&format!("gpkafka serves {root} at {address}: LOCATION ('gpfdist://{address}/FILE')\n"))?;
+    // segments call a name, not every address of this machine
+    let called = match address.ip().is_unspecified() {
+        true => format!("{}:{}", gethostname::gethostname().to_string_lossy(), address.port()),
+        false => address.to_string(),
+    };
+    console::print(&format!("gpkafka serves {root} at {address}: LOCATION ('gpfdist://{called}/FILE')\n"))?;
     while shutdown.urgency() == Urgency::None {
         std::thread::park_timeout(LOOK);
     }

@@ -7,7 +7,8 @@
 //! | [`Probe::one`] | one segment, which the database chooses at random: then an error is about that one alone |
 //! | [`Probe::answer`] | PostgreSQL only: the program that stands for a segment says why it could not |
 
-use super::connection::{Canceller, Connection};
+use super::connection::Connection;
+use super::dial::Canceller;
 use super::dialect::Dialect;
 use super::external::{Definition, ExternalTable};
 use super::external_postgres;

@@ -14,6 +14,9 @@ const IDLE_MAX: f64 = 0.5;
 /// A statement whose segments wait for rows for so much of its time could take more.
 const HUNGRY: f64 = 0.5;
 
+/// So many seconds of loading must be seen before a stage is said to limit.
+const SEEN: f64 = 1.0;
+
 /// Workers that are busy for so much of their time can make no more.
 const BUSY: f64 = 0.5;
 
@@ -130,8 +133,22 @@ impl Profile {
         let batches = if self.batches == 1 { "batch" } else { "batches" };
         let mut lines = vec![format!("profile: {rows} rows of {bytes} in {} {batches}", units::count(self.batches))];
         lines.extend(table.map(|(stage, parts)| format!("profile: {stage:<9} {}", shares(&parts))));
-        lines.push(format!("profile: {}", self.advice(workers, partitions)));
+        let advice = self.too_little().unwrap_or_else(|| self.advice(workers, partitions));
+        lines.push(format!("profile: {advice}"));
         lines
+    }
+
+    /// Why nothing can be said of a load's limit, if that is so.
+    fn too_little(&self) -> Option<String> {
+        const MORE: &str = "too little to say what limits; load more records, or see `gpkafka bench`";
+        let seconds = self.database.insert + self.database.commit;
+        match (self.batches, self.limit()) {
+            (0, _) => Some("no batch was committed, so nothing can be said of what limits".to_owned()),
+            (1, Limit::Commits) => Some(format!("there was one batch, of {} rows: {MORE}", units::count(self.rows))),
+            (_, Limit::Commits | Limit::Topic | Limit::Nothing) => None,
+            _ if seconds < SEEN => Some(format!("{seconds:.1} s of loading are {MORE}")),
+            _ => None,
+        }
     }
 
     /// Which stage the others wait for.
@@ -159,11 +176,8 @@ impl Profile {
         match self.limit() {
             Limit::Nothing => "nothing was loaded, so nothing can be said".to_owned(),
             Limit::Topic => "the topic limits: it is read to its end most of the time".to_owned(),
-            Limit::Commits if self.batches == 1 => {
-                format!("there was one batch, of {rows_a_batch} rows: too little to say what limits")
-            }
             Limit::Commits => format!(
-                "commits limit: a batch has {rows_a_batch} rows; raise MINIMAL_INTERVAL or MAX_ROW for larger ones"
+                "commits limit: a batch has {rows_a_batch} rows; raise MAX_ROW or MINIMAL_INTERVAL, whichever ends them"
             ),
             Limit::Database => "the database limits: the loader waits for its segments; what speeds it up is more segments, or less work for each row, where it has more than to store it (indexes, triggers, compression, mappings that take documents apart)".to_owned(),
             Limit::Workers if partitions <= workers => format!(
@@ -235,15 +249,20 @@ mod tests {
         assert!(lines[4].starts_with("profile: the database limits"), "{}", lines[4]);
         assert_eq!(Profile::default().lines(1, 1)[1], "profile: workers   did nothing");
         let small = Profile { rows: 1000, batches: 500, ..profile([1.0; 4], [1.0; 2], [1.0, 0.5, 2.0, 0.1]) };
-        assert!(small.advice(1, 1).starts_with("commits limit: a batch has 2 rows; raise"));
+        let last = |profile: &Profile| profile.lines(1, 1).pop().unwrap();
+        assert!(last(&small).starts_with("profile: commits limit: a batch has 2 rows; raise"));
         let alone = Profile { batches: 1, ..small };
-        assert_eq!(alone.advice(1, 1), "there was one batch, of 1,000 rows: too little to say what limits");
+        assert!(last(&alone).starts_with("profile: there was one batch, of 1,000 rows: too little"));
+        assert!(last(&Profile { batches: 0, ..small }).starts_with("profile: no batch was committed"));
+        let short = Profile { batches: 3, ..profile([0.1; 4], [0.1; 2], [0.5, 0.1, 0.0, 0.0]) };
+        assert!(last(&short).starts_with("profile: 0.5 s of loading are too little"), "{}", last(&short));
     }
 
     #[test]
     fn what_the_counters_say_is_shown() {
         let metrics = Metrics::default();
         metrics.rows_sent.inc_by(10);
+        metrics.batches_committed.inc();
         metrics.seconds.worker_busy.inc_by(3.0);
         metrics.seconds.scan_waits_for_rows.inc_by(2.5);
         metrics.seconds.database_insert.inc_by(2.0);
