@@ -128,7 +128,7 @@ on_each_database! {
         flow.produce(0, 10..100);
         flow.topic.delete_records_before(0, 52);
         sees(&flow, &flow.job().text(), &[], &expect![[r#"
-            gpkafka: 42 records of orders[0] expired before they were loaded (next wanted 10, oldest left 52); set FALLBACK_OFFSET: earliest in the file to go on from 52, or start once with --force-reset-earliest; nothing was loaded and offsets are unchanged
+            gpkafka: 42 offsets of orders[0] expired before they were read (next wanted 10, oldest left 52); set FALLBACK_OFFSET: earliest in the file to go on from 52, or start once with --force-reset-earliest; nothing was loaded and offsets are unchanged
         "#]]);
     }
 
