@@ -321,41 +321,42 @@ mod tests {
         help_of(
             "bench",
             &expect![[r#"
-            Measure how fast a job's records become rows on segments, with nothing loaded
+                Measure how fast a job's records become rows on segments, with nothing loaded
 
-            Usage: bench [OPTIONS] <FILE>
+                Usage: bench [OPTIONS] <FILE>
 
-            Arguments:
-              <FILE>  The job file (YAML, version 1, 2 or 3)
+                Arguments:
+                  <FILE>  The job file (YAML, version 1, 2 or 3)
 
-            Options:
-              -p, --property <VAR=VALUE>    Value of a {{var}} of the file; may be repeated
-                  --name <NAME>             Name of the job in log lines; the history does not depend on it
-                  --to <WHERE>              Where rows go: clients that read as segments do and throw them away,
-                                            without a database; a SELECT count(*) over the external table; or
-                                            the job's own statements, rolled back [default: discard] [possible
-                                            values: discard, count, table]
-                  --segments <LIST>         How many clients read at once, numbers parted by commas; of --to
-                                            discard only: a database has the segments that it has [default:
-                                            1,2,4]
-                  --partitions <LIST>       How many of the topic's partitions are read, the first ones, numbers
-                                            parted by commas [default: all]
-                  --rounds <N>              How often each is measured; the median counts [default: 3]
-                  --rows <N>                Read so many records at most, the oldest, as even from all
-                                            partitions as these allow
-                  --json <FILE>             Write all results to this file as JSON, times in seconds
-                  --svg <FILE>              Draw rows/s against segments into this file as SVG
-                  --memory <MIB>            Memory for everything in flight, in MiB [default: 512]
-                  --segment-program <PATH>  Executable that a PostgreSQL server runs to read rows [default: this
-                                            one]
-                  --gpfdist-host <HOST>     Address of this machine that every segment host can reach [default:
-                                            this machine's host name]
-                  --gpfdist-port <PORT>     Port for segments; 0 takes any free one [default: 8080, or the next
-                                            free one]
-                  --config <FILE>           Take the gpfdist host and port from the Gpfdist part of a gpss.json
-                                            file
-              -h, --help                    Print help (see more with '--help')
-        "#]],
+                Options:
+                  -p, --property <VAR=VALUE>    Value of a {{var}} of the file; may be repeated
+                      --name <NAME>             Name of the job in log lines; the history does not depend on it
+                      --to <WHERE>              Where rows go: clients that read as segments do and throw them away,
+                                                without a database; a SELECT count(*) over the external table; or
+                                                the job's own statements, as one batch that is rolled back, so
+                                                without the commits that MAX_ROW and MINIMAL_INTERVAL make of a load
+                                                [default: discard] [possible values: discard, count, table]
+                      --segments <LIST>         How many clients read at once, numbers parted by commas; of --to
+                                                discard only: a database has the segments that it has [default:
+                                                1,2,4]
+                      --partitions <LIST>       How many of the topic's partitions are read, the first ones, numbers
+                                                parted by commas [default: all]
+                      --rounds <N>              How often each is measured; the median counts [default: 3]
+                      --rows <N>                Read so many records at most, the oldest, as even from all
+                                                partitions as these allow
+                      --json <FILE>             Write all results to this file as JSON, times in seconds
+                      --svg <FILE>              Draw rows/s against segments into this file as SVG
+                      --memory <MIB>            Memory for everything in flight, in MiB [default: 512]
+                      --segment-program <PATH>  Executable that a PostgreSQL server runs to read rows [default: this
+                                                one]
+                      --gpfdist-host <HOST>     Address of this machine that every segment host can reach [default:
+                                                this machine's host name]
+                      --gpfdist-port <PORT>     Port for segments; 0 takes any free one [default: 8080, or the next
+                                                free one]
+                      --config <FILE>           Take the gpfdist host and port from the Gpfdist part of a gpss.json
+                                                file
+                  -h, --help                    Print help (see more with '--help')
+            "#]],
         );
     }
 
@@ -406,7 +407,8 @@ mod tests {
                 Usage: serve [OPTIONS] <DIR>
 
                 Arguments:
-                  <DIR>  The folder; files outside it are never read
+                  <DIR>  The folder; files outside it are never read, and compressed ones, pipes and links that lead
+                         out are refused
 
                 Options:
                       --host <ADDRESS>  Address to listen at. Whoever reaches it can read every file of DIR
