@@ -433,8 +433,7 @@ mod tests {
     #[test]
     fn the_end_says_where_the_limit_is() {
         let text = conclusion(BenchTo::Discard, &[case(1, &[2.0]), case(2, &[1.0]), case(4, &[1.5])]);
-        let begin =
-            "the most rows came with 2 segments and 4 partitions, 2.0 times those with 1 segment, and there the loader limits";
+        let begin = "the most rows came with 2 segments and 4 partitions, 2.0 times those with 1 segment, and there the loader limits";
         assert!(text.starts_with(begin), "{text}");
         assert!(conclusion(BenchTo::Discard, &[case(1, &[1.01]), case(2, &[1.0])]).contains("hardly more than with 1"));
         assert!(
