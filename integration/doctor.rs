@@ -121,10 +121,10 @@ on_each_database! {
         Checks::of(&job.text(), &["--gpfdist-port", &free_port().to_string()], 0).expect(&[left]);
         flow.produce(0, 10..30);
         flow.topic.delete_records_before(0, 15);
-        let expired = ("offsets", "failed", "5 records of");
+        let expired = ("offsets", "failed", "5 offsets of");
         Checks::of(&job.text(), &[], 1).expect(&[expired]);
         let fallback = job.clone().source("FALLBACK_OFFSET: earliest").text();
-        let skipped = ("offsets", "warning", "5 records of partition 0 expired");
+        let skipped = ("offsets", "warning", "5 offsets of partition 0 expired");
         Checks::of(&fallback, &[], 0).expect(&[skipped]);
         flow.topic.produce(1, ["oops"]);
         let odd = ("records", "warning", "1 of them would be refused, partition 1, offset 0 first");

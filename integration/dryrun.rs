@@ -59,7 +59,7 @@ on_each_database! {
         flow.load(&job).expect_code(0);
         flow.produce(0, 10..30);
         flow.topic.delete_records_before(0, 15);
-        refused(&job.text(), "5 records of");
+        refused(&job.text(), "5 offsets of");
     }
 
     fn columns_of_the_target_are_looked_up(db) {
@@ -88,8 +88,9 @@ KAFKA:
         };
         let tried = |job: &str| {
             let outcome = dryrun(job, &["--connect"]).expect_code(0);
-            let lines = outcome.stdout.lines().skip_while(|line| !line.starts_with("-- tried")).map(str::to_owned);
-            lines.collect::<Vec<_>>()
+            let lines = outcome.stdout.lines().skip_while(|line| !line.starts_with("-- tried"));
+            // the SQL comes behind them
+            lines.take_while(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>()
         };
         let fields = job("{NAME: id, TYPE: bigint}, {NAME: city, TYPE: text, PATH: customer.adress.city}")
             .replace("$ID", "id").replace("$CITY", "city");

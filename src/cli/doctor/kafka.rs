@@ -168,9 +168,9 @@ fn told(positions: &Positions, marks: &BTreeMap<i32, Watermarks>, chain: Option<
     };
     check.say(Verdict::Ok, format!("{records} to load; {from}"));
     for jump in &positions.jumps {
-        let (count, partition) = (units::counted((jump.next - jump.first).unsigned_abs(), "record"), jump.partition);
+        let (count, partition) = (units::counted((jump.next - jump.first).unsigned_abs(), "offset"), jump.partition);
         let text =
-            format!("{count} of partition {partition} expired before they were loaded, from offset {}", jump.first);
+            format!("{count} of partition {partition} expired before they were read, from offset {}", jump.first);
         check.say(Verdict::Warning, text);
         check.advise("FALLBACK_OFFSET of the file has the load go on behind them");
     }
