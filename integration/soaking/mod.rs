@@ -5,6 +5,8 @@
 //! One load, the steady one, is never touched itself: what it takes of memory and files is to stay flat. The other is
 //! struck. `integration/soak` runs it.
 
+#![expect(clippy::print_stdout, reason = "who runs it looks on")]
+
 mod faults;
 mod samples;
 mod stream;

@@ -1,5 +1,7 @@
 //! What was seen of processes and servers while it ran: written down, drawn, and judged.
 
+#![expect(clippy::print_stdout, reason = "who runs it looks on")]
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -39,6 +41,9 @@ struct InDatabase {
     lag: f64,
 }
 
+/// A number of a sample.
+type Of = fn(&Sample) -> Option<f64>;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Samples {
@@ -60,7 +65,7 @@ impl Samples {
 
     /// What is to stay flat does: the worst of the second half against the worst of the quarter before it.
     pub fn expect_flat(&self) {
-        let flat: [(&str, fn(&Sample) -> Option<f64>, f64); 5] = [
+        let flat: [(&str, Of, f64); 5] = [
             ("memory of the steady load, MiB", |sample| Some(sample.steady.mib), 24.0),
             ("open files of the steady load", |sample| Some(sample.steady.files), 12.0),
             ("threads of the steady load", |sample| Some(sample.steady.threads), 4.0),
@@ -77,7 +82,7 @@ impl Samples {
 
     /// Two lines for people.
     pub fn summary(&self) -> String {
-        let span = |of: fn(&Sample) -> Option<f64>| {
+        let span = |of: Of| {
             let values = || self.all.iter().filter_map(of);
             format!("{:.0}–{:.0}", values().fold(f64::MAX, f64::min), values().fold(0.0, f64::max))
         };
@@ -125,7 +130,7 @@ impl Samples {
 
     /// Memory, lag and batches, each over the minutes.
     fn drawing(&self) -> String {
-        let line = |label: &str, of: fn(&Sample) -> Option<f64>| {
+        let line = |label: &str, of: Of| {
             let points = self.all.iter().filter_map(|sample| Some((sample.seconds / 60.0, of(sample)?)));
             Line { label: label.to_owned(), points: points.collect() }
         };
