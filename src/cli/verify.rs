@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::{Exit, check, console};
 use crate::config::Job;
 use crate::greenplum::{Connection, Error, JobId, Ledger};
-use crate::job::proof::{Findings, Part, Proof, counted, table, topic};
+use crate::job::proof::{Findings, Part, Proof, table, topic};
 use crate::kafka::{self, Consumer, Watermarks};
+use crate::units::counted;
 
 /// How long the brokers may take: without them half the proof is missing.
 const KAFKA_WAIT: Duration = Duration::from_secs(20);

@@ -16,6 +16,7 @@ pub mod topic;
 use std::collections::BTreeMap;
 
 use crate::greenplum::{Account, Chain, Kind, LedgerRow};
+use crate::units::counted;
 
 /// What is wrong may be wrong a million times; more lines than these nobody reads.
 const WRONG_MAX: usize = 50;
@@ -212,11 +213,6 @@ impl Part {
         self.furthest = self.furthest.max(row.next);
         self.topic_id = row.topic_id.clone().or(self.topic_id.take());
     }
-}
-
-/// "1 commit", "2,000 commits".
-pub fn counted(count: u64, what: &str) -> String {
-    format!("{} {what}{}", crate::units::count(count), if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

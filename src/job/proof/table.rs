@@ -10,10 +10,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Findings, Part, counted};
+use super::{Findings, Part};
 use crate::config::{Failing, Format, Job, Mode, Output};
 use crate::decode::MetaField;
 use crate::greenplum::{Account, Place, Seen, Stretch};
+use crate::units::counted;
 
 /// Stretches behind all that was ever read have this number; the others count from 0.
 const BEYOND: i64 = -1;

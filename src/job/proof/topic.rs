@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{Findings, Part, counted};
+use super::{Findings, Part};
 use crate::kafka::Watermarks;
+use crate::units::counted;
 
 /// Holds every partition of the ledger, and every one of the topic that the job is to load, against each other.
 /// `topic_id` and `marks` are the topic's, read after the ledger.
