@@ -178,8 +178,13 @@ fn trust(builder: &mut SslConnectorBuilder, tls: &Tls) -> Result<bool, String> {
     Ok(true)
 }
 
+/// The certificate that is shown to a server which asks.
+fn shown(tls: &Tls) -> Option<&Path> {
+    tls.certificate.as_deref().filter(|path| path.exists())
+}
+
 fn show_certificate(builder: &mut SslConnectorBuilder, tls: &Tls) -> Result<(), String> {
-    let Some(path) = tls.certificate.as_deref().filter(|path| path.exists()) else { return Ok(()) };
+    let Some(path) = shown(tls) else { return Ok(()) };
     let wrong = |cause: String| format!("PGSSLCERT {}: {cause}", path.display());
     let certificates = pem::certificates(path).map_err(wrong)?;
     let Some(key_path) = tls.key.as_deref() else { return Err(wrong("PGSSLKEY is to name its key".to_owned())) };
@@ -283,6 +288,11 @@ fn of_tls(settings: &Settings, state: Option<&str>, cause: &str) -> Option<Strin
             let said = cause.split("alert ").nth(1).and_then(|rest| rest.split(':').next()).unwrap_or_default();
             format!("the server refuses the client certificate of PGSSLCERT: {said}; have one made by its authority")
         }
+        // it says why and closes at once: what it said may be lost with the connection
+        None if has(&["Connection reset", "unexpected EOF"]) && shown(tls).is_some() => format!(
+            "the server closed the connection as TLS began ({cause}); it may refuse the client certificate of PGSSLCERT: \
+             have one made by its authority"
+        ),
         None if has(&["protocol version", "unsupported protocol", "wrong version number", "no protocols"]) => {
             "server and loader have no version of TLS in common; look at ssl_min_protocol_version of the server, and \
              PGSSLMINPROTOCOLVERSION here"
