@@ -18,7 +18,7 @@ fn a_live_line_instead_of_one_a_batch() {
     let (file, seen, pid) = (dir.join("job.yaml"), dir.join("seen"), dir.join("pid"));
     std::fs::write(&file, job).unwrap();
     let load = format!(
-        "stty cols 80; echo $$ >{}; exec {} load {} --gpfdist-host 127.0.0.1 --gpfdist-port 0 --log-dir {}",
+        "stty cols 80; echo $$ >{}; exec env --default-signal=INT {} load {} --gpfdist-host 127.0.0.1 --gpfdist-port 0 --log-dir {}",
         pid.display(),
         executable().display(),
         file.display(),

@@ -13,6 +13,11 @@ use crate::table::{Ident, TableName};
 /// Rows that one prune deletes of a partition: so few that nobody waits long behind it.
 const PRUNED_MAX: i64 = 5_000;
 
+/// How often other ledgers are looked through, where one of them goes meanwhile.
+const ATTEMPTS: usize = 5;
+/// It has gone, or its schema has.
+const GONE: [&SqlState; 2] = [&SqlState::UNDEFINED_TABLE, &SqlState::INVALID_SCHEMA_NAME];
+
 impl Ledger {
     /// Deletes a job's oldest rows but the newest `keep` of each partition, some thousands of each at most, and says how
     /// many went. On Greenplum a DELETE locks the whole table, so it neither waits nor takes long: what cannot be had
@@ -49,20 +54,32 @@ impl Ledger {
     /// # Errors
     /// [`Error::Target`] with the ledger that has it, and what to run to move it.
     pub fn require_no_other(connection: &mut Connection, schema: &Ident, job: &JobId) -> Result<(), Error> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match Self::holder_elsewhere(connection, schema, job) {
+                // somebody drops one between the list and the look
+                Err(error) if error.is_state(&GONE) && attempts < ATTEMPTS => {}
+                Ok(None) => return Ok(()),
+                Ok(Some(other)) => return Err(elsewhere(job, Self::at(schema).table(), &other)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The schema in whose ledger the job is, other than this one.
+    fn holder_elsewhere(connection: &mut Connection, schema: &Ident, job: &JobId) -> Result<Option<Ident>, Error> {
         let params: [&(dyn postgres::types::ToSql + Sync); 2] = [&Self::NAME, &schema.as_str()];
         let sql = include_str!("../../sql/ledgers_elsewhere.sql");
         let schemas = connection.query("looking for other ledgers", sql, &params)?;
         let others = schemas.iter().map(|row| Self::at(&Ident::exact(row.get::<_, String>("schema"))));
         let looks: Vec<String> = others.map(|other| look(other.table())).collect();
         if looks.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let sql = format!("{} LIMIT 1", looks.join("\nUNION ALL "));
         let found = connection.query("looking for the job in other ledgers", &sql, &[&job.hash()])?;
-        match found.first() {
-            None => Ok(()),
-            Some(row) => Err(elsewhere(job, Self::at(schema).table(), &Ident::exact(row.get::<_, String>(0)))),
-        }
+        Ok(found.first().map(|row| Ident::exact(row.get::<_, String>(0))))
     }
 }
 
