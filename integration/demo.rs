@@ -142,7 +142,9 @@ fn order(partition: i32, sequence: i64) -> String {
 fn load(job: &Path, flags: &[&str]) -> Child {
     let path = job.display().to_string();
     println!("$ {}", [&["gpkafka", "load", &path], flags].concat().join(" "));
-    let mut command = Command::new(executable());
+    // a shell makes what it runs in the background ignore Ctrl-C, and a load keeps to that
+    let mut command = Command::new("env");
+    command.arg("--default-signal=INT").arg(executable());
     command.arg("load").arg(job).args(["--gpfdist-host", "127.0.0.1", "--gpfdist-port", "0", "--log-dir"]);
     command.arg("target/demo/log").args(flags).spawn().unwrap()
 }
