@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use super::{Dice, SOON, Soak};
-use crate::flow::Flow;
 use crate::harness::{Loader, poll, rows, signal, wait_until};
 
 /// How many partitions there may become.
@@ -84,7 +83,7 @@ impl Fault {
             }
             Self::TerminateSession => terminate(soak),
             Self::KillSegment => {
-                let flow = Flow::resume(&soak.kafka, soak.db, &soak.struck.schema, &soak.topic);
+                let flow = soak.flow(&soak.struck);
                 // a batch is over before one has found it, often
                 if let Some(pid) = poll(Duration::from_secs(5), || flow.reader_of(1)) {
                     signal(pid, "KILL");
@@ -97,7 +96,7 @@ impl Fault {
             Self::AddPartition => {
                 let count = soak.stream.partitions() + 1;
                 if count <= PARTITIONS_MAX {
-                    Flow::resume(&soak.kafka, soak.db, &soak.struck.schema, &soak.topic).topic.grow_to(count);
+                    soak.flow(&soak.struck).topic.grow_to(count);
                     soak.stream.grow_to(count);
                 }
             }

@@ -94,6 +94,11 @@ impl<'d> Soak<'d> {
         Self { db, kafka, topic, stream, steady, struck, dice: Dice { seed: seed.to_owned(), throws: 0 } }
     }
 
+    /// The topic and a load's table.
+    fn flow(&self, load: &Load) -> Flow<'_> {
+        Flow::resume(&self.kafka, self.db, &load.schema, &self.topic)
+    }
+
     fn run(&mut self, duration: Duration, samples: &mut Samples) {
         let (producer, stream) = (self.kafka.producer(), Arc::clone(&self.stream));
         std::thread::scope(|scope| {

@@ -78,8 +78,13 @@ fn letters(job: &Job, id: &JobId, connection: &mut Connection) -> Result<String,
 fn watermarks(job: &Job) -> Result<BTreeMap<i32, Watermarks>, Error> {
     let consumer = Consumer::connect(&job.kafka_settings(1 << 20, 1))?;
     let mut partitions = consumer.topic(KAFKA_WAIT)?.partitions;
-    partitions.retain(|&partition| job.source.partitions.as_ref().is_none_or(|asked| asked.contains(partition)));
+    partitions.retain(|&partition| is_wanted(job, partition));
     consumer.watermarks(&partitions, KAFKA_WAIT)
+}
+
+/// Whether a partition is one of those that the job loads.
+pub(super) fn is_wanted(job: &Job, partition: i32) -> bool {
+    job.source.partitions.as_ref().is_none_or(|asked| asked.contains(partition))
 }
 
 /// Columns as the original names them, then ours. A partition of which nothing is committed has its lag alone.

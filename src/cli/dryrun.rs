@@ -27,7 +27,6 @@ pub fn run(args: &DryrunArgs) -> Result<(), Exit> {
     let (job, warnings) = files::job(&args.file)?;
     let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref())?;
     let (host, gpfdist) = load::callback(&args.gpfdist, &job, server_file.as_ref());
-    let host = host.unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned());
     let settings = job.greenplum_settings();
     let dryrun = Dryrun { job: &job, settings: &settings, host: &host, port: gpfdist.port };
     for warning in warnings.iter().chain(&server_warnings) {

@@ -136,7 +136,6 @@ fn seen(file: File, key: &str) -> Result<String, Refusal> {
     let settings = job.greenplum_settings();
     let flags = GpfdistArgs { gpfdist_host: None, gpfdist_port: None, config: None };
     let (host, gpfdist) = load::callback(&flags, &job, None);
-    let host = host.unwrap_or_default();
     let plan = Dryrun { job: &job, settings: &settings, host: &host, port: gpfdist.port };
     let warnings: Vec<_> = job.warnings.iter().map(|warning| warning.text.as_str()).collect();
     let rows = match Writes::unchecked(&settings).map(|writes| resolve::decode_settings(&job, &writes)) {

@@ -161,8 +161,14 @@ fn options(args: &LoadArgs, job: &Job, file: Option<&ServerFile>) -> Options {
     }
 }
 
-/// Where segments call back, and where the server listens for them.
-pub fn callback(args: &GpfdistArgs, job: &Job, file: Option<&ServerFile>) -> (Option<String>, gpfdist::Settings) {
+/// This machine's own name.
+pub fn this_host() -> String {
+    gethostname::gethostname().to_string_lossy().into_owned()
+}
+
+/// Where segments call back, which is this machine's name unless somebody says otherwise, and where the server listens
+/// for them.
+pub fn callback(args: &GpfdistArgs, job: &Job, file: Option<&ServerFile>) -> (String, gpfdist::Settings) {
     let host = args.gpfdist_host.clone().or_else(|| job.callback.host.clone());
     let host = host.or_else(|| file.and_then(|file| file.host.clone()));
     let port = args.gpfdist_port.or(job.callback.port).or(file.and_then(|file| file.port));
@@ -174,7 +180,7 @@ pub fn callback(args: &GpfdistArgs, job: &Job, file: Option<&ServerFile>) -> (Op
     if let Some(bind) = file.and_then(|file| file.bind_address) {
         settings.bind = bind;
     }
-    (host, settings)
+    (host.unwrap_or_else(this_host), settings)
 }
 
 /// The original's lines, which scripts grep. Of a job that never got to its first record there is no sum to tell.

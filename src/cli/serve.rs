@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Exit, ServeArgs, console};
+use super::{Exit, ServeArgs, console, load};
 use crate::gpfdist::{Server, Settings};
 use crate::job::threads;
 use crate::metrics::Metrics;
@@ -27,7 +27,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Exit> {
     let address = server.address();
     // segments call a name, not every address of this machine
     let called = match address.ip().is_unspecified() {
-        true => format!("{}:{}", gethostname::gethostname().to_string_lossy(), address.port()),
+        true => format!("{}:{}", load::this_host(), address.port()),
         false => address.to_string(),
     };
     console::print(&format!("gpkafka serves {root} at {address}: LOCATION ('gpfdist://{called}/FILE')\n"))?;

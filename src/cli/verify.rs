@@ -35,7 +35,7 @@ pub(super) fn run(
     // after the ledger: positions only move towards the topic's end
     let brokers = marks(job);
     if let Ok((id, marks)) = &brokers {
-        let is_wanted = |partition| is_wanted(job, partition);
+        let is_wanted = |partition| check::is_wanted(job, partition);
         topic::check(&parts, id.as_deref(), marks, &is_wanted, &mut findings);
     }
     let marks = brokers.as_ref().map(|(_, marks)| marks.clone()).unwrap_or_default();
@@ -90,10 +90,6 @@ fn against_tables(
         }
     }
     Ok(())
-}
-
-fn is_wanted(job: &Job, partition: i32) -> bool {
-    job.source.partitions.as_ref().is_none_or(|asked| asked.contains(partition))
 }
 
 /// The topic's id, and what it has in all of its partitions: other loads of the job may have those that this one has not.

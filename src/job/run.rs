@@ -39,8 +39,8 @@ pub struct Options {
     pub quit_at_eof: bool,
     pub reset: Option<Reset>,
     pub skip_explain: bool,
-    /// Where segments call back: `None` is this machine's name.
-    pub gpfdist_host: Option<String>,
+    /// Where segments call back.
+    pub gpfdist_host: String,
     pub gpfdist: gpfdist::Settings,
     /// An external table of an earlier run is used again.
     pub reuse_tables: bool,
@@ -172,7 +172,7 @@ impl<'a> Run<'a> {
         shutdown: &'a Shutdown,
     ) -> Result<Self, Error> {
         let server = Arc::new(Server::start(&options.gpfdist, metrics)?);
-        let host = options.gpfdist_host.clone().unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into());
+        let host = options.gpfdist_host.clone();
         let blocks = options.memory_bytes / BLOCKS_SHARE.1 * BLOCKS_SHARE.0;
         let copies = job.dead_letters.is_some().then_some(options.memory_bytes / COPIES_SHARE.1 * COPIES_SHARE.0);
         Ok(Self {

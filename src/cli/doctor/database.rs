@@ -54,7 +54,7 @@ pub fn examine(case: &Case, database: &mut Database, report: &mut Report) -> Res
         Ok(session) => session,
         Err(error) => {
             report.add(Check::failed(NAMES[0], error))?;
-            return NAMES[1..].iter().try_for_each(|name| report.add(Check::skipped(name, "database failed")));
+            return report.skip(&NAMES[1..], NAMES[0]);
         }
     };
     report.add(login(session, &database.version))?;

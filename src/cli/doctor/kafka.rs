@@ -30,22 +30,16 @@ pub fn examine(case: &Case, database: &mut Database, report: &mut Report) -> Res
     let check = brokers(&case.job.source.brokers);
     let has_failed = check.has_failed();
     report.add(check)?;
-    let consumer = match has_failed {
-        true => None,
-        false => match Consumer::connect(&case.job.kafka_settings(sample::BYTES_MAX, 1)) {
-            Ok(consumer) => Some(consumer),
-            Err(error) => {
-                report.add(Check::failed(NAMES[1], error))?;
-                return skip(report, &NAMES[2..], NAMES[1]);
-            }
-        },
-    };
-    let Some(consumer) = consumer else { return skip(report, &NAMES[1..], NAMES[0]) };
-    let brokers = match consumer.advertised(KAFKA_WAIT) {
-        Ok(brokers) => brokers,
+    if has_failed {
+        return report.skip(&NAMES[1..], NAMES[0]);
+    }
+    let connected = Consumer::connect(&case.job.kafka_settings(sample::BYTES_MAX, 1));
+    let asked = connected.and_then(|consumer| consumer.advertised(KAFKA_WAIT).map(|brokers| (consumer, brokers)));
+    let (consumer, brokers) = match asked {
+        Ok(answer) => answer,
         Err(error) => {
             report.add(Check::failed(NAMES[1], error))?;
-            return skip(report, &NAMES[2..], NAMES[1]);
+            return report.skip(&NAMES[2..], NAMES[1]);
         }
     };
     let addresses: Vec<Address> = brokers.iter().map(|broker| (broker.host.clone(), broker.port)).collect();
@@ -54,9 +48,9 @@ pub fn examine(case: &Case, database: &mut Database, report: &mut Report) -> Res
     report.add(check)?;
     let (check, topic) = topic(case, &consumer, if all_reached { KAFKA_WAIT } else { SHORT_WAIT });
     report.add(check)?;
-    let Some((topic, partitions)) = topic else { return skip(report, &NAMES[3..], NAMES[2]) };
+    let Some((topic, partitions)) = topic else { return report.skip(&NAMES[3..], NAMES[2]) };
     if !all_reached {
-        return skip(report, &NAMES[3..], NAMES[1]);
+        return report.skip(&NAMES[3..], NAMES[1]);
     }
     if case.shutdown.urgency() != Urgency::None {
         return Ok(());
@@ -65,15 +59,11 @@ pub fn examine(case: &Case, database: &mut Database, report: &mut Report) -> Res
         Ok(marks) => marks,
         Err(error) => {
             report.add(Check::failed(NAMES[3], error))?;
-            return skip(report, &NAMES[4..], NAMES[3]);
+            return report.skip(&NAMES[4..], NAMES[3]);
         }
     };
     report.add(offsets(case, database, &topic, &marks))?;
     report.add(records(case, database, &consumer, &marks))
-}
-
-fn skip(report: &mut Report, names: &[&'static str], because: &str) -> Result<(), Exit> {
-    names.iter().try_for_each(|name| report.add(Check::skipped(name, &format!("{because} failed"))))
 }
 
 fn brokers(written: &str) -> Check {

@@ -89,7 +89,7 @@ pub fn run(args: &DoctorArgs) -> Result<(), Exit> {
     settings.lock_timeout = LOCK_TIMEOUT;
     let case = Case {
         settings,
-        host: host.unwrap_or_else(|| gethostname::gethostname().to_string_lossy().into_owned()),
+        host,
         gpfdist,
         memory_bytes: args.means.memory_bytes(),
         log_dir: args.log_dir.clone(),

@@ -145,6 +145,15 @@ impl Report {
         Ok(())
     }
 
+    /// Adds checks that could not be made, because of one that failed.
+    ///
+    /// # Errors
+    /// As [`Report::add`].
+    pub fn skip(&mut self, names: &[&'static str], because: &str) -> Result<(), Exit> {
+        let because = format!("{because} failed");
+        names.iter().try_for_each(|name| self.add(Check::skipped(name, &because)))
+    }
+
     /// Whether a check of this name has failed, or was skipped for one that has.
     pub fn lacks(&self, name: &str) -> bool {
         let found = self.checks.iter().find(|check| check.name == name);

@@ -21,7 +21,7 @@ const NAMES: [&str; 3] = ["clock", "leftovers", "locks"];
 
 pub fn examine(case: &Case, database: &mut Database, report: &mut Report) -> Result<(), Exit> {
     let Ok(session) = &mut database.connection else {
-        return NAMES.iter().try_for_each(|name| report.add(Check::skipped(name, "database failed")));
+        return report.skip(&NAMES, "database");
     };
     case.stop_by(session.canceller());
     report.add(skew(session).map_or_else(|error| Check::failed(NAMES[0], error), clock))?;
