@@ -3,7 +3,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::Scope;
 use std::time::{Duration, Instant};
@@ -37,7 +37,9 @@ pub struct Wire {
     listener: TcpListener,
     server: (String, u16),
     rule: Option<AtCommit>,
-    /// COMMITs that still pass unharmed.
+    /// A connection over which the server sends more than so many bytes stops behind them, until [`Wire::release`].
+    stops_behind: Option<u64>,
+    /// COMMITs, or such connections, that still pass unharmed.
     spared: AtomicUsize,
     has_struck: AtomicBool,
     is_released: AtomicBool,
@@ -49,6 +51,8 @@ pub struct Wire {
 struct Link {
     client: TcpStream,
     server: TcpStream,
+    /// Bytes that the server has sent over it.
+    carried_down: AtomicU64,
     /// Replies are kept until [`Wire::release`].
     is_mute: AtomicBool,
     /// The next reply cuts it.
@@ -64,12 +68,22 @@ struct Link {
 }
 
 impl Link {
-    /// Once the last has dropped it.
-    fn reset(&self) {
+    fn new(client: TcpStream, server: TcpStream) -> Self {
+        let [is_mute, is_doomed, outlives_client, is_hole, is_reset] = Default::default();
+        let (carried_down, hole_until) = Default::default();
+        Self { client, server, carried_down, is_mute, is_doomed, outlives_client, is_hole, hole_until, is_reset }
+    }
+
+    /// Both sides see it reset, and nothing more gets through: that is so once this returns.
+    fn reset(self: Arc<Self>) {
         for stream in [&self.client, &self.server] {
             drop(SockRef::from(stream).set_linger(Some(Duration::ZERO)));
         }
         self.is_reset.store(true, Ordering::SeqCst);
+        // the last who drops it closes the sockets
+        while Arc::strong_count(&self) > 1 {
+            std::thread::park_timeout(LOOK);
+        }
     }
 
     fn cut(&self) {
@@ -88,6 +102,12 @@ impl Wire {
         Self { rule: Some(rule), spared: spared.into(), ..Self::whole(listener, (db.host.clone(), db.port)) }
     }
 
+    /// A wire from `listener` to a server on which, after so many connections that carry more, one stops when it has carried
+    /// so many bytes from the server.
+    pub fn stopping(listener: TcpListener, server: (String, u16), behind: u64, spared: usize) -> Self {
+        Self { stops_behind: Some(behind), spared: spared.into(), ..Self::whole(listener, server) }
+    }
+
     /// A wire from `listener` to a server that breaks only where it is told to.
     pub fn whole(listener: TcpListener, server: (String, u16)) -> Self {
         listener.set_nonblocking(true).unwrap();
@@ -95,6 +115,7 @@ impl Wire {
             listener,
             server,
             rule: None,
+            stops_behind: None,
             spared: AtomicUsize::default(),
             has_struck: AtomicBool::new(false),
             is_released: AtomicBool::new(false),
@@ -124,7 +145,7 @@ impl Wire {
         })
     }
 
-    /// Whether a COMMIT has met its fate.
+    /// Whether a COMMIT has met its fate, or a connection has stopped.
     pub fn has_struck(&self) -> bool {
         self.has_struck.load(Ordering::SeqCst)
     }
@@ -136,17 +157,21 @@ impl Wire {
         forget_ended(&mut links);
         let (reset, left): (Vec<_>, Vec<_>) = links.drain(..).partition(meant);
         *links = left;
-        reset.iter().for_each(|link| link.reset());
-        reset.len()
+        let number = reset.len();
+        reset.into_iter().for_each(Link::reset);
+        number
     }
 
-    /// Resets the connection that came last; 0 where there is none.
-    pub fn reset_newest(&self) -> usize {
+    /// Resets the connection over which the server has sent most, and says how many bytes; nothing where there is none.
+    pub fn reset_busiest(&self) -> Option<u64> {
         let mut links = self.links.lock().unwrap();
         forget_ended(&mut links);
-        let newest = links.pop();
-        newest.iter().for_each(|link| link.reset());
-        usize::from(newest.is_some())
+        let carried = |link: &Arc<Link>| link.carried_down.load(Ordering::SeqCst);
+        let (busiest, _) = links.iter().enumerate().max_by_key(|(_, link)| carried(link))?;
+        let link = links.swap_remove(busiest);
+        let bytes = carried(&link);
+        link.reset();
+        Some(bytes)
     }
 
     /// From now on nothing comes through the connections there are; says how many these are. The clients see their end
@@ -181,10 +206,7 @@ impl Wire {
                 stream.set_read_timeout(Some(LOOK)).unwrap();
                 stream.set_nodelay(true).unwrap();
             }
-            let [is_mute, is_doomed, outlives_client, is_hole, is_reset] = Default::default();
-            let hole_until = Mutex::default();
-            let link =
-                Arc::new(Link { client, server, is_mute, is_doomed, outlives_client, is_hole, hole_until, is_reset });
+            let link = Arc::new(Link::new(client, server));
             let mut links = self.links.lock().unwrap();
             forget_ended(&mut links);
             links.push(Arc::clone(&link));
@@ -199,6 +221,7 @@ impl Wire {
     fn read(&self, link: &Link, mut from: &TcpStream, buffer: &mut [u8]) -> usize {
         while !self.is_over() && !link.is_reset.load(Ordering::SeqCst) && !link.is_hole.load(Ordering::SeqCst) {
             match from.read(buffer) {
+                Ok(_) if link.is_reset.load(Ordering::SeqCst) => return 0,
                 Ok(bytes) => return bytes,
                 Err(error)
                     if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) => {
@@ -220,7 +243,8 @@ impl Wire {
                 break;
             }
             // what closes an earlier statement may come in the same piece
-            if let Some(before) = buffer[..bytes].strip_suffix(COMMIT).filter(|_| self.is_due()) {
+            if let Some(before) = buffer[..bytes].strip_suffix(COMMIT).filter(|_| self.rule.is_some() && self.is_due())
+            {
                 self.strike(link, before);
             } else if (&link.server).write_all(&buffer[..bytes]).is_err() {
                 break;
@@ -245,8 +269,34 @@ impl Wire {
             if link.is_hole.load(Ordering::SeqCst) {
                 return self.swallow(link);
             }
-            // who is cut off hears nothing
-            drop((&link.client).write_all(&buffer[..bytes]));
+            let before = self.bytes_before_stop(link, bytes);
+            self.hand_down(link, &buffer[..before]);
+            if before < bytes {
+                link.is_mute.store(true, Ordering::SeqCst);
+                self.has_struck.store(true, Ordering::SeqCst);
+                self.hold(link);
+                self.hand_down(link, &buffer[before..bytes]);
+            }
+        }
+    }
+
+    fn hand_down(&self, link: &Link, bytes: &[u8]) {
+        if link.is_reset.load(Ordering::SeqCst) || link.is_hole.load(Ordering::SeqCst) {
+            return;
+        }
+        // who is cut off hears nothing
+        drop((&link.client).write_all(bytes));
+        link.carried_down.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+    }
+
+    /// How many of the next bytes go through before the connection is to stop, which only one is.
+    fn bytes_before_stop(&self, link: &Link, bytes: usize) -> usize {
+        let carried = link.carried_down.load(Ordering::SeqCst);
+        match self.stops_behind {
+            Some(behind) if carried <= behind && carried + bytes as u64 > behind && self.is_due() => {
+                usize::try_from(behind - carried).unwrap()
+            }
+            _ => bytes,
         }
     }
 
@@ -271,9 +321,6 @@ impl Wire {
     }
 
     fn is_due(&self) -> bool {
-        if self.rule.is_none() {
-            return false;
-        }
         let spared = self.spared.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         spared.is_err() && !self.has_struck.swap(true, Ordering::SeqCst)
     }

@@ -118,7 +118,7 @@ macro_rules! calm {
     )* };
 }
 
-calm!(answer avro avro_schema composed convert csv delimited descriptor_set encoding job_file json jsonl module);
+calm!(answer avro avro_schema composed convert csv delimited descriptor_set encoding job_file json jsonl ledger module);
 calm!(pgpass proto protobuf references request sample shadow);
 
 #[test]

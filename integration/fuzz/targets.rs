@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use gpkafka::cli::init::drafted;
@@ -14,6 +15,10 @@ use gpkafka::decode::{
 };
 use gpkafka::gpfdist::check_request;
 use gpkafka::greenplum::passfile::{self, Wanted};
+use gpkafka::greenplum::{Account, LedgerRow, Place, Seen};
+use gpkafka::job::proof::table::{Terms, judge, stretches};
+use gpkafka::job::proof::{Findings, Proof, topic};
+use gpkafka::kafka::Watermarks;
 use gpkafka::record::{Record, TimestampType};
 use gpkafka::registry::check_answer;
 use gpkafka::row::Rows;
@@ -24,7 +29,7 @@ use gpkafka::transform::{self, Program};
 pub type Target = fn(&[u8]);
 
 /// All of them, by the names that their folders of seeds have.
-pub const TARGETS: [(&str, Target); 20] = [
+pub const TARGETS: [(&str, Target); 21] = [
     ("answer", answer),
     ("avro", avro),
     ("avro_schema", avro_schema),
@@ -37,6 +42,7 @@ pub const TARGETS: [(&str, Target); 20] = [
     ("job_file", job_file),
     ("json", json),
     ("jsonl", jsonl),
+    ("ledger", ledger),
     ("module", module),
     ("pgpass", pgpass),
     ("proto", proto),
@@ -409,4 +415,80 @@ fn by_first_learned(data: &[u8], make: Make) {
         });
         decode(&mut *kept[at].2, &[&[0, 0, 0, 0, *id], payload].concat());
     });
+}
+
+/// Rows of a ledger that anybody may have changed, a line each: partition, kind, seq, first, next, then its accounts. What
+/// is said to be a chain that adds up is one.
+fn ledger(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut rows: Vec<LedgerRow> = text.lines().map(ledger_row).collect();
+    // as the database hands them out
+    rows.sort_by_key(|row| (row.partition, row.seq));
+    let (mut proof, mut findings) = (Proof::default(), Findings::default());
+    rows.iter().for_each(|row| proof.take(row));
+    let parts = proof.end(&mut findings);
+    if findings.count() == 0 {
+        assert!(rows.chunk_by(|one, next| one.partition == next.partition).all(is_a_chain), "{rows:#?}");
+    }
+    let marks = parts.iter().map(|(&partition, part)| (partition, Watermarks { low: part.first, high: part.next }));
+    topic::check(&parts, Some("id"), &marks.collect(), &|_| true, &mut findings);
+    judge(&terms(), &parts, &seen(&parts), &mut findings);
+    let Findings { proved, wrong, unproved, .. } = findings;
+    let is_a_line = |line: &String| !line.contains(char::is_control);
+    assert!(proved.iter().chain(&wrong).chain(&unproved).all(is_a_line), "a line steers the terminal");
+}
+
+fn ledger_row(line: &str) -> LedgerRow {
+    let mut words = line.split(' ');
+    let partition = words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
+    let kind = words.next().unwrap_or_default().to_owned();
+    let topic_id = words.next().map(str::to_owned);
+    let mut number = || words.next().and_then(|word| word.parse().ok()).unwrap_or_default();
+    let [seq, first, next, batch] = std::array::from_fn(|_| number());
+    let [records, holes, decoded, refused, dropped, sent, inserted, rejected, filtered] =
+        std::array::from_fn(|_| number());
+    let rows = (sent >= 0).then_some(sent);
+    let account = Account { records, holes, decoded, refused, dropped, rows, inserted, rejected, filtered };
+    let account = Some(account).filter(|_| records != -1);
+    LedgerRow { partition, seq, kind, first, next, topic_id, batch, instance: "x".to_owned(), inserted, account }
+}
+
+/// The rules of a chain, told once more and by other means: with numbers that do not overflow.
+fn is_a_chain(rows: &[LedgerRow]) -> bool {
+    let wide = |number: i64| i128::from(number);
+    let joins = rows.windows(2).all(|two| two[1].seq == two[0].seq + 1 && two[1].first == two[0].next);
+    let adds_up = |row: &LedgerRow| {
+        let Some(account) = row.account else { return true };
+        let span = if row.kind == "load" { wide(row.next) - wide(row.first) } else { 0 };
+        let sums = [
+            span == wide(account.records) + wide(account.holes),
+            wide(account.records) == wide(account.decoded) + wide(account.refused) + wide(account.dropped),
+            account.rows.is_none_or(|rows| {
+                wide(rows) == wide(account.inserted) + wide(account.rejected) + wide(account.filtered)
+            }),
+        ];
+        sums == [true; 3]
+    };
+    joins && rows.iter().all(adds_up) && rows.iter().all(|row| ["load", "skip", "reset"].contains(&row.kind.as_str()))
+}
+
+fn terms() -> Terms {
+    let name = |name: &str| gpkafka::table::Ident::exact(name);
+    let target = gpkafka::table::TableName { schema: name("s"), table: name("t") };
+    let place = Place { target, partition: name("p"), offset: name("o"), topic: None };
+    Terms { place, may_lack: true, may_be_empty: false, may_follow: true }
+}
+
+/// As many rows in each stretch as it has offsets, and one behind all.
+fn seen(parts: &BTreeMap<i32, gpkafka::job::proof::Part>) -> Vec<Seen> {
+    let of = |stretch: &gpkafka::greenplum::Stretch| Seen {
+        partition: Some(stretch.partition.into()),
+        at: Some(stretch.at),
+        rows: if stretch.at < 0 { 1 } else { stretch.next - stretch.first },
+        offsets: 1,
+        lowest: Some(stretch.first),
+        highest: Some(stretch.next),
+        ..Seen::default()
+    };
+    stretches(parts).iter().map(of).collect()
 }

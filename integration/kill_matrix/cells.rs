@@ -43,6 +43,8 @@ pub enum Mark {
     Passes { at: &'static str },
     /// The wire to the database has carried its COMMIT and keeps the reply.
     CommitSent,
+    /// The wire to the segments has carried half of one's bytes, and keeps the others.
+    HalfServed,
 }
 
 /// Where a loader is.
@@ -88,7 +90,7 @@ pub const POINTS: [Point; 17] = [
     stands("mid decode", "mid-decode"),
     stands("after BEGIN", "after-begin"),
     by_segments("INSERT sent, no segment served", "segment-asks", 0),
-    stands("half of the bytes served to one segment", "block-handed"),
+    Point { mark: Mark::HalfServed, ..stands("half of the bytes served to one segment", "") },
     by_segments("all but one segment finished", "segment-ends", 1),
     Point { mark: Mark::Passes { at: "segment-served" }, ..by_segments("all served, no reply", "segment-served", 1) },
     stands("INSERT reply received", "insert-replied"),

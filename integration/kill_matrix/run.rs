@@ -19,6 +19,12 @@ const BATCH: i64 = RECORDS * PARTITIONS as i64 / 4;
 /// The address at which wires stand in for what listens at 127.0.0.1.
 const WIRES: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
+/// Of the bytes that a segment gets of a batch, where two have about the same.
+const HALF: u64 = 3072;
+
+/// A segment to which more than this was sent has rows of its own: its connection cannot be had again.
+const HEAD: u64 = 1024;
+
 /// When TCP gives up on a connection in the matrix: later than a loader does by itself while it runs.
 const TCP: Duration = Duration::from_secs(6);
 
@@ -61,8 +67,12 @@ fn twin_ports() -> (TcpListener, u16) {
     ports.find_map(|port| Some((TcpListener::bind((WIRES, port)).ok()?, port))).expect("ports do not end")
 }
 
-/// A silent loader is not waited for as long as its users wait, so that the matrix ends before night.
-const TAKE_OVER: [&str; 2] = ["--takeover-after", "2"];
+/// A silent loader is not waited for as long as its users wait, so that the matrix ends before night; with
+/// `GPKAFKA_MATRIX_TIMEOUTS=real` it is.
+fn take_over() -> &'static [&'static str] {
+    let is_real = std::env::var("GPKAFKA_MATRIX_TIMEOUTS").is_ok_and(|timeouts| timeouts == "real");
+    if is_real { &[] } else { &["--takeover-after", "2"] }
+}
 
 /// `None`: there is nothing that the fault could break there.
 pub fn run(db: &Database, point: &Point, fault: Fault, seed: u32) -> Option<Found> {
@@ -80,7 +90,11 @@ pub fn run(db: &Database, point: &Point, fault: Fault, seed: u32) -> Option<Foun
         _ => Wire::whole(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap(), (db.host.clone(), db.port)),
     };
     let (listener, port) = twin_ports();
-    let segments = Wire::whole(listener, ("127.0.0.1".into(), port));
+    let loader = ("127.0.0.1".into(), port);
+    let segments = match point.mark {
+        Mark::HalfServed => Wire::stopping(listener, loader, HALF, spared),
+        _ => Wire::whole(listener, loader),
+    };
     let mut meeting = Meeting { scene: &scene, commit, point, fault, seed, database: &database, segments: &segments };
     let seconds = database.during(|| segments.during(|| meeting.all(port, kafka.wire)))?;
     let (lost, doubled) = meeting.judge();
@@ -113,18 +127,19 @@ impl Meeting<'_> {
         let go = || {
             std::fs::write(folder.join("go"), "").unwrap();
             self.database.release();
+            self.segments.release();
         };
         match self.fault {
             Fault::Kill => {
                 loader.kill();
                 let follower = self.follower().start();
-                let seconds = self.wait_for_progress(follower, commits, begun);
+                let seconds = self.wait_for_progress(follower, commits, begun, false);
                 self.finish();
                 return Some(seconds);
             }
             Fault::Stop => {
                 loader.signal("STOP");
-                let seconds = self.wait_for_progress(self.follower().start(), commits, begun);
+                let seconds = self.wait_for_progress(self.follower().start(), commits, begun, false);
                 self.finish();
                 go();
                 loader.signal("CONT");
@@ -132,20 +147,35 @@ impl Meeting<'_> {
                 loader.wait(SOON).expect_no_text("panicked");
                 return Some(seconds);
             }
-            Fault::DatabaseReset if self.database.reset(|_| true) > 0 => {}
-            Fault::DatabaseHole if self.database.black_hole(TCP) > 0 => {}
-            Fault::KafkaReset if kafka.reset(|peer| owns(loader.pid(), peer)) > 0 => {}
-            Fault::SegmentReset if self.segments.reset_newest() > 0 => {}
-            _ => {
-                go();
-                loader.kill();
-                return None;
-            }
+            _ => {}
         }
+        let Some(is_felt) = self.break_a_connection(&loader, kafka) else {
+            go();
+            loader.kill();
+            return None;
+        };
         go();
-        let seconds = self.wait_for_progress(loader, commits, begun);
+        let seconds = self.wait_for_progress(loader, commits, begun, is_felt);
         self.finish();
         Some(seconds)
+    }
+
+    /// Whether a loader that ends well must have noticed; nothing where there is none to break.
+    fn break_a_connection(&self, loader: &Running, kafka: &Wire) -> Option<bool> {
+        let broken = |links: usize| (links > 0).then_some(self.point.each_batch);
+        match self.fault {
+            Fault::Kill | Fault::Stop => None,
+            Fault::DatabaseReset => broken(self.database.reset(|_| true)),
+            Fault::DatabaseHole => broken(self.database.black_hole(TCP)),
+            // a client of Kafka connects again, which is nobody's business
+            Fault::KafkaReset => broken(kafka.reset(|peer| owns(loader.pid(), peer))).map(|_| false),
+            Fault::SegmentReset => {
+                let carried = self.segments.reset_busiest()?;
+                // a segment that has its last row does not care, and one without a row asks again
+                let may_be_over = self.point.words == "all but one segment finished";
+                Some(self.point.each_batch && carried > HEAD && !may_be_over)
+            }
+        }
     }
 
     fn start(&self, folder: &Path, port: u16) -> Running {
@@ -153,12 +183,12 @@ impl Meeting<'_> {
         let gpfdist = format!(r#"{{"Gpfdist": {{"Host": "{WIRES}", "Port": {port}, "BindAddress": "127.0.0.1"}}}}"#);
         std::fs::write(&config, gpfdist).unwrap();
         let words = ["--quit-at-eof", "--config", config.to_str().unwrap()];
-        let mut load = self.job().through(self.database.port()).load().args(words).args(TAKE_OVER);
+        let mut load = self.job().through(self.database.port()).load().args(words).args(take_over().iter().copied());
         let (number, folder) = (self.point.number(self.seed, self.scene.db.segments()), folder.display());
         load = match self.point.mark {
             Mark::Stands { at, .. } => load.env("GPKAFKA_STAND_AT", &format!("{at}:{number}:{folder}")),
             Mark::Passes { at } => load.env("GPKAFKA_STAND_AT", &format!("{at}:{number}:{folder}:pass")),
-            Mark::CommitSent => load,
+            Mark::CommitSent | Mark::HalfServed => load,
         };
         let load = if self.point.scene == Setting::Reset { load.args(["--force-reset-earliest"]) } else { load };
         load.start()
@@ -174,6 +204,7 @@ impl Meeting<'_> {
         wait_until(SOON, self.point.words, || {
             let is_there = match self.point.mark {
                 Mark::CommitSent => self.database.has_struck() && !self.scene.sessions(has_committed).is_empty(),
+                Mark::HalfServed => self.segments.has_struck(),
                 _ => at.exists(),
             };
             assert!(is_there || !loader.has_ended(), "it ended before:\n{}", loader.text());
@@ -183,7 +214,7 @@ impl Meeting<'_> {
 
     /// Whoever goes on once the loader is gone; it resets what was not reset yet.
     fn follower(&self) -> crate::harness::Loader {
-        let load = self.job().load().args(["--quit-at-eof"]).args(TAKE_OVER);
+        let load = self.job().load().args(["--quit-at-eof"]).args(take_over().iter().copied());
         let is_to_reset = self.point.scene == Setting::Reset && !self.is_reset();
         if is_to_reset { load.args(["--force-reset-earliest"]) } else { load }
     }
@@ -193,23 +224,16 @@ impl Meeting<'_> {
             > 0
     }
 
-    /// Waits for a run to commit something or to end, and then for its end.
-    fn wait_for_progress(&self, mut run: Running, commits: i64, begun: Instant) -> f64 {
+    /// Waits for a run to commit something or to end, and then for its end; it must say that it tried again where it
+    /// cannot but have felt the fault.
+    fn wait_for_progress(&self, mut run: Running, commits: i64, begun: Instant, is_felt: bool) -> f64 {
         wait_until(SOON, "a commit, or the end", || run.has_ended() || self.scene.commits() > commits);
         let seconds = begun.elapsed();
         let outcome = run.wait(SOON).expect_no_text("panicked");
-        if self.is_felt() && outcome.code == 0 {
+        if is_felt && outcome.code == 0 {
             outcome.expect_text("trying again");
         }
         seconds.as_secs_f64()
-    }
-
-    /// Whether a loader that ends well must have noticed: else the fault was none.
-    fn is_felt(&self) -> bool {
-        let breaks = matches!(self.fault, Fault::DatabaseReset | Fault::DatabaseHole | Fault::SegmentReset);
-        // a segment that has its last row does not care
-        let may_be_over = self.fault == Fault::SegmentReset && self.point.words == "all but one segment finished";
-        breaks && self.point.each_batch && !may_be_over
     }
 
     /// To the end of the topic. One that was cut off may leave this to another.

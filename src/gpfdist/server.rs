@@ -424,10 +424,8 @@ impl Rows {
         self.waits_for_rows = false;
         self.alarm_is_set = false;
         self.ended = !matches!(next, Next::Block(_));
-        match &next {
-            Next::Block(_) => fail_point!("block-handed"),
-            Next::End => fail_point!("segment-ends"),
-            Next::Failed(_) | Next::Wait => {}
+        if matches!(next, Next::End) {
+            fail_point!("segment-ends");
         }
         Poll::Ready(match (self.protocol, next) {
             (Protocol::Framed, Next::Block(block)) => Some(Ok(block.head(&self.file_prefix).chain(block.bytes))),

@@ -93,7 +93,7 @@ impl Account {
         }
     }
 
-    fn named(&self) -> impl Iterator<Item = (&'static str, i64)> {
+    pub(super) fn named(&self) -> impl Iterator<Item = (&'static str, i64)> {
         [
             ("records", self.records),
             ("holes", self.holes),
@@ -110,17 +110,18 @@ impl Account {
 }
 
 impl AddAssign for Account {
-    /// Rows that nobody counted make a sum that nobody knows.
+    /// Rows that nobody counted make a sum that nobody knows; a ledger that somebody changed must not overflow it.
     fn add_assign(&mut self, other: Self) {
-        self.records += other.records;
-        self.holes += other.holes;
-        self.decoded += other.decoded;
-        self.refused += other.refused;
-        self.dropped += other.dropped;
-        self.rows = self.rows.zip(other.rows).map(|(rows, more)| rows + more);
-        self.inserted += other.inserted;
-        self.rejected += other.rejected;
-        self.filtered += other.filtered;
+        let add = |sum: &mut i64, more: i64| *sum = sum.saturating_add(more);
+        add(&mut self.records, other.records);
+        add(&mut self.holes, other.holes);
+        add(&mut self.decoded, other.decoded);
+        add(&mut self.refused, other.refused);
+        add(&mut self.dropped, other.dropped);
+        self.rows = self.rows.zip(other.rows).map(|(rows, more)| rows.saturating_add(more));
+        add(&mut self.inserted, other.inserted);
+        add(&mut self.rejected, other.rejected);
+        add(&mut self.filtered, other.filtered);
     }
 }
 

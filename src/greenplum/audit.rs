@@ -4,7 +4,7 @@
 use postgres::fallible_iterator::FallibleIterator as _;
 
 use super::account::Account;
-use super::chain::Kind;
+use super::chain::{Kind, NUMBER_MAX, foreign};
 use super::connection::Connection;
 use super::failure::Error;
 use super::identity::JobId;
@@ -142,6 +142,18 @@ impl LedgerRow {
     /// `None`: no version of this program has written it.
     pub fn kind(&self) -> Option<Kind> {
         Kind::parse(&self.kind)
+    }
+
+    /// What in it no version of this program has written, so that there is nothing to reckon with.
+    pub fn foreign(&self) -> Option<String> {
+        let numbers = [("first", self.first), ("next", self.next), ("batch", self.batch), ("inserted", self.inserted)];
+        let account: Vec<_> = self.account.iter().flat_map(Account::named).collect();
+        foreign(&self.kind, self.seq, &[&numbers[..], &account].concat())
+    }
+
+    /// The nearest number that a ledger may hold.
+    pub fn bent(number: i64) -> i64 {
+        number.clamp(0, NUMBER_MAX)
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::account::Account;
 use super::failure::Error;
 use super::identity::Instance;
+use crate::line::excerpt;
 use crate::offset::Checkpoint;
 
 /// What a ledger row did to its partition's position.
@@ -31,6 +32,22 @@ impl Kind {
     pub(super) fn parse(text: &str) -> Option<Self> {
         [Self::Load, Self::Skip, Self::Reset].into_iter().find(|kind| kind.as_str() == text)
     }
+}
+
+/// Beyond any offset, number or count: so the differences of two never overflow.
+pub(super) const NUMBER_MAX: i64 = 1 << 53;
+
+/// What a row of the ledger holds that no version of this program has written: somebody changed the table. `numbers` are
+/// the row's by their columns.
+pub(super) fn foreign(kind: &str, seq: i64, numbers: &[(&'static str, i64)]) -> Option<String> {
+    if !(1..=NUMBER_MAX).contains(&seq) {
+        return Some(format!("seq is {seq}"));
+    }
+    if Kind::parse(kind).is_none() {
+        return Some(format!("kind is \"{}\"", excerpt(kind, 20)));
+    }
+    let strange = numbers.iter().find(|(_, number)| !(0..=NUMBER_MAX).contains(number));
+    strange.map(|(column, number)| format!("{column} is {number}"))
 }
 
 /// The newest row of a partition.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use postgres::error::SqlState;
 
 use super::account::Account;
-use super::chain::{Before, Chain, Commit, Entry, Kind, Move};
+use super::chain::{Before, Chain, Commit, Entry, Kind, Move, foreign};
 use super::connection::Connection;
 use super::failure::Error;
 use super::identity::{Instance, JobId, Loader};
@@ -167,24 +167,37 @@ impl Ledger {
     /// The newest row of each partition of a job.
     ///
     /// # Errors
-    /// The query failed.
+    /// The query failed; [`Error::Target`]: a row holds what this program never wrote, such as an offset below 0, which
+    /// Kafka would take for the end of the topic.
     pub fn read(&self, connection: &mut Connection, job: &JobId) -> Result<Chain, Error> {
         let sql = self.fill(include_str!("../../sql/ledger_read.sql"));
         let rows = connection.query("reading the ledger", &sql, &[&job.hash()])?;
-        let entries = rows.iter().map(|row| {
-            let entry = Entry {
-                seq: row.get("seq"),
-                kind: Kind::parse(row.get("kind")).unwrap_or(Kind::Load),
-                first: row.get("first"),
-                next: row.get("next"),
-                topic_id: row.get("topic_id"),
-                leader_epoch: row.get("leader_epoch"),
-                instance: row.get("instance"),
-                batch: row.get("batch"),
-            };
-            (row.get("partition"), entry)
-        });
-        Ok(entries.collect())
+        rows.iter().map(|row| Ok((row.get("partition"), self.entry(row)?))).collect()
+    }
+
+    fn entry(&self, row: &postgres::Row) -> Result<Entry, Error> {
+        let (partition, seq, kind): (i32, i64, &str) = (row.get("partition"), row.get("seq"), row.get("kind"));
+        let numbers = ["first", "next", "batch"].map(|column| (column, row.get(column)));
+        let entry = |kind| Entry {
+            seq,
+            kind,
+            first: row.get("first"),
+            next: row.get("next"),
+            topic_id: row.get("topic_id"),
+            leader_epoch: row.get("leader_epoch"),
+            instance: row.get("instance"),
+            batch: row.get("batch"),
+        };
+        match (foreign(kind, seq, &numbers), Kind::parse(kind)) {
+            (None, Some(kind)) => Ok(entry(kind)),
+            (found, _) => Err(Error::Target {
+                text: format!(
+                    "the ledger {} was changed by somebody else: in partition {partition}'s newest row {}, which no gpkafka writes; put the row right, or the table back from a backup",
+                    self.table,
+                    found.unwrap_or_default()
+                ),
+            }),
+        }
     }
 
     /// Whether a commit of this loader is in the ledger: the answer to [`Error::InDoubt`], asked after the old session was

@@ -16,6 +16,7 @@ pub mod topic;
 use std::collections::BTreeMap;
 
 use crate::greenplum::{Account, Chain, Kind, LedgerRow};
+use crate::line::excerpt;
 use crate::units::counted;
 
 /// What is wrong may be wrong a million times; more lines than these nobody reads.
@@ -95,7 +96,12 @@ impl Proof {
         let partition = row.partition;
         let part = self.parts.entry(partition).or_insert_with(|| begin(row));
         let mut wrong = |text: String| self.findings.wrong(format!("partition {partition}: {text}"));
-        let what = format!("commit {} (batch {} of loader {})", row.seq, row.batch, row.instance);
+        let what = format!("commit {} (batch {} of loader {})", row.seq, row.batch, excerpt(&row.instance, 40));
+        let (Some(kind), None) = (row.kind(), row.foreign()) else {
+            wrong(format!("{what}: {}, which no gpkafka has written", row.foreign().unwrap_or_default()));
+            part.go_on(row);
+            return;
+        };
         if row.seq != part.last_seq + 1 {
             let text = match row.seq - part.last_seq {
                 2 => format!("commit {} is missing, before {what}", row.seq - 1),
@@ -107,17 +113,13 @@ impl Proof {
         if row.first != part.next {
             wrong(format!("{what} begins at offset {}, and the one before it ends at {}", row.first, part.next));
         }
-        let Some(kind) = row.kind() else {
-            wrong(format!("{what} is of kind \"{}\", which no gpkafka has written", row.kind));
-            part.go_on(row);
-            return;
-        };
         if kind != Kind::Reset && row.next <= row.first {
             wrong(format!("{what} ends at offset {}, where it begins or before", row.next));
         }
         if let (Some(before), Some(id)) = (part.topic_id.as_ref().filter(|_| kind != Kind::Reset), &row.topic_id)
             && before != id
         {
+            let [id, before] = [id, before].map(|id| excerpt(id, 40));
             wrong(format!(
                 "{what} is of topic id {id}, and the one before it of {before}, without a reset between them"
             ));
@@ -167,13 +169,15 @@ impl Proof {
     }
 }
 
+/// Numbers that no ledger of ours has are bent to such as one could have: with these nothing overflows.
 fn begin(row: &LedgerRow) -> Part {
+    let (first_seq, first) = (LedgerRow::bent(row.seq).max(1), LedgerRow::bent(row.first));
     Part {
-        first_seq: row.seq,
-        first: row.first,
-        last_seq: row.seq - 1,
-        next: row.first,
-        furthest: row.first,
+        first_seq,
+        first,
+        last_seq: first_seq - 1,
+        next: first,
+        furthest: first,
         topic_id: None,
         account: Account::default(),
         skipped: 0,
@@ -196,7 +200,7 @@ impl Part {
                 Some((_, next)) => *next = row.next,
                 None => self.stretches.push((row.first, row.next)),
             },
-            Kind::Skip => self.skipped += row.next - row.first,
+            Kind::Skip => self.skipped = self.skipped.saturating_add(row.next - row.first),
             Kind::Reset => {
                 self.resets += u64::from(row.seq > 1);
                 self.life = Account::default();
@@ -208,9 +212,9 @@ impl Part {
     }
 
     fn go_on(&mut self, row: &LedgerRow) {
-        self.last_seq = row.seq;
-        self.next = row.next;
-        self.furthest = self.furthest.max(row.next);
+        self.last_seq = LedgerRow::bent(row.seq);
+        self.next = LedgerRow::bent(row.next);
+        self.furthest = self.furthest.max(self.next);
         self.topic_id = row.topic_id.clone().or(self.topic_id.take());
     }
 }
@@ -350,7 +354,7 @@ pub(super) mod tests {
         expect_told(
             |rows| rows[1].kind = "lode".to_owned(),
             &expect![[r#"
-                ! partition 0: commit 2 (batch 2 of loader x) is of kind "lode", which no gpkafka has written
+                ! partition 0: commit 2 (batch 2 of loader x): kind is "lode", which no gpkafka has written
             "#]],
         );
         expect_told(
@@ -359,6 +363,21 @@ pub(super) mod tests {
                 ! partition 0: commit 4 (batch 4 of loader x) is of topic id other, and the one before it of id, without a reset between them
             "#]],
         );
+    }
+
+    #[test]
+    fn numbers_that_no_ledger_has_are_told_and_overflow_nothing() {
+        for (change, said) in [
+            ((|row| row.seq = i64::MIN) as fn(&mut LedgerRow), "seq is -9223372036854775808"),
+            (|row| row.next = i64::MAX, "next is 9223372036854775807"),
+            (|row| row.first = -1, "first is -1"),
+            (|row| row.account.as_mut().unwrap().filtered = i64::MAX, "filtered is 9223372036854775807"),
+        ] {
+            let mut rows = whole();
+            change(&mut rows[1]);
+            let told = lines(&proved(&rows).1);
+            assert!(told.contains(&format!("{said}, which no gpkafka has written\n")), "{told}");
+        }
     }
 
     #[test]

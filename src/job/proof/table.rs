@@ -172,7 +172,7 @@ impl Judge<'_> {
     fn offsets(&self, partition: i32, part: &Part, sum: &Sum, findings: &mut Findings) -> bool {
         let (account, target) = (&part.life, &self.target);
         let late_max = if self.terms.may_follow { account.refused } else { 0 };
-        if part.unaccounted == 0 && sum.offsets > account.decoded + late_max {
+        if part.unaccounted == 0 && sum.offsets > account.decoded.saturating_add(late_max) {
             let (offsets, decoded) = (sum.offsets, account.decoded);
             let text =
                 format!("partition {partition}: {offsets} offsets have rows in {target}, and {decoded} made any");
@@ -196,7 +196,7 @@ impl Judge<'_> {
 
     /// As many rows as came through. Whether that holds.
     fn counts(&self, of: &str, account: &Account, was_reset: bool, sum: &Sum, findings: &mut Findings) -> bool {
-        let (rows, inserted, refused) = (sum.rows, account.inserted, account.refused + account.rejected);
+        let (rows, inserted, refused) = (sum.rows, account.inserted, account.refused.saturating_add(account.rejected));
         let has = format!("{of}{} in {}, of {inserted} that came through", are(rows), self.target);
         let late_max = if self.has_one_each(account) { refused } else { i64::MAX };
         let (lacking, more) = (inserted - rows, rows - inserted);
