@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{Findings, Part};
 use crate::kafka::Watermarks;
+use crate::line::excerpt;
 use crate::units::counted;
 
 /// Holds every partition of the ledger, and every one of the topic that the job is to load, against each other.
@@ -24,6 +25,7 @@ pub fn check(
         if let (Some(stored), Some(found)) = (part.topic_id.as_deref(), topic_id)
             && stored != found
         {
+            let stored = excerpt(stored, 40);
             wrong(format!(
                 "it was loaded of topic id {stored}, and the topic's is {found}: it was deleted and made anew"
             ));
