@@ -50,7 +50,7 @@ fn its_flags_exist() {
         .concat();
     let is_flag = |word: &&str| word.starts_with("--") && word[2..].starts_with(|char: char| char.is_ascii_lowercase());
     let flags = README.split(|char: char| char.is_whitespace() || char == '`').filter(is_flag);
-    let foreign = ["--locked", "--path", "--bench", "--full"];
+    let foreign = ["--locked", "--path", "--bench", "--full", "--seeds", "--real-timeouts"];
     for flag in flags.map(|flag| flag.trim_end_matches([',', '.', ';', ':', ')'])) {
         let stem = flag.trim_end_matches('…');
         assert!(foreign.contains(&flag) || help.contains(stem), "{flag} is in the README and not in any --help");

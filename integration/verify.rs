@@ -183,4 +183,29 @@ on_each_database! {
         let outcome = verify(&job).expect_code(0).expect_text("not proved     the sums of 1 commit by an earlier gpkafka");
         outcome.expect_text("3 rows of the 3 that came through");
     }
+
+    /// Kafka would take an offset of -1 for the end of the topic: everything before it would be skipped in silence.
+    fn a_ledger_with_numbers_that_nobody_wrote_is_loaded_by_nobody(db) {
+        let case = case(db, "foreign", 1);
+        case.topic.produce(0, ["1,a", "2,b"]);
+        let job = job(&case).text();
+        case.load(&job);
+        case.topic.produce(0, ["3,c"]);
+        let ledger = format!("{}.gpkafka_ledger", case.schema);
+        for (change, told) in [
+            ("next = -1", "next is -1"),
+            ("next = 9223372036854775807", "next is 9223372036854775807"),
+            ("kind = 'lode'", "kind is \"lode\""),
+        ] {
+            db.execute(&format!("CREATE TABLE {}.kept AS SELECT * FROM {ledger}", case.schema));
+            db.execute(&format!("UPDATE {ledger} SET {change}"));
+            let outcome = Loader::load(&job).args(["--quit-at-eof"]).run().expect_code(1);
+            outcome.expect_text(&format!("in partition 0's newest row {told}, which no gpkafka writes"));
+            let text = "DOES NOT HOLD  partition 0: commit 1 (batch 1 of loader ";
+            verify(&job).expect_code(1).expect_text(text).expect_text(&format!("{told}, which no gpkafka has written"));
+            db.execute(&format!("DELETE FROM {ledger}; INSERT INTO {ledger} SELECT * FROM {}.kept", case.schema));
+            db.execute(&format!("DROP TABLE {}.kept", case.schema));
+        }
+        case.load(&job).expect_text("-Inserted 1 rows");
+    }
 }
