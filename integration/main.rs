@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails right there")]
 
 mod bench;
+mod brokers;
 mod decode_differential;
 mod doctor;
 mod dryrun;
