@@ -181,8 +181,12 @@ const TABLE: [Row; 33] = [
     ),
     (
         "the clock jumps",
-        "order is by sequence, intervals by a monotonic clock",
-        &["tidy::the_wall_clock_is_read_where_a_time_of_day_is_meant"],
+        "order is by sequence, intervals and waits, librdkafka's too, by a monotonic clock",
+        &[
+            "tidy::the_wall_clock_is_read_where_a_time_of_day_is_meant",
+            "clock::a_wall_clock_that_jumps_holds_up_nothing",
+            "clock::a_wall_clock_that_jumps_gives_no_job_away",
+        ],
     ),
 ];
 

@@ -4,6 +4,7 @@
 
 mod bench;
 mod brokers;
+mod clock;
 mod decode_differential;
 mod doctor;
 mod dryrun;

@@ -3,6 +3,7 @@
 //! parallel in topics, schemas and ports of their own ([`unique`], [`Database::schema`], [`Kafka::topic`]).
 
 mod acl;
+mod clock;
 mod cluster;
 mod database;
 mod greenplum;
@@ -19,6 +20,7 @@ mod topic;
 mod wait;
 
 pub use acl::Right;
+pub use clock::Clock;
 pub use cluster::cluster;
 pub use database::{Database, Kind, rows};
 pub use greenplum::{gpfdist, greenplum, own_greenplum};
