@@ -4,7 +4,7 @@
 /// A failure, what happens, and who holds it.
 type Row = (&'static str, &'static str, &'static [&'static str]);
 
-const TABLE: [Row; 31] = [
+const TABLE: [Row; 33] = [
     (
         "a loader stands still (SIGSTOP, a paused machine) and comes back",
         "its successor has the job; the ledger's unique key and chain refuse what the old one had in hand",
@@ -39,6 +39,15 @@ const TABLE: [Row; 31] = [
     ),
     ("the position is behind the end of the log", "the load ends", &["topics::an_offset_above_the_end_is_refused"]),
     (
+        "an unclean election cuts the log off below what was loaded",
+        "the load ends and says how many offsets are gone, also where others were written in their place; after a batch \
+         whose last offset bears no record (a transaction's marker, a hole) that is noticed only while the topic is shorter",
+        &[
+            "brokers::a_log_that_an_unclean_election_cuts_off_ends_the_load",
+            "src/kafka/assignment::a_log_that_was_cut_off_below_us_is_told",
+        ],
+    ),
+    (
         "the topic is deleted and made anew",
         "the load ends; a flag accepts the new one",
         &["topics::a_topic_made_anew_is_another_topic", "topics::a_topic_made_anew_while_running_ends_the_load"],
@@ -67,12 +76,20 @@ const TABLE: [Row; 31] = [
     (
         "a leader moves",
         "librdkafka follows it; the load goes on",
-        &["src/kafka/consumer::leaders_may_move_and_fetches_may_fail"],
+        &[
+            "src/kafka/consumer::leaders_may_move_and_fetches_may_fail",
+            "brokers::leaders_that_die_and_come_back_cost_no_record",
+        ],
     ),
     (
         "the broker is killed and comes back",
         "the load goes on when it does",
         &["topics::a_killed_broker_comes_back_and_the_load_goes_on"],
+    ),
+    (
+        "the brokers do not let us read the topic",
+        "the load ends, and names who may not and the command that gives the right; no right to a group is needed",
+        &["kafka_security::a_right_that_is_missing_is_named_with_the_command_that_gives_it"],
     ),
     (
         "bytes of the log are damaged",
@@ -164,8 +181,12 @@ const TABLE: [Row; 31] = [
     ),
     (
         "the clock jumps",
-        "order is by sequence, intervals by a monotonic clock",
-        &["tidy::the_wall_clock_is_read_where_a_time_of_day_is_meant"],
+        "order is by sequence, intervals and waits, librdkafka's too, by a monotonic clock",
+        &[
+            "tidy::the_wall_clock_is_read_where_a_time_of_day_is_meant",
+            "clock::a_wall_clock_that_jumps_holds_up_nothing",
+            "clock::a_wall_clock_that_jumps_gives_no_job_away",
+        ],
     ),
 ];
 

@@ -54,7 +54,8 @@ impl Seen {
             Item::End { partition, offset } => {
                 self.ends.insert(partition, offset);
             }
-            Item::OutOfRange { partition, offset, .. } => self.out_of_range.push((partition, offset)),
+            Item::OutOfRange { partition, offset } => self.out_of_range.push((partition, offset)),
+            Item::CutOff { text, .. } => self.final_errors.push(text.to_owned()),
             Item::Error { text, is_passing, .. } => {
                 if !is_passing {
                     self.final_errors.push(text.to_owned());

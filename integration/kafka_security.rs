@@ -1,10 +1,13 @@
-//! TLS and SASL to a real broker by PROPERTIES, with PEM files or PEM in the file; what does not work is told in a line.
+//! TLS and SASL to a real broker by PROPERTIES, with PEM files or PEM in the file; what does not work is told in a line,
+//! and so is a right that is missing.
 
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use expect_test::expect;
+
 use crate::case::Case;
-use crate::harness::{Authority, Guarded, Kafka, Loader, Outcome, User, directory, postgres};
+use crate::harness::{Authority, Guarded, Kafka, Loader, Outcome, Right, User, directory, postgres, unique};
 
 const WORD: &str = "open-sesame-kafka";
 
@@ -35,6 +38,10 @@ fn scene() -> &'static Scene {
 impl Scene {
     /// A load through a door with these properties; `@NAME` stands for a file, `=NAME` for what is in it.
     fn load(&self, case: &Case<'_>, port: u16, properties: &[(&str, &str)]) -> Outcome {
+        Loader::load(&self.job(case, port, properties)).args(["--quit-at-eof"]).run()
+    }
+
+    fn job(&self, case: &Case<'_>, port: u16, properties: &[(&str, &str)]) -> String {
         let mut job = case.job_into("orders", "id int, note text");
         for (name, value) in properties {
             let value = match (value.strip_prefix('@'), value.strip_prefix('=')) {
@@ -44,8 +51,7 @@ impl Scene {
             };
             job = job.property(name, &value);
         }
-        let text = job.text().replace(&self.kafka.bootstrap, &format!("localhost:{port}"));
-        Loader::load(&text).args(["--quit-at-eof"]).run()
+        job.text().replace(&self.kafka.bootstrap, &format!("localhost:{port}"))
     }
 }
 
@@ -125,4 +131,55 @@ fn a_door_that_stays_shut_is_told_in_one_line() {
         assert!(said.contains("refuse") || said.contains("check"), "{}", outcome.text());
     }
     assert_eq!(case.count("orders"), 0);
+}
+
+/// What each line says, without names that differ from run to run; the command of its own for an administrator to copy.
+fn told(case: &Case<'_>, port: u16, text: &str) -> String {
+    text.replace(&case.topic.name, "TOPIC").replace(&format!("localhost:{port}"), "BROKERS")
+}
+
+#[test]
+fn a_right_that_is_missing_is_named_with_the_command_that_gives_it() {
+    let scene = scene();
+    let port = scene.doors.sasl;
+    let case = Case::on(postgres(), &scene.kafka, "rights", 1);
+    case.table("orders (id int, note text)", "id");
+    case.topic.produce(0, ["1,x"]);
+    let (topic, group) = (case.topic.name.as_str(), unique("group"));
+    // from now on nobody else has any with this topic and this group
+    scene.kafka.allow("somebody", Right::ReadTopic(topic));
+    scene.kafka.allow("somebody", Right::ReadGroup(&group));
+    scene.kafka.allow("somebody", Right::ReadGroup("gpkafka"));
+    let user = [
+        ("security.protocol", "sasl_plaintext"),
+        ("sasl.mechanism", "SCRAM-SHA-512"),
+        ("sasl.username", "etl"),
+        ("sasl.password", WORD),
+    ];
+    let load = |code: i32| {
+        let outcome = scene.load(&case, port, &user).expect_code(code).expect_no_text("panicked");
+        told(&case, port, &outcome.stderr)
+    };
+    let diagnosis = || {
+        let outcome = Loader::with_job("doctor", &scene.job(&case, port, &user)).run().expect_code(1);
+        let lines = outcome.stdout.lines().filter(|line| line.contains("kafka-acls"));
+        told(&case, port, &lines.map(str::trim).collect::<Vec<_>>().join("\n"))
+    };
+    expect![[r#"
+        gpkafka: the kafka brokers BROKERS do not let User:etl describe topic "TOPIC"; their administrator lets it with: kafka-acls.sh --bootstrap-server BROKERS --add --allow-principal 'User:etl' --operation Read --topic 'TOPIC'
+    "#]].assert_eq(&load(1));
+    expect!["→ their administrator lets it with: kafka-acls.sh --bootstrap-server BROKERS --add --allow-principal 'User:etl' --operation Read --topic 'TOPIC'"].assert_eq(&diagnosis());
+    scene.kafka.allow("etl", Right::DescribeTopic(topic));
+    expect![[r#"
+        gpkafka: reading TOPIC[0] failed: the kafka brokers BROKERS do not let User:etl read topic "TOPIC"; their administrator lets it with: kafka-acls.sh --bootstrap-server BROKERS --add --allow-principal 'User:etl' --operation Read --topic 'TOPIC'
+    "#]].assert_eq(&load(1));
+    expect!["→ their administrator lets it with: kafka-acls.sh --bootstrap-server BROKERS --add --allow-principal 'User:etl' --operation Read --topic 'TOPIC'"].assert_eq(&diagnosis());
+    // nothing more, and no right to any group
+    scene.kafka.allow("etl", Right::ReadTopic(topic));
+    scene.load(&case, port, &user).expect_code(0).expect_calm(case.announced).expect_text("-Inserted 1 rows");
+    // a group that the user names is for lag tools: it is missed, and the load is not
+    case.topic.produce(0, ["2,y"]);
+    let named = [&user[..], &[("group.id", group.as_str())]].concat();
+    scene.load(&case, port, &named).expect_code(0).expect_calm(case.announced).expect_text("-Inserted 1 rows");
+    assert_eq!(case.count("orders"), 2);
 }

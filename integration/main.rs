@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails right there")]
 
 mod bench;
+mod brokers;
+mod clock;
 mod decode_differential;
 mod doctor;
 mod dryrun;

@@ -1,4 +1,5 @@
-//! A broker's doors that not everybody comes through: SASL, SASL over TLS, and TLS with certificates of clients.
+//! A broker's doors that not everybody comes through: SASL, SASL over TLS, and TLS with certificates of clients. Who came
+//! through one may do anything with topics and groups for which nobody was given a right ([`super::acl`]).
 
 use std::path::Path;
 
@@ -45,6 +46,9 @@ impl Guarded {
             "listeners={listens},{doors}
 advertised.listeners={advertised},{doors}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
 ssl.keystore.type=PEM
 ssl.keystore.location={}

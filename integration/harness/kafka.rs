@@ -130,6 +130,12 @@ impl Kafka {
         kafka
     }
 
+    /// Brokers that somebody else has started, as clients see them.
+    pub(super) fn view(version: Version, bootstrap: String) -> Self {
+        let dir = directory("kafka-view", User::current());
+        Self { version, bootstrap, zookeeper: None, dir, server: None, _keeper: None }
+    }
+
     /// Kills the broker as a crash does; its data stays.
     pub fn kill(&mut self) {
         if let Some(mut server) = self.server.take() {
@@ -190,13 +196,13 @@ impl Drop for Kafka {
     }
 }
 
-const LOG4J: &str = "log4j.rootLogger=INFO, A
+pub(super) const LOG4J: &str = "log4j.rootLogger=INFO, A
 log4j.appender.A=org.apache.log4j.ConsoleAppender
 log4j.appender.A.layout=org.apache.log4j.SimpleLayout
 ";
 
 /// What every version shares: small, quick to start, forgetful only when asked.
-const SERVER: &str = "offsets.topic.replication.factor=1
+pub(super) const SERVER: &str = "offsets.topic.replication.factor=1
 offsets.topic.num.partitions=4
 auto.create.topics.enable=false
 delete.topic.enable=true
@@ -242,14 +248,14 @@ fn start_zookeeper(jars: &Path, dir: &Path, port: u16) -> Supervised {
     server
 }
 
-fn format_storage(jars: &Path, dir: &Path, more: &[String]) {
+pub(super) fn format_storage(jars: &Path, dir: &Path, more: &[String]) {
     // Any 16 bytes in URL-safe base64 are a cluster id.
     let id = "Z3BrYWZrYS1pbnRlZ3JhdA";
     let mut java = java(jars, dir, "128m");
     run(java.args(["kafka.tools.StorageTool", "format", "-t", id, "-c"]).arg(dir.join("server.properties")).args(more));
 }
 
-fn java(jars: &Path, dir: &Path, heap: &str) -> Command {
+pub(super) fn java(jars: &Path, dir: &Path, heap: &str) -> Command {
     let mut java = Command::new("java");
     java.arg(format!("-Xmx{heap}")).args(["-XX:+UseSerialGC", "-XX:-UsePerfData"]);
     java.arg("-cp").arg(format!("{}:{}/*", dir.display(), jars.display())).current_dir(dir);
@@ -257,7 +263,7 @@ fn java(jars: &Path, dir: &Path, heap: &str) -> Command {
 }
 
 /// The folder with a version's jars; fetches them the first time.
-fn jars(version: Version) -> PathBuf {
+pub(super) fn jars(version: Version) -> PathBuf {
     let number = version.number();
     let jars = cache().join(format!("kafka-{number}"));
     if jars.is_dir() {
@@ -296,6 +302,6 @@ fn pom(version: Version) -> String {
     )
 }
 
-fn write(path: &Path, text: &str) {
+pub(super) fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
 }

@@ -2,6 +2,9 @@
 //! first test that asks for it, is shared by all, and goes when the process does, however it ends. Tests run in
 //! parallel in topics, schemas and ports of their own ([`unique`], [`Database::schema`], [`Kafka::topic`]).
 
+mod acl;
+mod clock;
+mod cluster;
 mod database;
 mod greenplum;
 mod guarded;
@@ -16,6 +19,9 @@ mod registry;
 mod topic;
 mod wait;
 
+pub use acl::Right;
+pub use clock::Clock;
+pub use cluster::cluster;
 pub use database::{Database, Kind, rows};
 pub use greenplum::{gpfdist, greenplum, own_greenplum};
 pub use guarded::Guarded;

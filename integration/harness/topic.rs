@@ -38,7 +38,7 @@ impl Kafka {
     pub fn topic_named(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) -> Topic<'_> {
         match &self.zookeeper {
             Some(zookeeper) => self.create_by_tool(zookeeper, name, partitions),
-            None => self.create(name, partitions, settings),
+            None => self.create(NewTopic::new(name, partitions, TopicReplication::Fixed(1)), settings),
         }
         let topic = Topic { kafka: self, name: name.to_owned() };
         let count = usize::try_from(partitions).expect("a topic has at least one partition");
@@ -46,8 +46,16 @@ impl Kafka {
         topic
     }
 
-    fn create(&self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+    /// A topic of one partition on these brokers, of which the first leads it.
+    pub fn topic_on(&self, brokers: &[i32], name: &str, settings: &[(&str, &str)]) -> Topic<'_> {
+        let name = unique(name);
+        self.create(NewTopic::new(&name, 1, TopicReplication::Variable(&[brokers])), settings);
+        let topic = Topic { kafka: self, name };
+        topic.wait_for_leaders(1);
+        topic
+    }
+
+    fn create<'n>(&self, mut topic: NewTopic<'n>, settings: &[(&'n str, &'n str)]) {
         for (key, value) in settings {
             topic = topic.set(key, value);
         }

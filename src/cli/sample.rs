@@ -148,7 +148,7 @@ pub fn newest(consumer: &Consumer, marks: &BTreeMap<i32, Watermarks>, count: u32
                     sample.unread.get_or_insert_with(|| format!("partition {partition}: {text}"));
                 }
             }
-            Item::End { partition, .. } | Item::OutOfRange { partition, .. } => {
+            Item::End { partition, .. } | Item::OutOfRange { partition, .. } | Item::CutOff { partition, .. } => {
                 left.remove(&partition);
             }
             Item::Assigned { .. } | Item::Added { .. } => {}

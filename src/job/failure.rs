@@ -7,6 +7,7 @@ use crate::kafka;
 use crate::offset::Discontinuity;
 use crate::registry;
 use crate::transform;
+use crate::units;
 
 use super::state::Broken;
 
@@ -45,17 +46,17 @@ pub enum Error {
     Expired { topic: String, partition: i32, count: i64, wanted: i64, low: i64 },
     /// The topic ends before the place where loading was to go on.
     #[error(
-        "{topic}[{partition}] ends at offset {high}, before the stored offset {wanted}: the topic was truncated or made \
-         anew; nothing was loaded; start once with --force-reset-earliest (or -latest) to accept it"
+        "{topic}[{partition}] ends at offset {high}, before the stored offset {wanted}: {} that were loaded are gone from \
+         it, which was truncated or made anew; nothing was loaded; start once with --force-reset-latest (or -earliest, \
+         -timestamp) to accept it", gone(*.wanted, *.high)
     )]
     Truncated { topic: String, partition: i32, wanted: i64, high: i64 },
     /// A leader change lost records that were loaded already, and others may bear their offsets now.
     #[error(
-        "the log of {topic}[{partition}] was cut off below offset {wanted} and written anew ({reason}); \
-         records that were loaded may be gone from the topic, and others may bear their offsets; \
-         start once with --force-reset-latest (or -earliest, -timestamp) to accept it"
+        "the log of {topic}[{partition}] was cut off{} ({reason}); others may bear their offsets now, and nothing of them \
+         was loaded; start once with --force-reset-timestamp (or -latest, -earliest) to accept it", cut_off(*.loaded, *.end)
     )]
-    CutOff { topic: String, partition: i32, wanted: i64, reason: String },
+    CutOff { topic: String, partition: i32, loaded: i64, end: Option<i64>, reason: String },
     /// It bears the same name and is another topic.
     #[error(
         "topic {topic} was deleted and made anew since it was last loaded (its id was {stored}, now it is {found}); \
@@ -130,6 +131,23 @@ pub fn require_same_topic(
             Err(Error::Recreated { topic: topic.to_owned(), stored: stored.to_owned(), found })
         }
         _ => Ok(()),
+    }
+}
+
+fn gone(stored: i64, end: i64) -> String {
+    units::counted((stored - end).unsigned_abs(), "offset")
+}
+
+/// What a log lost that ends at `end` for the epoch of what was loaded last.
+fn cut_off(loaded: i64, end: Option<i64>) -> String {
+    match end {
+        Some(end) if end < loaded => format!(
+            " at offset {end}, before the stored offset {loaded}: {} that were loaded are gone from it",
+            gone(loaded, end)
+        ),
+        // no more than what was read and not yet committed
+        Some(end) => format!(" at offset {end}: what was read behind it is gone, and nothing of that was loaded"),
+        None => format!(" below the stored offset {loaded}: records that were loaded are gone from it"),
     }
 }
 

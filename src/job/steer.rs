@@ -224,8 +224,9 @@ impl Steer<'_> {
             Some(Told::OutOfRange { partition }) => {
                 Ok(self.begin_anew(format!("{}[{partition}] no longer has the next offset", self.topic)))
             }
-            Some(Told::CutOff { partition, offset, reason }) => {
-                Err(Error::CutOff { topic: self.topic.clone(), partition, wanted: offset, reason })
+            Some(Told::CutOff { partition, offset, end, reason }) => {
+                let loaded = self.state.checkpoint().get(partition).unwrap_or(offset);
+                Err(Error::CutOff { topic: self.topic.clone(), partition, loaded, end, reason })
             }
             Some(Told::Trouble { partition, of, text }) => {
                 if self.troubles.are_news(partition, &text, Instant::now()) {

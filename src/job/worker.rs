@@ -70,10 +70,10 @@ fn take(hand: &mut Hand, item: Item<'_>) {
     match item {
         Item::Record(record) => hand.record(&record),
         Item::End { partition, offset } => hand.end(partition, offset),
-        Item::OutOfRange { partition, is_truncated: true, text, .. } => {
+        Item::CutOff { partition, end, text } => {
             // librdkafka does not always say where it was
             let offset = hand.next(partition).unwrap_or_default();
-            hand.tell(Told::CutOff { partition, offset, reason: text.to_owned() });
+            hand.tell(Told::CutOff { partition, offset, end, reason: text.to_owned() });
         }
         Item::OutOfRange { partition, .. } => {
             hand.flush(partition);

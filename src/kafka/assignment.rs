@@ -10,6 +10,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::Consumer as _;
@@ -46,7 +47,7 @@ impl Consumer {
         let mut assignment = self.assignment();
         let id = QueueId(assignment.lanes.len());
         assignment.lanes.push(Arc::clone(&lane));
-        RecordQueue::new(id, lane, &self.client)
+        RecordQueue::new(id, lane, &self.client, self.forbidden("read").to_string())
     }
 
     /// Replaces the assignment: start, rewind, other partitions. Once it returns, every poll that begins delivers
@@ -63,7 +64,7 @@ impl Consumer {
         let mut assignment = self.assignment();
         let lanes = assignment.lanes.clone();
         lanes.iter().for_each(|lane| lane.close());
-        let outcome = self.replace(&mut assignment, starts);
+        let outcome = self.replace_and_look(&mut assignment, starts);
         for (at, lane) in lanes.iter().enumerate() {
             let starts = if outcome.is_ok() { starts_of(QueueId(at), starts) } else { Checkpoint::default() };
             lane.open_assigned(generation, starts);
@@ -127,6 +128,38 @@ impl Consumer {
 
     fn assignment(&self) -> MutexGuard<'_, Assignment> {
         self.assignment.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// librdkafka fetches at once from where it is told to begin, and asks about the leader epoch only when it hears of a
+    /// newer one (its issue 5158): a log that was cut off and written anew while nobody read would be read on as if it
+    /// were the same. Before a seek it asks, so there is one; and nothing is fetched before it.
+    fn replace_and_look(&self, assignment: &mut Assignment, starts: &[Start]) -> Result<(), Error> {
+        let known: Vec<_> =
+            positions(starts).into_iter().filter(|(_, next, epoch)| *next > 0 && epoch.is_some()).collect();
+        self.forward(assignment, starts)?;
+        known.iter().for_each(|&(partition, ..)| self.leave(partition));
+        let outcome = self.replace(assignment, starts).and_then(|()| self.look_back(&known));
+        self.come_back(known.iter().map(|&(partition, ..)| partition))?;
+        outcome
+    }
+
+    fn look_back(&self, known: &[ffi::Position]) -> Result<(), Error> {
+        /// A partition of the assignment before ends first, which takes some milliseconds.
+        const WAIT: Duration = Duration::from_secs(10);
+        let until = Instant::now() + WAIT;
+        let mut left = known.to_vec();
+        while !left.is_empty() {
+            let undone = ffi::seek(&self.client, &self.topic_c, &left, WAIT).map_err(|cause| self.refused(cause))?;
+            left.retain(|(partition, ..)| undone.contains(partition));
+            match undone.first() {
+                Some(partition) if until <= Instant::now() => {
+                    return Err(self.refused(format!("partition {partition} does not begin")));
+                }
+                Some(_) => self.settle(),
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     fn replace(&self, assignment: &mut Assignment, starts: &[Start]) -> Result<(), Error> {
@@ -420,7 +453,7 @@ mod tests {
         let mut queue = consumer.queue();
         consumer.assign(Generation(1), &starts(&queue, &[(0, 11), (1, 10)])).unwrap();
         let seen = read_until(&consumer, &mut queue, |seen| matches!(seen, Seen::OutOfRange { .. }));
-        let told = Seen::OutOfRange { partition: 0, offset: 11, is_truncated: false };
+        let told = Seen::OutOfRange { partition: 0, offset: 11 };
         assert!(seen.contains(&told), "{seen:?}");
 
         // a partition that stopped so goes on once it is assigned anew
@@ -429,16 +462,40 @@ mod tests {
         assert!(seen.contains(&Seen::Record(0, 8)) && seen.contains(&Seen::Record(0, 9)), "{seen:?}");
     }
 
+    /// Also where there are records at and behind the position: they are others.
     #[test]
     fn a_log_that_was_cut_off_below_us_is_told() {
+        for next in [12, 7] {
+            let cluster = Cluster::new(1, 1);
+            cluster.produce(0, 0, 5);
+            // a leader of a later epoch
+            cluster.mock.partition_leader(&cluster.topic, 0, Some(1)).unwrap();
+            cluster.produce(0, 5, 10);
+            let consumer = cluster.connect();
+            consumer.topic(DEADLINE).unwrap();
+            let mut queue = consumer.queue();
+            let start = Start { partition: 0, next, leader_epoch: Some(0), queue: queue.id() };
+            consumer.assign(Generation(1), &[start]).unwrap();
+            let seen = read_until(&consumer, &mut queue, |seen| matches!(seen, Seen::CutOff { .. }));
+            let expected =
+                [Seen::Assigned(Generation(1), vec![(0, next)]), Seen::CutOff { partition: 0, end: Some(5) }];
+            assert_eq!(seen, expected);
+        }
+    }
+
+    #[test]
+    fn a_position_whose_epoch_the_leader_knows_is_read_from() {
         let cluster = Cluster::new(1, 1);
         cluster.produce(0, 0, 10);
         let consumer = cluster.connect();
+        consumer.topic(DEADLINE).unwrap();
         let mut queue = consumer.queue();
-        let start = Start { partition: 0, next: 12, leader_epoch: Some(0), queue: queue.id() };
-        consumer.assign(Generation(1), &[start]).unwrap();
-        // librdkafka asks about the epoch and fetches at once; the first answer decides whether it knows of the cut
-        let seen = read_until(&consumer, &mut queue, |seen| matches!(seen, Seen::OutOfRange { .. }));
-        assert!(matches!(seen.last(), Some(Seen::OutOfRange { partition: 0, .. })), "{seen:?}");
+        for generation in 1..5 {
+            let start = Start { partition: 0, next: 7, leader_epoch: Some(0), queue: queue.id() };
+            consumer.assign(Generation(generation), &[start]).unwrap();
+            let seen = read_until(&consumer, &mut queue, |seen| *seen == Seen::End(0, 10));
+            let records: Vec<_> = seen.into_iter().filter(|seen| matches!(seen, Seen::Record(..))).collect();
+            assert_eq!(records, (7..10).map(|offset| Seen::Record(0, offset)).collect::<Vec<_>>());
+        }
     }
 }

@@ -31,6 +31,8 @@ pub struct Consumer {
     given_up: AtomicBool,
     /// The consumer group that the user named.
     pub(super) group: Option<String>,
+    /// Who we are to the brokers' rights.
+    principal: String,
     ignored: Vec<Ignored>,
     pub(super) assignment: Mutex<Assignment>,
     config: ClientConfig,
@@ -58,6 +60,7 @@ impl Consumer {
             was_there: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
             group,
+            principal: settings.principal(),
             ignored,
             assignment: Mutex::default(),
             config,
@@ -95,6 +98,12 @@ impl Consumer {
             // the callbacks have kept it, with its text
             Some(Err(_)) | None => events.next(),
         }
+    }
+
+    /// The brokers do not let us do this with the topic.
+    pub(super) fn forbidden(&self, doing: &'static str) -> Error {
+        let (brokers, topic) = (self.brokers.clone(), self.topic.clone());
+        Error::Forbidden { brokers, principal: self.principal.clone(), doing, topic }
     }
 
     /// Ends, within some seconds, a [`Self::topic`] that waits for brokers in another thread, and all later ones: nobody

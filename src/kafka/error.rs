@@ -22,6 +22,13 @@ pub enum Error {
     #[error("the kafka brokers {brokers} refuse us: {cause}; check the security properties and this user's rights")]
     Refused { brokers: String, cause: String },
 
+    /// They know us, and we may not.
+    #[error(
+        "the kafka brokers {brokers} do not let {principal} {doing} topic \"{topic}\"; their administrator lets it with: \
+         kafka-acls.sh --bootstrap-server {brokers} --add --allow-principal '{principal}' --operation Read --topic '{topic}'"
+    )]
+    Forbidden { brokers: String, principal: String, doing: &'static str, topic: String },
+
     /// The topic is not there.
     #[error("topic \"{topic}\" does not exist on {brokers}, which has {}{}", how_many(*.topics), did_you_mean(.nearest.as_deref()))]
     UnknownTopic { topic: String, brokers: String, topics: usize, nearest: Option<String> },

@@ -6,7 +6,7 @@
 //! | `rd_kafka_queue_get_partition`, `_forward` | several partitions into one worker's queue |
 //! | `rd_kafka_message_leader_epoch`, `rd_kafka_DescribeTopics` | leader epochs and topic ids |
 //! | `rd_kafka_message_timestamp`, `_headers` | of messages taken in batches |
-//! | `rd_kafka_assign` with leader epochs | librdkafka then checks that the log was not truncated below us |
+//! | `rd_kafka_assign`, `rd_kafka_seek_partitions` with leader epochs | librdkafka then checks that the log was not truncated below us |
 //!
 //! Rules that make it sound: whatever points into a client keeps the client alive by an `Arc`; a message lives until
 //! its [`Batch`] is cleared, and [`Batch`] lends it no longer; error codes are read as integers, since brokers may send
@@ -305,6 +305,29 @@ pub(super) fn assign_more(client: &Client, topic: &CStr, positions: &[Position])
         let text = text(sys::rd_kafka_error_string(error));
         sys::rd_kafka_error_destroy(error);
         Err(text)
+    }
+}
+
+/// Seeks, in partitions of the assignment, and returns those that do not take it yet. The error is librdkafka's text.
+///
+/// # Blocks
+/// Up to `wait`; some milliseconds, whatever the brokers do.
+pub(super) fn seek(client: &Client, topic: &CStr, positions: &[Position], wait: Duration) -> Result<Vec<i32>, String> {
+    let list = Positions::new(topic, positions);
+    // SAFETY: client and list are alive; an error is ours to destroy, once read. The elements are `cnt` in a row, each
+    // with its own error, which is read as an integer.
+    unsafe {
+        let error = sys::rd_kafka_seek_partitions(client.client().native_ptr(), list.0.as_ptr(), millis(wait));
+        if !error.is_null() {
+            let text = text(sys::rd_kafka_error_string(error));
+            sys::rd_kafka_error_destroy(error);
+            return Err(text);
+        }
+        let (elements, count) = ((*list.0.as_ptr()).elems, usize::try_from((*list.0.as_ptr()).cnt).unwrap_or(0));
+        let refused = (0..count)
+            .map(|at| elements.add(at))
+            .filter(|&element| ptr::addr_of!((*element).err).cast::<i32>().read() != 0);
+        Ok(refused.map(|element| (*element).partition).collect())
     }
 }
 

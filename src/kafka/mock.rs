@@ -79,7 +79,8 @@ pub enum Seen {
     Added(Vec<(i32, i64)>),
     Record(i32, i64),
     End(i32, i64),
-    OutOfRange { partition: i32, offset: i64, is_truncated: bool },
+    OutOfRange { partition: i32, offset: i64 },
+    CutOff { partition: i32, end: Option<i64> },
     Error { partition: i32, text: String, is_passing: bool },
 }
 
@@ -94,9 +95,8 @@ impl Seen {
                 Self::Record(record.partition, record.offset)
             }
             Item::End { partition, offset } => Self::End(*partition, *offset),
-            Item::OutOfRange { partition, offset, is_truncated, .. } => {
-                Self::OutOfRange { partition: *partition, offset: *offset, is_truncated: *is_truncated }
-            }
+            Item::OutOfRange { partition, offset } => Self::OutOfRange { partition: *partition, offset: *offset },
+            Item::CutOff { partition, end, .. } => Self::CutOff { partition: *partition, end: *end },
             Item::Error { partition, text, is_passing } => {
                 Self::Error { partition: *partition, text: (*text).to_owned(), is_passing: *is_passing }
             }

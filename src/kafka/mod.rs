@@ -8,7 +8,8 @@
 //! Who calls it: the job's `kafka` thread polls [`Consumer::poll`] and looks for new partitions; each worker owns one
 //! [`RecordQueue`]; the job thread assigns. Only this module names rdkafka.
 //!
-//! Reading order: [`Settings`], [`Consumer`], [`RecordQueue`], [`Reread`]; `ffi` is the one place with unsafe code.
+//! Reading order: [`Settings`], [`Consumer`], [`RecordQueue`], [`Reread`]; `ffi` and `waits` are the two places with
+//! unsafe code.
 
 mod assignment;
 mod brokers;
@@ -22,6 +23,8 @@ mod queue;
 mod reread;
 mod settings;
 mod topic;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod waits;
 
 #[cfg(test)]
 mod mock;

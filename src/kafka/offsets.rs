@@ -144,10 +144,7 @@ impl Consumer {
                     None => self.unknown_topic(Instant::now() + SLICE, SLICE),
                 })
             }
-            Some(Code::TopicAuthorizationFailed) => Err(Error::Refused {
-                brokers: self.brokers.clone(),
-                cause: format!("no right to read topic \"{}\"", self.topic),
-            }),
+            Some(Code::TopicAuthorizationFailed) => Err(self.forbidden("describe")),
             Some(code) => Ok(partition.map_or_else(|| code.to_string(), |p| format!("partition {p}: {code}"))),
             None => Ok(error.to_string()),
         }

@@ -31,11 +31,13 @@ pub enum Item<'a> {
     /// Everything below `offset` has been read, holes at the end included. Comes again whenever the end is reached
     /// anew.
     End { partition: i32, offset: i64 },
-    /// The broker has no record at this offset: expired, above the end, or (`is_truncated`) the log was cut off below
-    /// it and written anew. The partition delivers nothing more until it is assigned anew. Look at the watermarks: when
-    /// the position turns out to be between them, the question had crossed with an assignment, and assigning anew is
-    /// all there is to do.
-    OutOfRange { partition: i32, offset: i64, is_truncated: bool, text: &'a str },
+    /// The broker has no record at this offset: expired, or above the end. The partition delivers nothing more until it
+    /// is assigned anew. Look at the watermarks: when the position turns out to be between them, the question had crossed
+    /// with an assignment, and assigning anew is all there is to do.
+    OutOfRange { partition: i32, offset: i64 },
+    /// The log was cut off below the next record, at `end` where the broker knows, and may have been written anew. The
+    /// partition delivers nothing more.
+    CutOff { partition: i32, end: Option<i64>, text: &'a str },
     /// Something else about a partition. What is not passing stays until somebody does something.
     Error { partition: i32, text: &'a str, is_passing: bool },
 }
@@ -140,6 +142,8 @@ pub struct RecordQueue {
     /// Records to ask for at once, so that a batch of large ones stays small.
     records_max: usize,
     waited: Duration,
+    /// What to say where the brokers do not let us read.
+    forbidden: String,
     // declared last: the queue must outlive the messages taken from it
     lane: Arc<Lane>,
 }
@@ -170,8 +174,8 @@ impl Taker for Each<'_> {
 const BATCH_BYTES: usize = 1 << 20;
 
 impl RecordQueue {
-    pub(super) fn new(id: QueueId, lane: Arc<Lane>, client: &Arc<Client>) -> Self {
-        Self { id, batch: Batch::new(client), records_max: 64, waited: Duration::ZERO, lane }
+    pub(super) fn new(id: QueueId, lane: Arc<Lane>, client: &Arc<Client>, forbidden: String) -> Self {
+        Self { id, batch: Batch::new(client), records_max: 64, waited: Duration::ZERO, forbidden, lane }
     }
 
     /// Its name in assignments.
@@ -213,7 +217,7 @@ impl RecordQueue {
                 items += 1;
                 continue;
             }
-            let item = item(&message);
+            let item = item(&message, &self.forbidden);
             if let Item::Record(record) = &item {
                 records += 1;
                 bytes += record.bytes();
@@ -255,7 +259,7 @@ impl News {
     }
 }
 
-fn item<'a>(message: &'a Message<'a>) -> Item<'a> {
+fn item<'a>(message: &'a Message<'a>, forbidden: &'a str) -> Item<'a> {
     let (partition, offset) = (message.partition(), message.offset());
     let timestamp = message.timestamp();
     match message.error() {
@@ -272,14 +276,25 @@ fn item<'a>(message: &'a Message<'a>) -> Item<'a> {
         code::PARTITION_EOF => Item::End { partition, offset },
         code::AUTO_OFFSET_RESET => {
             let text = text(*message);
-            Item::OutOfRange { partition, offset, is_truncated: text.contains(TRUNCATED), text }
+            match TRUNCATED.iter().any(|words| text.contains(words)) {
+                true => Item::CutOff { partition, end: end_told(text), text },
+                false => Item::OutOfRange { partition, offset },
+            }
         }
+        code::TOPIC_AUTHORIZATION_FAILED => Item::Error { partition, text: forbidden, is_passing: false },
         error => Item::Error { partition, text: text(*message), is_passing: is_passing(error) },
     }
 }
 
-/// How librdkafka words the one of the two causes that it reports under the same code.
-const TRUNCATED: &str = "truncation detected";
+/// How librdkafka words one of the two causes that it reports under the same code (`rdkafka_offset.c`): the epoch of the
+/// record before ours ends below us, or the leader knows of no epoch so old.
+const TRUNCATED: [&str; 2] = ["truncation detected", "No epoch found"];
+
+/// Where the log ends for the epoch of our position, as that text says; -1 is no offset.
+fn end_told(text: &str) -> Option<i64> {
+    let (_, end) = text.split_once("broker end offset is ")?;
+    end.split(' ').next()?.parse().ok().filter(|&end: &i64| end >= 0)
+}
 
 fn text(message: Message<'_>) -> &str {
     message
@@ -289,14 +304,7 @@ fn text(message: Message<'_>) -> &str {
         .trim_end_matches('\0')
 }
 
-/// Rights that are taken away and data that cannot be read stay so; all else librdkafka tries again.
+/// Data that cannot be read stays so; all else librdkafka tries again.
 fn is_passing(error: i32) -> bool {
-    !matches!(
-        error,
-        code::TOPIC_AUTHORIZATION_FAILED
-            | code::BAD_MSG
-            | code::BAD_COMPRESSION
-            | code::NOT_IMPLEMENTED
-            | code::MSG_SIZE_TOO_LARGE
-    )
+    !matches!(error, code::BAD_MSG | code::BAD_COMPRESSION | code::NOT_IMPLEMENTED | code::MSG_SIZE_TOO_LARGE)
 }

@@ -252,7 +252,7 @@ impl<E> Taker for Sweep<'_, E> {
             Item::Record(record) => self.meet(&record),
             // what is wanted behind the end has been there: after a change of leaders the end may lag
             Item::End { partition, offset } => self.pass(partition, offset),
-            Item::OutOfRange { partition, .. } => {
+            Item::OutOfRange { partition, .. } | Item::CutOff { partition, .. } => {
                 self.park_out_of_range(partition);
                 Ok(())
             }

@@ -122,6 +122,23 @@ impl Settings {
         self.properties.get("group.id").cloned()
     }
 
+    /// Who the brokers take us for, as their rules name it by default. Where a certificate says it, they know better.
+    pub(super) fn principal(&self) -> String {
+        let value = |name: &str| self.properties.get(name).map(String::as_str);
+        let protocol = value("security.protocol").unwrap_or("plaintext").to_ascii_lowercase();
+        let mechanism = value("sasl.mechanism").or(value("sasl.mechanisms")).unwrap_or("GSSAPI");
+        let name = match (protocol.as_str(), mechanism) {
+            ("plaintext", _) => "ANONYMOUS",
+            ("ssl", _) => "(the subject of its certificate)",
+            (_, "GSSAPI") => {
+                let principal = value("sasl.kerberos.principal").unwrap_or("kafkaclient");
+                principal.split(['/', '@']).next().unwrap_or(principal)
+            }
+            _ => value("sasl.username").unwrap_or("(the name in its token)"),
+        };
+        format!("User:{name}")
+    }
+
     /// Whether the brokers are told to be too old for requests that leave a missing topic missing.
     pub(super) fn may_create_topics(&self) -> bool {
         self.properties.get("api.version.request").is_some_and(|value| value == "false")

@@ -62,8 +62,7 @@ impl Consumer {
                     return Err(self.unknown_topic(until, wait));
                 }
                 Some(Raw::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED) => {
-                    let cause = format!("no right to describe topic \"{}\"", self.topic);
-                    return Err(Error::Refused { brokers: self.brokers.clone(), cause });
+                    return Err(self.forbidden("describe"));
                 }
                 Some(_) if Instant::now() < until && !self.is_given_up() => self.settle(),
                 Some(error) => {
@@ -293,7 +292,7 @@ mod tests {
         let cluster = Cluster::new(1, 1);
         cluster.mock.topic_error("orders", Raw::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).unwrap();
         let error = cluster.connect().topic(DEADLINE).unwrap_err();
-        assert!(error.to_string().contains("no right to describe topic \"orders\""), "{error}");
+        assert!(error.to_string().contains("do not let User:ANONYMOUS describe topic \"orders\""), "{error}");
         assert!(!error.is_passing());
     }
 

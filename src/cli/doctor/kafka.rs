@@ -188,14 +188,10 @@ fn records(case: &Case, database: &Database, consumer: &Consumer, marks: &BTreeM
 }
 
 fn judge(Tried { trial, unread }: &Tried) -> Check {
-    let mut check = Check::new(NAMES[4]);
     if let Some(why) = unread {
-        check.say(Verdict::Failed, why);
-        check.advise(
-            "this user needs READ on the topic: kafka-acls --add --allow-principal … --operation Read --topic …",
-        );
-        return check;
+        return Check::failed(NAMES[4], why);
     }
+    let mut check = Check::new(NAMES[4]);
     let refused = trial.refused.as_ref().map_or(0, |refused| refused.count);
     let what = match trial.records {
         0 => "there are none with a value yet to try".to_owned(),

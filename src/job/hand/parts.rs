@@ -27,10 +27,11 @@ pub enum Told {
     OutOfRange {
         partition: i32,
     },
-    /// The log was cut off below the offset that was asked for, and written anew.
+    /// The log was cut off below the offset that was asked for, at `end` if that is known, and maybe written anew.
     CutOff {
         partition: i32,
         offset: i64,
+        end: Option<i64>,
         reason: String,
     },
     /// A partition stands still; whoever is in trouble, or waits for it, goes on trying.
