@@ -71,10 +71,9 @@ fn now(clock: c_int) -> Timespec {
 /// The same moment by the monotonic clock.
 fn monotonic(until: Timespec, wall: Timespec, monotonic: Timespec) -> Timespec {
     let nanos = monotonic.nanos + until.nanos - wall.nanos;
-    Timespec {
-        seconds: (monotonic.seconds + until.seconds - wall.seconds + nanos.div_euclid(NANOS)).max(0),
-        nanos: nanos.rem_euclid(NANOS),
-    }
+    let seconds =
+        until.seconds.saturating_sub(wall.seconds).saturating_add(monotonic.seconds + nanos.div_euclid(NANOS));
+    Timespec { seconds: seconds.max(0), nanos: nanos.rem_euclid(NANOS) }
 }
 
 /// Takes the place of the C library's function of this name. Its conditions and mutexes are those of POSIX under other
@@ -120,5 +119,6 @@ mod tests {
         // over already
         assert_eq!(moved(at(day, 0), at(day, 1)), (50, 899_999_999));
         assert_eq!(moved(at(day, 0), at(day + 100, 0)).0, 0);
+        assert_eq!(moved(at(c_long::MAX, 0), at(day, 0)).0, c_long::MAX - day + 50);
     }
 }
