@@ -6,6 +6,7 @@ use crate::line;
 
 mod args;
 pub mod bench;
+mod callback;
 pub mod check;
 pub mod console;
 pub mod convert;

@@ -49,10 +49,6 @@ fn what_is_wrong_has_its_place() {
         "{\n\t\"Gpfdist\": {\"Hst\": \"etl1\", \"Port\": \"x\", \"BindAddress\": \"etl1\"},\n\t\"gpfdist\": 1,\n\t\"Shadows\": {}\n}\n",
     ));
     expect![[r#"
-        gpss.json:1:14: Gpfdist.Certificate is not yet supported
-    "#]]
-    .assert_eq(&said(r#"{"Gpfdist": {"Certificate": {"CertFile": "a", "KeyFile": "b"}, "ReuseTables": false}}"#));
-    expect![[r#"
         gpss.json:2:1: not YAML: did not find expected ',' or '}' while parsing a flow mapping
     "#]]
     .assert_eq(&said("{\"Gpfdist\": {\"Port\": 1,}\n"));
@@ -60,6 +56,26 @@ fn what_is_wrong_has_its_place() {
         gpss.json:1:1: the file must be a block of keys, not a list
     "#]]
     .assert_eq(&said("[]"));
+}
+
+#[test]
+fn a_certificate_is_understood_and_what_is_wrong_with_it_has_its_place() {
+    let of = |inside: &str| {
+        let text = format!(r#"{{"Gpfdist": {{"Certificate": {{{inside}}}}}}}"#);
+        match server::parse(Path::new("gpss.json"), text.as_bytes().to_vec()) {
+            Err(refusal) => render(&refusal, false, false),
+            Ok(file) => format!("{:?} {} {:?}", file.certificate, file.shares_certificate, file.warnings.len()),
+        }
+    };
+    expect![[r#"Some(TlsFiles { certificate: "a", key: "b", authorities: None, min_version: V1_2 }) false 0"#]]
+        .assert_eq(&of(r#""CertFile": "a", "KeyFile": "b""#));
+    expect![[r#"Some(TlsFiles { certificate: "a", key: "b", authorities: Some("c"), min_version: V1_3 }) true 0"#]]
+        .assert_eq(&of(
+            r#""CertFile": "a", "KeyFile": "b", "CAFile": "c", "MinTLSVersion": "1.3", "DBClientShared": true"#,
+        ));
+    expect![""]
+        .assert_eq(&said(r#"{"Gpfdist": {"Certificate": {"CertFile": "a", "KeyFile": "b", "MinTLSVersion": "1.0"}}}"#));
+    expect![""].assert_eq(&of(r#""KeyFil": "b", "MinTLSVersion": "2", "DBClientShared": "x""#));
 }
 
 /// Such a host in a LOCATION ends the server processes of Greenplum 6.
