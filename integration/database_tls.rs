@@ -293,6 +293,30 @@ fn what_does_not_work_is_told_in_one_line() {
     assert!(said.contains("does not exist"), "{said}");
 }
 
+/// `DBClientShared` of gpss.json. What then ends the load comes after the login.
+#[test]
+fn a_certificate_of_gpss_json_is_shown_to_the_database_where_it_is_shared() {
+    let scene = scene();
+    let case = Case::new(&scene.db, "shared", 1);
+    case.table("orders (id int, note text)", "id");
+    let job = case.job_into("orders", "id int, note text").user("only_cert").text();
+    let job = job.replace("HOST: 127.0.0.1", "HOST: localhost");
+    for (is_shared, words) in [
+        (true, "Gpfdist.Certificate is for Greenplum"),
+        (false, "the server wants a client certificate; have PGSSLCERT and PGSSLKEY name one"),
+    ] {
+        let (certificate, key) = (scene.path("only_cert.crt"), scene.path("only_cert.key"));
+        let text = format!(
+            r#"{{"Gpfdist": {{"Host": "only_cert", "Certificate": {{"CertFile": "{certificate}", "KeyFile": "{key}",
+                "DBClientShared": {is_shared}}}}}}}"#
+        );
+        let config = scene.path("gpss.json");
+        std::fs::write(&config, text).unwrap();
+        let load = Loader::load(&job).args(["--quit-at-eof", "--gpfdist-port", "0", "--config", &config]);
+        load.env("PGSSLMODE", "require").run().expect_code(1).expect_text(words);
+    }
+}
+
 /// Greenplum here is built without TLS, as many are.
 #[test]
 fn a_server_without_tls_is_told() {

@@ -6,6 +6,7 @@
 //!   first segment that asks, for `gpkafka serve`.
 //! - `request`, `declared`, `frame` and `session` are pure: no I/O, no clock. `server` and `body` alone name hyper.
 //! - `simulated` is a session without its server, for the simulation of a job.
+//! - [`Tls`] is what the server shows and demands over TLS; `secured` is a connection with it. What is served is the same.
 //! - [`client`] is the other end: `gpkafka segment`, PostgreSQL's stand-in for a segment, and the tests.
 //!
 //! The rules that keep a load exact, each with the test that goes red without it (`integration/gpfdist_sessions.rs`):

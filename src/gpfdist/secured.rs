@@ -6,7 +6,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
@@ -108,7 +108,12 @@ impl AsyncWrite for Secured {
         Pin::new(&mut self.stream).poll_flush(context)
     }
 
+    /// All that was served is in the kernel's hands by now. A segment closes at once when it has its end, so that nobody may
+    /// hear `close_notify` any more, which is no failure: a socket alone has none either.
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        match ready!(Pin::new(&mut self.stream).poll_shutdown(context)) {
+            Ok(()) => Poll::Ready(Ok(())),
+            Err(_) => Pin::new(self.tcp()).poll_shutdown(context),
+        }
     }
 }

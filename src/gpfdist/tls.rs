@@ -322,7 +322,18 @@ mod tests {
             files.said("cert", "key", Some("none")),
             files.said("cert", "key", Some("key")),
         ];
-        expect![""].assert_eq(&said.join("\n"));
+        expect![[r#"
+            Tls { names: ["etl1"], .. }
+            gpfdists, certificate file none: No such file or directory (os error 2)
+            gpfdists, certificate file text: there is no certificate in it; it is to hold PEM, -----BEGIN CERTIFICATE-----
+            gpfdists, certificate file ended: the certificate in it ended on Jan  1 00:00:00 2021 GMT; have a new one made, or set this machine's clock
+            gpfdists, certificate file early: the certificate in it begins on Jan  1 00:00:00 2101 GMT; wait, or set this machine's clock
+            gpfdists, key file none: No such file or directory (os error 2)
+            gpfdists, key file other-key: this is not the key of the first certificate in cert
+            gpfdists, key file locked: the key in it is encrypted; write it anew without a passphrase: `openssl pkey -in FILE -out NEW`, readable for this user alone
+            gpfdists, key file text: there is no private key in it; it is to hold PEM, -----BEGIN PRIVATE KEY-----
+            gpfdists, CA file none: No such file or directory (os error 2)
+            gpfdists, CA file key: there is no certificate in it; it is to hold PEM, -----BEGIN CERTIFICATE-----"#]].assert_eq(&said.join("\n"));
     }
 
     fn with_names(names: &[&str]) -> Tls {

@@ -437,13 +437,14 @@ pub(super) mod tests {
     fn every_part_of_a_definition_makes_another_table() {
         let name = definition().table();
         assert_eq!(name.table.as_str().len(), PREFIX.len() + 32);
-        let changes: [fn(&mut Definition); 6] = [
+        let changes: [fn(&mut Definition); 7] = [
             |other| other.role = "another".to_owned(),
             |other| other.port = 8081,
             |other| other.host = "etl2".to_owned(),
             |other| other.partitions = Partitions::All,
             |other| other.columns[0].sql_type = "text".to_owned(),
             |other| other.segments = 3,
+            |other| other.is_gpfdists = true,
         ];
         for change in changes {
             let mut other = definition();
@@ -472,6 +473,13 @@ pub(super) mod tests {
         ] {
             assert_eq!(covers(&ours, &location(&theirs)), is_covered, "{} {}", ours.partitions, theirs.partitions);
         }
+    }
+
+    #[test]
+    fn tls_is_for_greenplum() {
+        let definition = Definition { is_gpfdists: true, ..definition() };
+        assert!(definition.url().starts_with("gpfdists://etl1:8080/v1/"));
+        assert!(definition.check(true).is_ok() && definition.check(false).is_err());
     }
 
     #[test]

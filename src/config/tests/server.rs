@@ -73,9 +73,18 @@ fn a_certificate_is_understood_and_what_is_wrong_with_it_has_its_place() {
         .assert_eq(&of(
             r#""CertFile": "a", "KeyFile": "b", "CAFile": "c", "MinTLSVersion": "1.3", "DBClientShared": true"#,
         ));
-    expect![""]
-        .assert_eq(&said(r#"{"Gpfdist": {"Certificate": {"CertFile": "a", "KeyFile": "b", "MinTLSVersion": "1.0"}}}"#));
-    expect![""].assert_eq(&of(r#""KeyFil": "b", "MinTLSVersion": "2", "DBClientShared": "x""#));
+    expect![[r#"
+        None None None
+        gpss.json:1:80: MinTLSVersion below 1.2 has no effect: no segment needs what is older
+    "#]]
+    .assert_eq(&said(r#"{"Gpfdist": {"Certificate": {"CertFile": "a", "KeyFile": "b", "MinTLSVersion": "1.0"}}}"#));
+    expect![[r#"
+        gpss.json:1:14: `CertFile` is missing under Gpfdist.Certificate
+        gpss.json:1:30: unknown key `KeyFil` under Gpfdist.Certificate (did you mean `KeyFile`?)
+        gpss.json:1:62: `MinTLSVersion` must be 1.0, 1.1, 1.2 or 1.3, not `2`
+        gpss.json:1:85: `DBClientShared` must be true or false, not `x`
+    "#]]
+    .assert_eq(&of(r#""KeyFil": "b", "MinTLSVersion": "2", "DBClientShared": "x""#));
 }
 
 /// Such a host in a LOCATION ends the server processes of Greenplum 6.
