@@ -111,10 +111,12 @@ impl Peer {
     }
 
     fn finish(&mut self) -> Ended {
+        let begun = Instant::now();
         loop {
             if let Some(ended) = self.read() {
                 return ended;
             }
+            assert!(begun.elapsed() < SOON, "there is no end: {:?}", self.answer());
         }
     }
 
