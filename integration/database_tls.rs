@@ -1,11 +1,9 @@
 //! TLS to the database: what psql's variables ask for is what is done, and what does not work is told in one line. On a
 //! PostgreSQL of these tests' own with `ssl = on`, and certificates that authorities of theirs have made.
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use gpkafka::greenplum::tls::Tls;
 use gpkafka::greenplum::{Connection, Settings};
@@ -13,7 +11,7 @@ use gpkafka::table::{Ident, TableName};
 
 use crate::case::Case;
 use crate::harness::{
-    Authority, Database, Loader, Manner, SOON, User, directory, greenplum, own_postgres_in, psql, wait_until,
+    Authority, Database, Loader, Manner, SOON, Tap, User, directory, greenplum, own_postgres_in, psql, wait_until,
 };
 
 /// Who comes in how.
@@ -295,6 +293,30 @@ fn what_does_not_work_is_told_in_one_line() {
     assert!(said.contains("does not exist"), "{said}");
 }
 
+/// `DBClientShared` of gpss.json. What then ends the load comes after the login.
+#[test]
+fn a_certificate_of_gpss_json_is_shown_to_the_database_where_it_is_shared() {
+    let scene = scene();
+    let case = Case::new(&scene.db, "shared", 1);
+    case.table("orders (id int, note text)", "id");
+    let job = case.job_into("orders", "id int, note text").user("only_cert").text();
+    let job = job.replace("HOST: 127.0.0.1", "HOST: localhost");
+    for (is_shared, words) in [
+        (true, "Gpfdist.Certificate is for Greenplum"),
+        (false, "the server wants a client certificate; have PGSSLCERT and PGSSLKEY name one"),
+    ] {
+        let (certificate, key) = (scene.path("only_cert.crt"), scene.path("only_cert.key"));
+        let text = format!(
+            r#"{{"Gpfdist": {{"Host": "only_cert", "Certificate": {{"CertFile": "{certificate}", "KeyFile": "{key}",
+                "DBClientShared": {is_shared}}}}}}}"#
+        );
+        let config = scene.path("gpss.json");
+        std::fs::write(&config, text).unwrap();
+        let load = Loader::load(&job).args(["--quit-at-eof", "--gpfdist-port", "0", "--config", &config]);
+        load.env("PGSSLMODE", "require").run().expect_code(1).expect_text(words);
+    }
+}
+
 /// Greenplum here is built without TLS, as many are.
 #[test]
 fn a_server_without_tls_is_told() {
@@ -309,53 +331,6 @@ fn a_server_without_tls_is_told() {
     assert!(said.ends_with(words), "{said}");
 }
 
-/// Carries bytes to the server, and keeps what clients have sent.
-struct Tap {
-    port: u16,
-    heard: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Tap {
-    fn start(to: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&heard);
-        std::thread::Builder::new()
-            .spawn(move || {
-                for client in listener.incoming() {
-                    let (client, server) = (client.unwrap(), TcpStream::connect(("127.0.0.1", to)).unwrap());
-                    let (mut from_server, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-                    std::thread::Builder::new()
-                        .spawn(move || {
-                            drop(std::io::copy(&mut from_server, &mut to_client));
-                            drop(to_client.shutdown(Shutdown::Both));
-                        })
-                        .unwrap();
-                    let kept = Arc::clone(&kept);
-                    std::thread::Builder::new().spawn(move || listen(client, server, &kept)).unwrap();
-                }
-            })
-            .unwrap();
-        Self { port, heard }
-    }
-
-    fn has_heard(&self, bytes: &[u8]) -> bool {
-        self.heard.lock().unwrap().windows(bytes.len()).any(|window| window == bytes)
-    }
-}
-
-fn listen(mut client: TcpStream, mut server: TcpStream, kept: &Mutex<Vec<u8>>) {
-    let mut buffer = [0; 16384];
-    while let Ok(bytes @ 1..) = client.read(&mut buffer) {
-        kept.lock().unwrap().extend(&buffer[..bytes]);
-        if server.write_all(&buffer[..bytes]).is_err() {
-            break;
-        }
-    }
-    drop(server.shutdown(Shutdown::Both));
-}
-
 /// `CancelRequest` of the protocol.
 const CANCEL: [u8; 8] = [0, 0, 0, 16, 0x04, 0xd2, 0x16, 0x2e];
 
@@ -366,7 +341,7 @@ fn a_load_says_nothing_in_clear() {
         let case = Case::new(&scene.db, "tls", 1);
         case.table("orders (id int, note text)", "id");
         case.topic.produce(0, ["1,one"]);
-        let tap = Tap::start(scene.db.port);
+        let tap = Tap::start("127.0.0.1:0", ("127.0.0.1", scene.db.port));
         let role = if is_clear { "postgres" } else { "only_tls" };
         let job = case.job_into("orders", "id int, note text").user(role).text();
         let job = job.replace("HOST: 127.0.0.1", "HOST: localhost");
@@ -386,7 +361,7 @@ fn a_load_says_nothing_in_clear() {
 fn a_cancellation_says_nothing_in_clear() {
     let scene = scene();
     for (mode, is_clear) in [("disable", true), ("require", false)] {
-        let tap = Tap::start(scene.db.port);
+        let tap = Tap::start("127.0.0.1:0", ("127.0.0.1", scene.db.port));
         let target = TableName { schema: Ident::exact("public"), table: Ident::exact("t") };
         let mut settings = Settings::new("localhost", tap.port, "postgres", "postgres", target);
         settings.tls = Tls::from_environment(|name| (name == "PGSSLMODE").then(|| mode.to_owned())).unwrap();

@@ -4,7 +4,7 @@
 /// A failure, what happens, and who holds it.
 type Row = (&'static str, &'static str, &'static [&'static str]);
 
-const TABLE: [Row; 33] = [
+const TABLE: [Row; 35] = [
     (
         "a loader stands still (SIGSTOP, a paused machine) and comes back",
         "its successor has the job; the ledger's unique key and chain refuse what the old one had in hand",
@@ -159,6 +159,26 @@ const TABLE: [Row; 33] = [
         "segments cannot reach the loader",
         "the load ends, and names the segment, the address and the reason",
         &["wrong_inputs::an_address_with_nobody_there", "wrong_inputs::an_address_that_does_not_resolve"],
+    ),
+    (
+        "a certificate of segments or loader is wrong, or for another name",
+        "no row is sent; the load ends, and says whose certificate it is and where another belongs",
+        &[
+            "gpfdists::segments_by_another_authority_are_refused_and_told",
+            "gpfdists::a_loader_whom_segments_do_not_trust_is_told",
+            "gpfdists::a_name_that_is_not_in_the_certificate_is_told_before_and_after",
+            "src/gpfdist/tls::what_is_wrong_with_a_file_is_told_in_one_line",
+        ],
+    ),
+    (
+        "somebody on the network reads, asks, or holds connections up",
+        "over TLS nothing is in the clear, and who has no certificate gets nothing; guests are cut when their time is up",
+        &[
+            "gpfdists::a_load_goes_over_tls_and_nobody_on_the_wire_reads_a_row",
+            "gpfdists_wire::without_a_certificate_by_our_authority_there_is_nothing",
+            "gpfdists_wire::half_a_handshake_holds_up_nobody",
+            "intruders::ten_thousand_idle_connections_stop_no_load",
+        ],
     ),
     (
         "the schema registry is down, or lacks a schema",

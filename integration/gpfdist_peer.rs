@@ -224,7 +224,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn parse(received: &[u8]) -> Self {
+    pub fn parse(received: &[u8]) -> Self {
         let Some(end) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
             return Self { head: String::new(), body: Vec::new(), is_complete: false };
         };

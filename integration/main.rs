@@ -16,6 +16,8 @@ mod gpfdist_greenplum;
 mod gpfdist_http;
 mod gpfdist_peer;
 mod gpfdist_sessions;
+mod gpfdists;
+mod gpfdists_wire;
 mod greenplum_external;
 mod greenplum_holder;
 mod greenplum_ledger;

@@ -23,15 +23,16 @@ const LAYERS: [(&str, &[&str]); 7] = [
 ];
 
 /// What a package's name may stand in, where that is not everywhere. A path that ends in `/` is a folder.
-const PACKAGES: [(&str, &[&str]); 8] = [
+const PACKAGES: [(&str, &[&str]); 9] = [
     ("rdkafka", &["kafka/"]),
     ("rdkafka_sys", &["kafka/"]),
-    ("hyper", &["gpfdist/server.rs", "service/"]),
+    ("hyper", &["gpfdist/server.rs", "gpfdist/body.rs", "service/"]),
     ("postgres", &["greenplum/"]),
     // beside the registry a webhook is posted, and its address looked at
     ("reqwest", &["registry/", "job/alert.rs", "config/around.rs"]),
-    ("openssl", &["pem.rs", "registry/tls.rs", "greenplum/dial.rs"]),
+    ("openssl", &["pem.rs", "registry/tls.rs", "greenplum/dial.rs", "gpfdist/tls.rs"]),
     ("postgres_openssl", &["greenplum/dial.rs"]),
+    ("tokio_openssl", &["gpfdist/secured.rs"]),
     ("wasmi", &["transform/"]),
 ];
 

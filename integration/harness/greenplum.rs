@@ -11,6 +11,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use super::database::{Database, Kind};
 use super::place::{free_port, log, note_not_run};
 use super::process::{Output, Supervised, User, directory, run, wait_ready};
+use super::registry::Authority;
 
 /// Where a server is looked for.
 const GPHOME_DEFAULT: &str = "/usr/local/greenplum-db";
@@ -45,6 +46,22 @@ pub fn own_greenplum(segments: u32) -> Option<Database> {
         return None;
     }
     Some(start(&home, segments))
+}
+
+/// Who vouches for the segments of every cluster here, `segment`, and whom they trust.
+pub fn segments_authority() -> &'static Authority {
+    static AUTHORITY: OnceLock<Authority> = OnceLock::new();
+    AUTHORITY.get_or_init(|| Authority::new("gpkafka tests: segments"))
+}
+
+/// What a segment needs for `gpfdists://`.
+fn certify(node: &Node) {
+    let (folder, authority) = (node.data.join("gpfdists"), segments_authority());
+    let (certificate, key) = authority.issue("segment");
+    std::fs::create_dir(&folder).expect("the data directory is new");
+    for (name, bytes) in [("client.crt", certificate), ("client.key", key), ("root.crt", authority.pem())] {
+        std::fs::write(folder.join(name), bytes).expect("the data directory is writable");
+    }
 }
 
 /// Greenplum's own file server over a directory, and its port; it ends when it is dropped.
@@ -102,6 +119,7 @@ fn start(home: &Path, segments: u32) -> Database {
             scope.spawn(|| init(home, user, &dir, node));
         }
     });
+    nodes[1..].iter().for_each(certify);
     register(home, user, &dir, &nodes);
     let mut servers: Vec<Supervised> =
         nodes[1..].iter().map(|node| serve(home, user, &dir, node, &["-c", "gp_role=execute"])).collect();

@@ -16,6 +16,7 @@ mod postgres;
 mod process;
 mod python;
 mod registry;
+mod tap;
 mod topic;
 mod wait;
 
@@ -23,7 +24,7 @@ pub use acl::Right;
 pub use clock::Clock;
 pub use cluster::cluster;
 pub use database::{Database, Kind, rows};
-pub use greenplum::{gpfdist, greenplum, own_greenplum};
+pub use greenplum::{gpfdist, greenplum, own_greenplum, segments_authority};
 pub use guarded::Guarded;
 pub use job::Job;
 pub use kafka::{Kafka, Version, kafka};
@@ -34,6 +35,7 @@ pub use process::{Output, Supervised, User, directory, signal};
 #[allow(unused_imports, reason = "a benchmark wants other packages than the tests")]
 pub use python::{has_python_client, python_packages};
 pub use registry::{Authority, Mood, Registry as SchemaRegistry, Tls};
+pub use tap::Tap;
 pub use topic::{Producer, Topic};
 pub use wait::{SOON, poll, wait_for, wait_until};
 

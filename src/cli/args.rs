@@ -44,7 +44,7 @@ pub struct GpfdistArgs {
     /// Port for segments; 0 takes any free one [default: 8080, or the next free one]
     #[arg(long, value_name = "PORT")]
     pub gpfdist_port: Option<u16>,
-    /// Take the gpfdist host and port from the Gpfdist part of a gpss.json file
+    /// Take the gpfdist host, port and certificate (TLS to segments) from the Gpfdist part of a gpss.json file
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -405,6 +405,10 @@ pub struct ServeArgs {
     /// Port to listen at; 0 takes any free one
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     pub port: u16,
+    /// Speak TLS (gpfdists://) with the server.crt, server.key and root.crt of a folder; who has no certificate by
+    /// root.crt gets nothing
+    #[arg(long, value_name = "FOLDER")]
+    pub ssl: Option<PathBuf>,
 }
 
 fn variable(written: &str) -> Result<(String, String), String> {

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
 
+use super::callback::{Callback, callback};
 use super::plot::{Line, plot};
-use super::{BenchArgs, BenchTo, Exit, console, files, load};
+use super::{BenchArgs, BenchTo, Exit, console, files};
 use crate::config::Job;
 use crate::greenplum::Liveness;
 use crate::job::failure::Error;
@@ -47,14 +48,18 @@ const HELPS: f64 = 1.1;
 /// # Errors
 /// 64 for what is wrong with flags and files, 1 for everything that needed a server.
 pub fn run(args: &BenchArgs) -> Result<(), Exit> {
-    let (job, warnings) = files::job(&args.file)?;
-    let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref())?;
+    let (mut job, warnings) = files::job(&args.file)?;
+    let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref(), &mut job)?;
     check(args, &job)?;
     let teller = Arc::new(Teller);
     warnings.iter().chain(&server_warnings).for_each(|warning| teller.log(Level::Warn, warning));
     let shutdown = Shutdown::default();
     threads::watch_signals(&shutdown).map_err(|error| Exit::failed(format!("watching for signals failed: {error}")))?;
-    let (gpfdist_host, gpfdist) = load::callback(&args.gpfdist, &job, server_file.as_ref());
+    let Callback { host: gpfdist_host, mut gpfdist, warning } = callback(&args.gpfdist, &job, server_file.as_ref())?;
+    warning.iter().for_each(|warning| teller.log(Level::Warn, warning));
+    if args.to == BenchTo::Discard && gpfdist.tls.take().is_some() {
+        teller.log(Level::Warn, "--to discard measures without TLS, which its clients do not speak; --to count has it");
+    }
     let options = Options {
         name: args.file.name.clone(),
         quit_at_eof: true,

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{DryrunArgs, Exit, console, files, load, sample, tried};
+use super::callback::{Callback, callback};
+use super::{DryrunArgs, Exit, console, files, sample, tried};
 use crate::config::Job;
 use crate::decode;
 use crate::greenplum::{Chain, Connection, DeadLetters, Ledger, Settings, Target, Writes};
@@ -24,12 +25,13 @@ const KAFKA_WAIT: Duration = Duration::from_secs(20);
 /// # Errors
 /// 64 for a wrong file, 1 for what a server says; the SQL that is known without it is printed all the same.
 pub fn run(args: &DryrunArgs) -> Result<(), Exit> {
-    let (job, warnings) = files::job(&args.file)?;
-    let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref())?;
-    let (host, gpfdist) = load::callback(&args.gpfdist, &job, server_file.as_ref());
-    let settings = job.greenplum_settings();
+    let (mut job, warnings) = files::job(&args.file)?;
+    let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref(), &mut job)?;
+    let Callback { host, gpfdist, warning } = callback(&args.gpfdist, &job, server_file.as_ref())?;
+    let mut settings = job.greenplum_settings();
+    settings.is_gpfdists = gpfdist.tls.is_some();
     let dryrun = Dryrun { job: &job, settings: &settings, host: &host, port: gpfdist.port };
-    for warning in warnings.iter().chain(&server_warnings) {
+    for warning in warnings.iter().chain(&server_warnings).chain(&warning) {
         console::print(&format!("-- warning: {warning}\n"))?;
     }
     if !args.connect {
@@ -133,6 +135,8 @@ impl Dryrun<'_> {
         settings.suit(&connection);
         let targets = Target::describe(&mut connection, &settings)?;
         let writes = Writes::new(&targets, &settings)?;
+        let definition = resolve::definition(self.job, &settings, &writes.columns(), self.host, self.port);
+        definition.check(connection.dialect().is_greenplum())?;
         let decoding = resolve::decode_settings(self.job, &writes)?;
         if let Some(program) = self.job.transform_program()? {
             program.start()?;

@@ -5,8 +5,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::GpfdistArgs;
+use super::callback::{Callback, callback};
 use super::dryrun::Dryrun;
-use super::{GpfdistArgs, load};
 use crate::config::{Job, KEYS, Refusal, Standing, parse_without, render};
 use crate::decode;
 use crate::greenplum::Writes;
@@ -135,7 +136,7 @@ fn seen(file: File, key: &str) -> Result<String, Refusal> {
     let job = parse_without(Path::new("job.yaml"), file.text, key)?;
     let settings = job.greenplum_settings();
     let flags = GpfdistArgs { gpfdist_host: None, gpfdist_port: None, config: None };
-    let (host, gpfdist) = load::callback(&flags, &job, None);
+    let Callback { host, gpfdist, .. } = callback(&flags, &job, None).expect("without a gpss.json no file is read");
     let plan = Dryrun { job: &job, settings: &settings, host: &host, port: gpfdist.port };
     let warnings: Vec<_> = job.warnings.iter().map(|warning| warning.text.as_str()).collect();
     let rows = match Writes::unchecked(&settings).map(|writes| resolve::decode_settings(&job, &writes)) {

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::{EXIT_USAGE, Exit, FileArgs, passwords};
 use crate::config::{self, Job, Problem, Refusal, ServerFile};
+use crate::gpfdist::TlsFiles;
 use crate::greenplum::tls::Tls;
 
 /// Reads a job file, and looks for a password where it has none; with its warnings, a line each.
@@ -24,14 +25,18 @@ pub fn job(args: &FileArgs) -> Result<(Job, Vec<String>), Exit> {
     Ok((job, warnings))
 }
 
-/// Reads a gpss.json, if one is named; with its warnings, a line each.
+/// Reads a gpss.json, if one is named; with its warnings, a line each. A certificate that it wants shared is the job's to
+/// the database too.
 ///
 /// # Errors
 /// As [`job`].
-pub fn server(path: Option<&Path>) -> Result<(Option<ServerFile>, Vec<String>), Exit> {
+pub fn server(path: Option<&Path>, job: &mut Job) -> Result<(Option<ServerFile>, Vec<String>), Exit> {
     let Some(path) = path else { return Ok((None, Vec::new())) };
     let file = config::load_server_file(path).map_err(|refusal| refused(&refusal))?;
     let warnings = lines(path, &file.warnings);
+    if let Some(shared) = file.certificate.as_ref().filter(|_| file.shares_certificate) {
+        job.connection.tls = tls_with(Some(shared))?;
+    }
     Ok((Some(file), warnings))
 }
 
@@ -40,7 +45,19 @@ pub fn server(path: Option<&Path>) -> Result<(Option<ServerFile>, Vec<String>), 
 /// # Errors
 /// 64: a variable has no meaning.
 pub fn tls() -> Result<Tls, Exit> {
-    Tls::from_environment(|name| std::env::var(name).ok()).map_err(Exit::usage)
+    tls_with(None)
+}
+
+/// The same, but that files stand in for variables that are not set.
+fn tls_with(files: Option<&TlsFiles>) -> Result<Tls, Exit> {
+    let file = |name: &str| match name {
+        "PGSSLCERT" => files.map(|files| &files.certificate),
+        "PGSSLKEY" => files.map(|files| &files.key),
+        "PGSSLROOTCERT" => files.and_then(|files| files.authorities.as_ref()),
+        _ => None,
+    };
+    let named = |name: &str| file(name).map(|path| path.to_string_lossy().into_owned());
+    Tls::from_environment(|name| std::env::var(name).ok().or_else(|| named(name))).map_err(Exit::usage)
 }
 
 fn lines(path: &Path, warnings: &[Problem]) -> Vec<String> {

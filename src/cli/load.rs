@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::RecvTimeoutError;
 use fail::fail_point;
 
+use super::callback::{Callback, callback};
 use super::console::Console;
-use super::{Exit, GpfdistArgs, LoadArgs, files};
+use super::{Exit, LoadArgs, files};
 use crate::config::{Job, Mode, ServerFile};
 use crate::gpfdist;
 use crate::greenplum::Liveness;
@@ -47,14 +48,15 @@ const UNSTARTED: &str = "still starting: a server has not answered for some seco
 /// # Errors
 /// 64 for what is wrong with flags and files, 1 for everything that needed a server.
 pub fn run(args: &LoadArgs) -> Result<(), Exit> {
-    let (job, warnings) = files::job(&args.file)?;
-    let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref())?;
+    let (mut job, warnings) = files::job(&args.file)?;
+    let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref(), &mut job)?;
     fail_point!("after-config");
-    let options = options(args, &job, server_file.as_ref());
+    let Callback { host, gpfdist, warning } = callback(&args.gpfdist, &job, server_file.as_ref())?;
+    let options = options(args, server_file.as_ref(), host, gpfdist);
     let console = Console::open(&args.log, args.partition)?;
     let shutdown = Shutdown::default();
     threads::watch_signals(&shutdown).map_err(|error| Exit::failed(format!("watching for signals failed: {error}")))?;
-    for warning in warnings.iter().chain(&server_warnings) {
+    for warning in warnings.iter().chain(&server_warnings).chain(&warning) {
         say!(console, Warn, "{warning}");
     }
     let metrics = Metrics::default();
@@ -138,49 +140,25 @@ fn debug_server(port: Option<u16>, metrics: &Metrics, console: &Console) -> Resu
     Ok(Some(server))
 }
 
-/// Flags come before the job file, the job file before gpss.json, gpss.json before defaults.
-fn options(args: &LoadArgs, job: &Job, file: Option<&ServerFile>) -> Options {
+fn options(args: &LoadArgs, file: Option<&ServerFile>, gpfdist_host: String, gpfdist: gpfdist::Settings) -> Options {
     let reset = match (args.force_reset_earliest, args.force_reset_latest, args.force_reset_timestamp) {
         (true, _, _) => Some(Reset::Earliest),
         (_, true, _) => Some(Reset::Latest),
         (_, _, Some(ms)) => Some(Reset::Timestamp(ms)),
         _ => None,
     };
-    let (host, gpfdist) = callback(&args.gpfdist, job, file);
     Options {
         name: args.file.name.clone(),
         quit_at_eof: args.quit_at_eof,
         reset,
         skip_explain: args.skip_explain,
-        gpfdist_host: host,
+        gpfdist_host,
         gpfdist,
         reuse_tables: file.and_then(|file| file.reuse_tables).unwrap_or(true),
         segment_program: args.means.segment_program.clone(),
         memory_bytes: args.means.memory_bytes(),
         liveness: Liveness::of(Duration::from_secs(args.takeover_after)),
     }
-}
-
-/// This machine's own name.
-pub fn this_host() -> String {
-    gethostname::gethostname().to_string_lossy().into_owned()
-}
-
-/// Where segments call back, which is this machine's name unless somebody says otherwise, and where the server listens
-/// for them.
-pub fn callback(args: &GpfdistArgs, job: &Job, file: Option<&ServerFile>) -> (String, gpfdist::Settings) {
-    let host = args.gpfdist_host.clone().or_else(|| job.callback.host.clone());
-    let host = host.or_else(|| file.and_then(|file| file.host.clone()));
-    let port = args.gpfdist_port.or(job.callback.port).or(file.and_then(|file| file.port));
-    let mut settings = gpfdist::Settings::default();
-    if let Some(port) = port {
-        settings.port = port;
-        settings.port_is_asked = port != 0;
-    }
-    if let Some(bind) = file.and_then(|file| file.bind_address) {
-        settings.bind = bind;
-    }
-    (host.unwrap_or_else(this_host), settings)
 }
 
 /// The original's lines, which scripts grep. Of a job that never got to its first record there is no sum to tell.

@@ -6,6 +6,7 @@ use crate::line;
 
 mod args;
 pub mod bench;
+mod callback;
 pub mod check;
 pub mod console;
 pub mod convert;
@@ -221,8 +222,8 @@ mod tests {
                                                     [default: this machine's host name]
                       --gpfdist-port <PORT>         Port for segments; 0 takes any free one [default: 8080, or the
                                                     next free one]
-                      --config <FILE>               Take the gpfdist host and port from the Gpfdist part of a
-                                                    gpss.json file
+                      --config <FILE>               Take the gpfdist host, port and certificate (TLS to segments)
+                                                    from the Gpfdist part of a gpss.json file
                   -l, --log-dir <DIR>               Directory of the log file gpkafka_<date>.log [default:
                                                     $HOME/gpAdminLogs]
                       --verbose                     Show debug lines too
@@ -257,8 +258,8 @@ mod tests {
                                             this machine's host name]
                   --gpfdist-port <PORT>     Port for segments; 0 takes any free one [default: 8080, or the next
                                             free one]
-                  --config <FILE>           Take the gpfdist host and port from the Gpfdist part of a gpss.json
-                                            file
+                  --config <FILE>           Take the gpfdist host, port and certificate (TLS to segments) from
+                                            the Gpfdist part of a gpss.json file
               -l, --log-dir <DIR>           Directory in which a load would write its log [default:
                                             $HOME/gpAdminLogs]
               -h, --help                    Print help (see more with '--help')
@@ -353,8 +354,8 @@ mod tests {
                                                 this machine's host name]
                       --gpfdist-port <PORT>     Port for segments; 0 takes any free one [default: 8080, or the next
                                                 free one]
-                      --config <FILE>           Take the gpfdist host and port from the Gpfdist part of a gpss.json
-                                                file
+                      --config <FILE>           Take the gpfdist host, port and certificate (TLS to segments) from
+                                                the Gpfdist part of a gpss.json file
                   -h, --help                    Print help (see more with '--help')
             "#]],
         );
@@ -414,6 +415,8 @@ mod tests {
                       --host <ADDRESS>  Address to listen at. Whoever reaches it can read every file of DIR
                                         [default: 127.0.0.1]
                       --port <PORT>     Port to listen at; 0 takes any free one [default: 8080]
+                      --ssl <FOLDER>    Speak TLS (gpfdists://) with the server.crt, server.key and root.crt of a
+                                        folder; who has no certificate by root.crt gets nothing
                   -h, --help            Print help
             "#]],
         );

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
 
+use super::callback::{Callback, callback};
 use super::console::Console;
-use super::load::callback;
 use super::{Exit, ReplayArgs, files};
 use crate::greenplum::Liveness;
 use crate::job::dead_letters::counted;
@@ -30,8 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// # Errors
 /// 64 for what is wrong with flags and files, 1 for everything that needed a server, and where letters stay.
 pub fn run(args: &ReplayArgs) -> Result<(), Exit> {
-    let (job, warnings) = files::job(&args.file)?;
-    let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref())?;
+    let (mut job, warnings) = files::job(&args.file)?;
+    let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref(), &mut job)?;
+    let Callback { host: gpfdist_host, gpfdist, warning } = callback(&args.gpfdist, &job, server_file.as_ref())?;
     if job.dead_letters.is_none() {
         let file = args.file.file.display();
         return Err(Exit::usage(format!("{file} has no DEAD_LETTER: there is no table to load again from")));
@@ -39,10 +40,9 @@ pub fn run(args: &ReplayArgs) -> Result<(), Exit> {
     let console = Arc::new(Console::open(&args.log, false)?);
     let shutdown = Shutdown::default();
     threads::watch_signals(&shutdown).map_err(|error| Exit::failed(format!("watching for signals failed: {error}")))?;
-    for warning in warnings.iter().chain(&server_warnings) {
+    for warning in warnings.iter().chain(&server_warnings).chain(&warning) {
         say!(console, Warn, "{warning}");
     }
-    let (gpfdist_host, gpfdist) = callback(&args.gpfdist, &job, server_file.as_ref());
     let options = Options {
         name: args.file.name.clone(),
         quit_at_eof: true,

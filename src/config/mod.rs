@@ -63,7 +63,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Reads a job file.
 ///
 /// # Errors
-/// The file cannot be read, is wrong, or asks for what is not yet supported.
+/// The file cannot be read, or is wrong.
 pub fn load(path: &Path, variables: &Variables) -> Result<Job, Refusal> {
     parse(path, read(path)?, variables)
 }

@@ -12,8 +12,6 @@ use crate::config::v3;
 pub enum Kind {
     /// The file is wrong.
     Mistake,
-    /// The file is right, and asks for what this version does not do yet.
-    NotYet,
     /// The file is right, and something in it has no effect.
     Warning,
 }
@@ -34,8 +32,7 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
-/// A file that cannot be used: everything that is wrong with it, in the order of the file. Only mistakes, if there are
-/// any; else what is not yet supported. Never empty.
+/// A file that cannot be used: everything that is wrong with it, in the order of the file. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub path: PathBuf,
@@ -89,11 +86,6 @@ impl<'a> Complaints<'a> {
     /// The file is wrong here.
     pub fn mistake(&self, span: &Range<usize>, text: impl Into<String>, hint: Option<String>) {
         self.push(Kind::Mistake, span, text.into(), hint);
-    }
-
-    /// The file asks for what is to come.
-    pub fn not_yet(&self, span: &Range<usize>, what: &str) {
-        self.push(Kind::NotYet, span, format!("{what} is not yet supported"), None);
     }
 
     /// This has no effect.

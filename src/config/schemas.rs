@@ -85,11 +85,11 @@ fn registry(block: &mut Fields<'_>) -> Option<RegistryAt> {
     Some(RegistryAt { urls: urls?, user, password, ca_file, certificate_file, key_file, min_tls_version })
 }
 
-fn path(node: &Node) -> Result<PathBuf, Wrong> {
+pub(super) fn path(node: &Node) -> Result<PathBuf, Wrong> {
     trimmed(node).map(PathBuf::from)
 }
 
-fn tls_version(node: &Node) -> Result<TlsVersion, Wrong> {
+pub(super) fn tls_version(node: &Node) -> Result<TlsVersion, Wrong> {
     let version = text(node).ok().and_then(|text| TlsVersion::parse(&text));
     version.ok_or_else(|| must_be("1.0, 1.1, 1.2 or 1.3", node))
 }

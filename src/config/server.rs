@@ -1,4 +1,4 @@
-//! gpss.json, as far as a load needs it: where segments call back. The rest of the original server's settings is known
+//! gpss.json, as far as a load needs it: where segments call back, and with which certificates. The rest of the original server's settings is known
 //! by name and said to have no effect. JSON is YAML too, so it is read by the same means, places and all.
 
 use std::net::IpAddr;
@@ -8,9 +8,12 @@ use crate::config::fields::{Fields, Wrong, must_be};
 use crate::config::file::host;
 use crate::config::problem::{Complaints, Problem, Refusal};
 use crate::config::scalars::{own_port, text, truth};
+use crate::config::schemas::{path, tls_version};
 use crate::config::template::Filled;
 use crate::config::yaml::Node;
 use crate::config::{Variables, read, text_of, understood};
+use crate::gpfdist::{TlsFiles, TlsVersion};
+use crate::registry::TlsVersion as Asked;
 
 /// The gpfdist part of a gpss.json file (`--config`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +25,10 @@ pub struct ServerFile {
     pub bind_address: Option<IpAddr>,
     /// Whether an external table that is there already is used again.
     pub reuse_tables: Option<bool>,
+    /// With it segments call over TLS.
+    pub certificate: Option<TlsFiles>,
+    /// It is shown to the database too.
+    pub shares_certificate: bool,
     /// What has no effect, in the order of the file.
     pub warnings: Vec<Problem>,
 }
@@ -57,23 +64,35 @@ fn server_file(complaints: &Complaints<'_>, root: &Node) -> Option<ServerFile> {
 }
 
 fn gpfdist(mut fields: Fields<'_>) -> ServerFile {
+    let certificate = fields.block("Certificate").and_then(certificate);
     let file = ServerFile {
         host: fields.read("Host", host),
         port: fields.read("Port", own_port),
         bind_address: fields.read("BindAddress", address),
         reuse_tables: fields.read("ReuseTables", truth),
+        shares_certificate: certificate.as_ref().is_some_and(|(_, is_shared)| *is_shared),
+        certificate: certificate.map(|(files, _)| files),
         warnings: Vec::new(),
     };
-    if let Some(mut certificate) = fields.block("Certificate") {
-        for key in ["CertFile", "KeyFile", "CAFile", "MinTLSVersion"] {
-            certificate.read(key, text);
-        }
-        certificate.read("DBClientShared", truth);
-        certificate.complaints.not_yet(&certificate.span, "Gpfdist.Certificate");
-        certificate.finish();
-    }
     fields.finish();
     file
+}
+
+/// The files, and whether the database is shown them too.
+fn certificate(mut fields: Fields<'_>) -> Option<(TlsFiles, bool)> {
+    let certificate = fields.require("CertFile", path);
+    let key = fields.require("KeyFile", path);
+    let authorities = fields.read("CAFile", path);
+    let min_version = fields.read_at("MinTLSVersion", tls_version).map_or(TlsVersion::default(), |(field, version)| {
+        if version < Asked::V1_2 {
+            let text = "MinTLSVersion below 1.2 has no effect: no segment needs what is older";
+            fields.complaints.warning(field.span(), text, None);
+        }
+        if version == Asked::V1_3 { TlsVersion::V1_3 } else { TlsVersion::V1_2 }
+    });
+    let is_shared = fields.read("DBClientShared", truth).unwrap_or(false);
+    fields.finish();
+    Some((TlsFiles { certificate: certificate?, key: key?, authorities, min_version }, is_shared))
 }
 
 fn address(node: &Node) -> Result<IpAddr, Wrong> {

@@ -218,7 +218,11 @@ fn address(url: &str) -> Result<(String, String), Error> {
     let (rest, port) = match url.split_once("://") {
         Some(("gpfdist", rest)) => (rest, PORT),
         Some(("http", rest)) => (rest, 80),
-        Some(("gpfdists" | "https", _)) => return Err(wrong("TLS is not supported here")),
+        Some(("gpfdists" | "https", _)) => {
+            return Err(wrong(
+                "this client speaks no TLS: try curl with the files of gpfdists in the segment's data directory",
+            ));
+        }
         _ => return Err(wrong("it does not begin with gpfdist://")),
     };
     let rest = rest.split('#').next().unwrap_or(rest);

@@ -1,5 +1,5 @@
 //! The HTTP server that segments read from: sockets, heads, bodies, and how a connection ends. Who may read and what
-//! comes next is decided in `request` and `session`. Job starts one per process; the only gpfdist file that names hyper.
+//! comes next is decided in `request` and `session`. Job starts one per process; beside `body` the only gpfdist file that names hyper.
 //!
 //! Facts it stands on: Greenplum compares `X-GP-PROTO` with its case and takes anything else for protocol 0; a kept-alive
 //! connection makes libcurl repeat a GET unseen; HTTP/2 would lower-case every name.
@@ -9,13 +9,10 @@ use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::buf::Chain;
-use bytes::{Buf, Bytes};
 use fail::fail_point;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::Incoming;
 use hyper::ext::ReasonPhrase;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
@@ -27,18 +24,20 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Sleep, timeout};
+use tokio::time::timeout;
 
-use super::frame;
+use super::body::{Answer, Rows};
 use super::guests::{Guest, Guests};
-use super::handle::{Attached, Registry, Session, Shared};
+use super::handle::{Attached, Registry, Session};
 use super::listen::{Error, listen};
 use super::request::{self, Protocol, Refusal};
 use super::scans::{Scans, Source};
-use super::session::{ConnectionId, Next, Scan};
+use super::secured::{NoHandshake, Secured};
+use super::session::Scan;
 use super::settings::Settings;
-use super::socket::{close, prepare};
-use crate::metrics::{Metrics, Seconds};
+use super::socket::{Line, close, prepare, unless_cut};
+use super::tls::Tls;
+use crate::metrics::Metrics;
 
 /// Greenplum's heads take about 1 KiB, but names of databases and paths vary. It also bounds what waits inside hyper
 /// before a connection takes another block.
@@ -79,6 +78,9 @@ struct Served {
     guests: Arc<Guests>,
     heartbeat: Duration,
     linger: Duration,
+    /// Time for a handshake, and then for a head.
+    head_timeout: Duration,
+    tls: Option<Tls>,
     http: http1::Builder,
     /// A response with these extensions spells `X-GP-PROTO` as Greenplum does, however the request did.
     spelling: hyper::http::Extensions,
@@ -123,6 +125,8 @@ impl Server {
             guests: Guests::new(settings.guests_max),
             heartbeat: settings.heartbeat,
             linger: settings.linger,
+            head_timeout: settings.head_timeout,
+            tls: settings.tls.clone(),
             http: http(settings.head_timeout),
             spelling: runtime.block_on(spelling()),
         });
@@ -149,6 +153,11 @@ impl Server {
     /// Forgets a path and its sessions for later requests.
     pub fn forget_path(&self, path: &str) {
         self.served.registry.forget(path);
+    }
+
+    /// Whether segments are to call it `gpfdists://`.
+    pub fn has_tls(&self) -> bool {
+        self.served.tls.is_some()
     }
 
     /// Opens a session. Open it before the statement is sent: segments that come earlier are refused.
@@ -239,11 +248,40 @@ async fn serve(stream: TcpStream, served: Arc<Served>) {
     if prepare(&stream).is_err() {
         return;
     }
-    let attached = Mutex::new(None);
     let cut = Arc::new(Notify::new());
-    let guest = Mutex::new(Some(served.guests.admit(&cut)));
+    let guest = served.guests.admit(&cut);
+    match &served.tls {
+        None => answer_on(stream, &served, &cut, guest).await,
+        Some(tls) => {
+            let Ok(line) = Secured::new(tls, stream) else { return };
+            if let Some(line) = shaken(line, &served, &cut).await {
+                answer_on(line, &served, &cut, guest).await;
+            }
+        }
+    }
+}
+
+/// The connection after its handshake. Who takes too long is cut off as who is slow with a head is; who is refused can
+/// read why.
+async fn shaken(mut line: Secured, served: &Served, cut: &Notify) -> Option<Secured> {
+    let mut cut_off = pin!(cut.notified());
+    match unless_cut(&mut cut_off, timeout(served.head_timeout, line.shake_hands())).await {
+        Some(Ok(Ok(()))) => Some(line),
+        Some(Ok(Err(NoHandshake))) => {
+            let half_closed = line.tcp().shutdown().await;
+            close(line, served.linger, cut_off).await;
+            drop(half_closed);
+            None
+        }
+        Some(Err(_)) | None => None,
+    }
+}
+
+async fn answer_on(line: impl Line, served: &Served, cut: &Arc<Notify>, guest: Guest) {
+    let attached = Mutex::new(None);
+    let guest = Mutex::new(Some(guest));
     let service = service_fn(|request: HttpRequest<Incoming>| {
-        let (served, attached, cut, guest) = (&served, &attached, &cut, &guest);
+        let (attached, guest) = (&attached, &guest);
         async move {
             let (answer, segment) = answer(served, request, cut).await;
             if segment.is_some() {
@@ -253,21 +291,17 @@ async fn serve(stream: TcpStream, served: Arc<Served>) {
             Ok::<_, Infallible>(answer)
         }
     });
-    let mut connection = served.http.serve_connection(TokioIo::new(stream), service);
+    let mut connection = served.http.serve_connection(TokioIo::new(line), service);
     let mut cut_off = pin!(cut.notified());
-    let outcome = poll_fn(|context| match cut_off.as_mut().poll(context) {
-        Poll::Ready(()) => Poll::Ready(None),
-        Poll::Pending => Pin::new(&mut connection).poll(context).map(Some),
-    });
-    let outcome = outcome.await;
-    let stream = connection.into_parts().io.into_inner();
+    let outcome = unless_cut(&mut cut_off, poll_fn(|context| Pin::new(&mut connection).poll(context))).await;
+    let line = connection.into_parts().io.into_inner();
     let attached = attached.into_inner().unwrap_or_else(PoisonError::into_inner);
     match (outcome, attached) {
         (Some(Ok(())), attached) => {
             let has_rows = attached.is_some();
             attached.into_iter().for_each(Attached::written);
             let begun = Instant::now();
-            close(stream, served.linger, cut_off).await;
+            close(line, served.linger, cut_off).await;
             // what the kernel still held for the segment is taken by now
             if has_rows {
                 served.metrics.seconds.segment_taking.inc_by(begun.elapsed().as_secs_f64());
@@ -275,12 +309,12 @@ async fn serve(stream: TcpStream, served: Arc<Served>) {
         }
         // hyper has answered a malformed head, or where it is of HTTP/2 leaves that to us, who have no answer
         (Some(Err(error)), None) if !error.is_timeout() => {
-            let mut stream = stream;
-            let half_closed = stream.shutdown().await;
-            close(stream, served.linger, cut_off).await;
+            let mut line = line;
+            let half_closed = timeout(served.linger, line.shutdown()).await;
+            close(line, served.linger, cut_off).await;
             drop(half_closed);
         }
-        (_, attached) => drop((attached, stream)),
+        (_, attached) => drop((attached, line)),
     }
     drop(taken(&guest));
 }
@@ -343,19 +377,8 @@ fn rows(served: &Served, attached: &Attached, protocol: Protocol) -> Response<An
         Protocol::Framed => "1",
         Protocol::Raw => "0",
     };
-    let mut response = Response::new(Answer::Rows(Rows {
-        file_prefix: attached.shared.file_prefix(),
-        shared: Arc::clone(&attached.shared),
-        id: attached.id,
-        protocol,
-        heartbeat: served.heartbeat,
-        alarm: Box::pin(tokio::time::sleep(served.heartbeat)),
-        alarm_is_set: true,
-        ended: false,
-        since: Instant::now(),
-        waits_for_rows: true,
-        seconds: served.metrics.seconds.clone(),
-    }));
+    let rows = Rows::new(attached, protocol, served.heartbeat, served.metrics.seconds.clone());
+    let mut response = Response::new(Answer::Rows(rows));
     *response.extensions_mut() = served.spelling.clone();
     let headers = response.headers_mut();
     headers.insert(HeaderName::from_static("x-gp-proto"), HeaderValue::from_static(number));
@@ -374,121 +397,4 @@ fn refused(refusal: Refusal) -> Response<Answer> {
         response.extensions_mut().insert(reason);
     }
     response
-}
-
-/// A response's body.
-enum Answer {
-    /// A short text, until it is taken.
-    Text(Option<Bytes>),
-    Rows(Rows),
-}
-
-/// The rows of one connection, as hyper asks for them.
-struct Rows {
-    shared: Arc<Shared>,
-    id: ConnectionId,
-    protocol: Protocol,
-    file_prefix: String,
-    heartbeat: Duration,
-    alarm: Pin<Box<Sleep>>,
-    /// Whether the alarm counts from the last message.
-    alarm_is_set: bool,
-    ended: bool,
-    /// Since when it waits for rows, or for the peer to take the last ones.
-    since: Instant,
-    waits_for_rows: bool,
-    seconds: Seconds,
-}
-
-/// Ends a protocol 0 body without an end: the connection is reset.
-#[derive(Debug, thiserror::Error)]
-#[error("the session failed, and protocol 0 has no words for it")]
-struct Aborted;
-
-/// A message, and the rows that follow it uncopied.
-type Message = Chain<Bytes, Bytes>;
-
-impl Rows {
-    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Message, Aborted>>> {
-        self.count_time();
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        self.waits_for_rows = true;
-        let Poll::Ready(next) = self.shared.poll_next(self.id, context) else {
-            ready!(self.poll_heartbeat(context));
-            self.shared.leave_line(self.id);
-            return Poll::Ready(Some(Ok(frame::heartbeat().chain(Bytes::new()))));
-        };
-        self.count_time();
-        self.waits_for_rows = false;
-        self.alarm_is_set = false;
-        self.ended = !matches!(next, Next::Block(_));
-        if matches!(next, Next::End) {
-            fail_point!("segment-ends");
-        }
-        Poll::Ready(match (self.protocol, next) {
-            (Protocol::Framed, Next::Block(block)) => Some(Ok(block.head(&self.file_prefix).chain(block.bytes))),
-            (Protocol::Raw, Next::Block(block)) => Some(Ok(Bytes::new().chain(block.bytes))),
-            (Protocol::Framed, Next::End) => Some(Ok(frame::end().chain(Bytes::new()))),
-            (Protocol::Raw, Next::End) => None,
-            (Protocol::Framed, Next::Failed(reason)) => Some(Ok(frame::error(&reason).chain(Bytes::new()))),
-            (Protocol::Raw, Next::Failed(_)) => Some(Err(Aborted)),
-            (_, Next::Wait) => unreachable!("a connection that waits is pending"),
-        })
-    }
-
-    /// Counts the time since the last look: hyper asks for the next message once the peer, or the kernel for it, has taken
-    /// the last one.
-    fn count_time(&mut self) {
-        let spent =
-            if self.waits_for_rows { &self.seconds.segment_waits_for_rows } else { &self.seconds.segment_taking };
-        spent.inc_by(self.since.elapsed().as_secs_f64());
-        self.since = Instant::now();
-    }
-
-    /// Ready when a message should be sent just to send one. Protocol 0 has none.
-    fn poll_heartbeat(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.protocol == Protocol::Raw {
-            return Poll::Pending;
-        }
-        if !self.alarm_is_set {
-            self.alarm.as_mut().reset(tokio::time::Instant::now() + self.heartbeat);
-            self.alarm_is_set = true;
-        }
-        ready!(self.alarm.as_mut().poll(context));
-        self.alarm_is_set = false;
-        Poll::Ready(())
-    }
-}
-
-impl Body for Answer {
-    type Data = Message;
-    type Error = Aborted;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Message>, Aborted>>> {
-        let message = match &mut *self {
-            Self::Text(text) => text.take().map(|text| Ok(text.chain(Bytes::new()))),
-            Self::Rows(rows) => ready!(rows.poll_message(context)),
-        };
-        Poll::Ready(message.map(|message| message.map(Frame::data)))
-    }
-
-    /// True right after the last message, so that hyper writes it and the end of the body in one go.
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Text(text) => text.is_none(),
-            Self::Rows(rows) => rows.ended,
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Rows(_) => SizeHint::default(),
-        }
-    }
 }

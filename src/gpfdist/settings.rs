@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+use super::tls::Tls;
+
 /// How the server runs.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -14,7 +16,7 @@ pub struct Settings {
     pub port_is_asked: bool,
     /// Pause after which an idle connection gets an `O`.
     pub heartbeat: Duration,
-    /// Time for a request's head to arrive.
+    /// Time for a request's head to arrive, and for a handshake before it.
     pub head_timeout: Duration,
     /// How long a session answers late segments after its statement's outcome is known, and how long connections may
     /// take to learn it.
@@ -29,6 +31,8 @@ pub struct Settings {
     pub threads: usize,
     /// Of scans that nobody has announced.
     pub scans: ScanLimits,
+    /// With it segments are to call `gpfdists://`, and nobody is served without.
+    pub tls: Option<Tls>,
 }
 
 /// How many scans that nobody has announced may be, and how long.
@@ -77,6 +81,7 @@ impl Default for Settings {
             guests_max: 2048,
             threads: 2,
             scans: ScanLimits::default(),
+            tls: None,
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Definition {
     /// Where segments call.
     pub host: String,
     pub port: u16,
+    /// Greenplum only, see [`Settings::is_gpfdists`].
+    pub is_gpfdists: bool,
     /// In the order of the encoded fields.
     pub columns: Vec<Column>,
     /// Greenplum only: what reads the messages, where that is not TEXT.
@@ -89,6 +91,7 @@ impl Definition {
             schema: settings.metadata_schema().clone(),
             host: host.to_owned(),
             port,
+            is_gpfdists: settings.is_gpfdists,
             columns: columns.to_vec(),
             formatter: settings.formatter.clone(),
             segment_program: settings.segment_program.clone(),
@@ -117,6 +120,9 @@ impl Definition {
         if let Some(Formatter { name, options, encoding }) = &self.formatter {
             parts.extend(["custom", name, options, encoding]);
         }
+        if self.is_gpfdists {
+            parts.push("gpfdists");
+        }
         let table = Ident::exact(format!("{PREFIX}{}", md5_of(&parts)));
         TableName { schema: self.schema.clone(), table }
     }
@@ -126,13 +132,28 @@ impl Definition {
         create(self, is_greenplum, &self.table(), "<token>")
     }
 
-    /// `gpfdist://host:port/v1/<job>/<partitions>/` — the token follows.
+    /// Whether a dialect can have it.
+    ///
+    /// # Errors
+    /// TLS is asked for where no segment of Greenplum's is to speak it.
+    pub fn check(&self, is_greenplum: bool) -> Result<(), Error> {
+        if self.is_gpfdists && !is_greenplum {
+            let text = "Gpfdist.Certificate is for Greenplum, whose segments speak TLS; PostgreSQL reads through a program on \
+                        its own machine, which does not: leave Certificate out of the file that --config names"
+                .to_owned();
+            return Err(Error::Target { text });
+        }
+        Ok(())
+    }
+
+    /// `gpfdist://host:port/v1/<job>/<partitions>/`, or `gpfdists://…` — the token follows.
     pub(super) fn url(&self) -> String {
         let host = match self.host.contains(':') && !self.host.starts_with('[') {
             true => format!("[{}]", self.host),
             false => self.host.clone(),
         };
-        format!("gpfdist://{host}:{}{}", self.port, self.path(""))
+        let scheme = if self.is_gpfdists { "gpfdists" } else { "gpfdist" };
+        format!("{scheme}://{host}:{}{}", self.port, self.path(""))
     }
 
     fn path(&self, token: &str) -> String {
@@ -161,6 +182,7 @@ impl ExternalTable {
     /// For some statements, and for locks when a table must be dropped.
     pub fn ensure(connection: &mut Connection, definition: &Definition) -> Result<Self, Error> {
         let is_greenplum = connection.dialect().is_greenplum();
+        definition.check(is_greenplum)?;
         let mut definition = definition.clone().on(is_greenplum);
         if !is_greenplum {
             external_postgres::prepare(connection, &mut definition)?;
@@ -182,6 +204,7 @@ impl ExternalTable {
     /// As [`ExternalTable::ensure`].
     pub(super) fn make_inside(connection: &mut Connection, definition: &Definition) -> Result<Self, Error> {
         let is_greenplum = connection.dialect().is_greenplum();
+        definition.check(is_greenplum)?;
         let mut definition = definition.clone().on(is_greenplum);
         if !is_greenplum {
             external_postgres::prepare(connection, &mut definition)?;
@@ -414,13 +437,14 @@ pub(super) mod tests {
     fn every_part_of_a_definition_makes_another_table() {
         let name = definition().table();
         assert_eq!(name.table.as_str().len(), PREFIX.len() + 32);
-        let changes: [fn(&mut Definition); 6] = [
+        let changes: [fn(&mut Definition); 7] = [
             |other| other.role = "another".to_owned(),
             |other| other.port = 8081,
             |other| other.host = "etl2".to_owned(),
             |other| other.partitions = Partitions::All,
             |other| other.columns[0].sql_type = "text".to_owned(),
             |other| other.segments = 3,
+            |other| other.is_gpfdists = true,
         ];
         for change in changes {
             let mut other = definition();
@@ -449,6 +473,13 @@ pub(super) mod tests {
         ] {
             assert_eq!(covers(&ours, &location(&theirs)), is_covered, "{} {}", ours.partitions, theirs.partitions);
         }
+    }
+
+    #[test]
+    fn tls_is_for_greenplum() {
+        let definition = Definition { is_gpfdists: true, ..definition() };
+        assert!(definition.url().starts_with("gpfdists://etl1:8080/v1/"));
+        assert!(definition.check(true).is_ok() && definition.check(false).is_err());
     }
 
     #[test]

@@ -135,6 +135,8 @@ pub struct Settings {
     pub failing: Failing,
     /// Where rows go that [`Failing::Recover`] finds; `None` is a backup table.
     pub dead_letters: Option<TableName>,
+    /// Greenplum only: segments call the loader over TLS.
+    pub is_gpfdists: bool,
     /// PostgreSQL only: the executable that the server runs in place of a segment; `None` is this one.
     pub segment_program: Option<PathBuf>,
     /// PostgreSQL only: how many of them.
@@ -170,6 +172,7 @@ impl Settings {
             input_filter: None,
             failing: Failing::Fail,
             dead_letters: None,
+            is_gpfdists: false,
             segment_program: None,
             segments: Self::SEGMENTS,
             connect_timeout: Self::CONNECT_TIMEOUT,

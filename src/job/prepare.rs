@@ -147,6 +147,7 @@ pub(super) fn settings(run: &Run<'_>, memory: &Memory) -> Settings {
         settings.failing = Failing::Recover;
     }
     settings.segment_program.clone_from(&run.options.segment_program);
+    settings.is_gpfdists = run.server.has_tls();
     settings.liveness = run.options.liveness;
     settings
 }

@@ -198,7 +198,8 @@ impl<'a> Run<'a> {
         if asked != 0 && asked != address.port() {
             say!(self.reporter, Info, "port {asked} is taken, the next free one is {}", address.port());
         }
-        say!(self.reporter, Info, "gpfdist listening on {address}");
+        let secured = if self.server.has_tls() { ", with TLS" } else { "" };
+        say!(self.reporter, Info, "gpfdist listening on {address}{secured}");
     }
 
     fn attempts(&self, memory: &mut Memory) -> Result<(), Error> {

@@ -33,7 +33,8 @@ use crossbeam_channel::RecvTimeoutError;
 
 use self::database::Database;
 use self::report::{Check, Report, Verdict};
-use super::{DoctorArgs, EXIT_FAILED, Exit, console, files, load};
+use super::callback::{Callback, callback};
+use super::{DoctorArgs, EXIT_FAILED, Exit, console, files};
 use crate::config::Job;
 use crate::gpfdist;
 use crate::greenplum::{Canceller, Settings};
@@ -78,14 +79,16 @@ impl Case {
 /// # Errors
 /// 64 for what is wrong with flags and files; 1, and nothing more to print, where a check has failed.
 pub fn run(args: &DoctorArgs) -> Result<(), Exit> {
-    let (job, mut warnings) = files::job(&args.file)?;
-    let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref())?;
+    let (mut job, mut warnings) = files::job(&args.file)?;
+    let (server_file, server_warnings) = files::server(args.gpfdist.config.as_deref(), &mut job)?;
     warnings.extend(server_warnings);
     let shutdown = Shutdown::default();
     threads::watch_signals(&shutdown).map_err(|error| Exit::failed(format!("watching for signals failed: {error}")))?;
-    let (host, gpfdist) = load::callback(&args.gpfdist, &job, server_file.as_ref());
+    let Callback { host, gpfdist, warning } = callback(&args.gpfdist, &job, server_file.as_ref())?;
+    warnings.extend(warning);
     let mut settings = job.greenplum_settings();
     settings.segment_program.clone_from(&args.means.segment_program);
+    settings.is_gpfdists = gpfdist.tls.is_some();
     settings.lock_timeout = LOCK_TIMEOUT;
     let case = Case {
         settings,

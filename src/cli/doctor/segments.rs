@@ -15,7 +15,7 @@ use super::report::{Check, Report, Verdict};
 use super::{Case, LOOK, Urgency};
 use crate::block::{BlockIndex, Run};
 use crate::gpfdist::{Scan, Server};
-use crate::greenplum::{Astray, Connection, Error, Probe};
+use crate::greenplum::{Astray, Connection, Error, Probe, trial};
 use crate::job::{resolve, threads};
 use crate::metrics::Metrics;
 use crate::offset::Span;
@@ -72,7 +72,8 @@ fn told(text: &str) -> bool {
 fn tried(case: &Case, session: &mut Connection) -> Result<Check, Check> {
     let failed = |error: Error| Check::failed(NAME, error);
     let server = Server::start(&case.gpfdist, &Metrics::default()).map_err(|error| Check::failed(NAME, error))?;
-    let address = format!("http://{}:{}", bracketed(&case.host), server.port());
+    let scheme = if server.has_tls() { "https" } else { "http" };
+    let address = format!("{scheme}://{}:{}", bracketed(&case.host), server.port());
     let hosts = session.segment_hosts().map_err(failed)?;
     let all: BTreeSet<u32> = (0..session.segments()).collect();
     let connection = Connection::open_to_load(&case.settings, "gpkafka doctor").map_err(failed)?;
@@ -162,7 +163,7 @@ impl Trial<'_> {
     fn silent(&self, known: &mut Known) {
         for segment in known.lacking(self.all) {
             let cause = format!("no answer within {} s: a firewall, or an address of nobody", WAIT.as_secs());
-            known.astray.insert(segment, Astray { segment, resolved: None, cause });
+            known.astray.insert(segment, Astray { segment, resolved: None, cause, advice: None });
         }
     }
 
@@ -258,6 +259,7 @@ fn judge(check: &mut Check, known: &Known, all: &BTreeSet<u32>, address: &str) {
         return;
     }
     let mut causes: BTreeMap<(&Option<String>, &str), BTreeSet<u32>> = BTreeMap::new();
+    let advices: BTreeSet<&str> = known.astray.values().filter_map(|astray| astray.advice).collect();
     for (segment, Astray { resolved, cause, .. }) in &known.astray {
         causes.entry((resolved, cause)).or_default().insert(*segment);
     }
@@ -271,12 +273,18 @@ fn judge(check: &mut Check, known: &Known, all: &BTreeSet<u32>, address: &str) {
     if !known.open.is_empty() {
         check.say(Verdict::Failed, format!("{} had no turn before the time was up", known.named(&known.open)));
     }
+    advices.into_iter().for_each(|advice| check.advise(advice));
     advise(check, address);
 }
 
 fn advise(check: &mut Check, address: &str) {
-    check.advise("give --gpfdist-host an address of this machine that every segment host can reach, and open its port");
-    check.advise(format!("to try it from a segment's host: curl {address}/gpfdist/status"));
+    if check.advice.is_empty() {
+        check.advise(
+            "give --gpfdist-host an address of this machine that every segment host can reach, and open its port",
+        );
+    }
+    let (scheme, at) = address.split_once("://").unwrap_or_default();
+    check.advise(format!("to try it from a segment's host: {}", trial(at, scheme == "https")));
 }
 
 #[cfg(test)]
@@ -288,7 +296,7 @@ mod tests {
     fn judged(reached: &[u32], astray: &[(u32, Option<&str>, &str)], open: &[u32]) -> String {
         let hosts = (0..6).map(|segment| (segment, format!("sdw{}", segment / 3 + 1))).collect();
         let astray = astray.iter().map(|&(segment, resolved, cause)| {
-            (segment, Astray { segment, resolved: resolved.map(str::to_owned), cause: cause.to_owned() })
+            (segment, Astray { segment, resolved: resolved.map(str::to_owned), cause: cause.to_owned(), advice: None })
         });
         let known = Known {
             reached: reached.iter().copied().collect(),

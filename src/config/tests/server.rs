@@ -49,10 +49,6 @@ fn what_is_wrong_has_its_place() {
         "{\n\t\"Gpfdist\": {\"Hst\": \"etl1\", \"Port\": \"x\", \"BindAddress\": \"etl1\"},\n\t\"gpfdist\": 1,\n\t\"Shadows\": {}\n}\n",
     ));
     expect![[r#"
-        gpss.json:1:14: Gpfdist.Certificate is not yet supported
-    "#]]
-    .assert_eq(&said(r#"{"Gpfdist": {"Certificate": {"CertFile": "a", "KeyFile": "b"}, "ReuseTables": false}}"#));
-    expect![[r#"
         gpss.json:2:1: not YAML: did not find expected ',' or '}' while parsing a flow mapping
     "#]]
     .assert_eq(&said("{\"Gpfdist\": {\"Port\": 1,}\n"));
@@ -60,6 +56,35 @@ fn what_is_wrong_has_its_place() {
         gpss.json:1:1: the file must be a block of keys, not a list
     "#]]
     .assert_eq(&said("[]"));
+}
+
+#[test]
+fn a_certificate_is_understood_and_what_is_wrong_with_it_has_its_place() {
+    let of = |inside: &str| {
+        let text = format!(r#"{{"Gpfdist": {{"Certificate": {{{inside}}}}}}}"#);
+        match server::parse(Path::new("gpss.json"), text.as_bytes().to_vec()) {
+            Err(refusal) => render(&refusal, false, false),
+            Ok(file) => format!("{:?} {} {:?}", file.certificate, file.shares_certificate, file.warnings.len()),
+        }
+    };
+    expect![[r#"Some(TlsFiles { certificate: "a", key: "b", authorities: None, min_version: V1_2 }) false 0"#]]
+        .assert_eq(&of(r#""CertFile": "a", "KeyFile": "b""#));
+    expect![[r#"Some(TlsFiles { certificate: "a", key: "b", authorities: Some("c"), min_version: V1_3 }) true 0"#]]
+        .assert_eq(&of(
+            r#""CertFile": "a", "KeyFile": "b", "CAFile": "c", "MinTLSVersion": "1.3", "DBClientShared": true"#,
+        ));
+    expect![[r#"
+        None None None
+        gpss.json:1:80: MinTLSVersion below 1.2 has no effect: no segment needs what is older
+    "#]]
+    .assert_eq(&said(r#"{"Gpfdist": {"Certificate": {"CertFile": "a", "KeyFile": "b", "MinTLSVersion": "1.0"}}}"#));
+    expect![[r#"
+        gpss.json:1:14: `CertFile` is missing under Gpfdist.Certificate
+        gpss.json:1:30: unknown key `KeyFil` under Gpfdist.Certificate (did you mean `KeyFile`?)
+        gpss.json:1:62: `MinTLSVersion` must be 1.0, 1.1, 1.2 or 1.3, not `2`
+        gpss.json:1:85: `DBClientShared` must be true or false, not `x`
+    "#]]
+    .assert_eq(&of(r#""KeyFil": "b", "MinTLSVersion": "2", "DBClientShared": "x""#));
 }
 
 /// Such a host in a LOCATION ends the server processes of Greenplum 6.
