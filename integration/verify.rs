@@ -192,17 +192,18 @@ on_each_database! {
         case.load(&job);
         case.topic.produce(0, ["3,c"]);
         let ledger = format!("{}.gpkafka_ledger", case.schema);
-        for (change, told) in [
-            ("next = -1", "next is -1"),
-            ("next = 9223372036854775807", "next is 9223372036854775807"),
-            ("kind = 'lode'", "kind is \"lode\""),
+        for (change, partition, told) in [
+            ("next = -1", 0, "next is -1"),
+            ("next = 9223372036854775807", 0, "next is 9223372036854775807"),
+            ("kind = 'lode'", 0, "kind is \"lode\""),
+            ("\"partition\" = -7", -7, "partition is -7"),
         ] {
             db.execute(&format!("CREATE TABLE {}.kept AS SELECT * FROM {ledger}", case.schema));
             db.execute(&format!("UPDATE {ledger} SET {change}"));
             let outcome = Loader::load(&job).args(["--quit-at-eof"]).run().expect_code(1);
-            outcome.expect_text(&format!("in partition 0's newest row {told}, which no gpkafka writes"));
-            let text = "DOES NOT HOLD  partition 0: commit 1 (batch 1 of loader ";
-            verify(&job).expect_code(1).expect_text(text).expect_text(&format!("{told}, which no gpkafka has written"));
+            outcome.expect_text(&format!("in partition {partition}'s newest row {told}, which no gpkafka writes"));
+            let text = format!("DOES NOT HOLD  partition {partition}: commit 1 (batch 1 of loader ");
+            verify(&job).expect_code(1).expect_text(&text).expect_text(&format!("{told}, which no gpkafka has written"));
             db.execute(&format!("DELETE FROM {ledger}; INSERT INTO {ledger} SELECT * FROM {}.kept", case.schema));
             db.execute(&format!("DROP TABLE {}.kept", case.schema));
         }

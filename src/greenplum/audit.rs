@@ -146,9 +146,10 @@ impl LedgerRow {
 
     /// What in it no version of this program has written, so that there is nothing to reckon with.
     pub fn foreign(&self) -> Option<String> {
-        let numbers = [("first", self.first), ("next", self.next), ("batch", self.batch), ("inserted", self.inserted)];
+        let numbers = [("partition", self.partition.into()), ("first", self.first), ("next", self.next)];
+        let counts = [("batch", self.batch), ("inserted", self.inserted)];
         let account: Vec<_> = self.account.iter().flat_map(Account::named).collect();
-        foreign(&self.kind, self.seq, &[&numbers[..], &account].concat())
+        foreign(&self.kind, self.seq, &[&numbers[..], &counts, &account].concat())
     }
 
     /// The nearest number that a ledger may hold.

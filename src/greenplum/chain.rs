@@ -34,8 +34,8 @@ impl Kind {
     }
 }
 
-/// Beyond any offset, number or count: so the differences of two never overflow.
-pub(super) const NUMBER_MAX: i64 = 1 << 53;
+/// Beyond any offset, number or count that ever was: the sum of three does not overflow.
+pub(super) const NUMBER_MAX: i64 = 1 << 61;
 
 /// What a row of the ledger holds that no version of this program has written: somebody changed the table. `numbers` are
 /// the row's by their columns.
@@ -163,8 +163,15 @@ impl Chain {
         if let Err(cause) = step.account.check(step.kind, step.first, step.next) {
             return Err(Error::Unbalanced { partition: step.partition, cause });
         }
+        let seq = last.map_or(0, |last| last.seq) + 1;
+        let numbers = [("first", step.first), ("next", step.next), ("batch", commit.batch)];
+        if let Some(found) = foreign(step.kind.as_str(), seq, &numbers) {
+            let partition = step.partition;
+            let text = format!("partition {partition}: {found}, more than the ledger holds; nothing of it was loaded");
+            return Err(Error::Target { text });
+        }
         Ok(Entry {
-            seq: last.map_or(0, |last| last.seq) + 1,
+            seq,
             kind: step.kind,
             first: step.first,
             next: step.next,

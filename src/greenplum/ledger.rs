@@ -177,14 +177,17 @@ impl Ledger {
 
     fn entry(&self, row: &postgres::Row) -> Result<Entry, Error> {
         let (partition, seq, kind): (i32, i64, &str) = (row.get("partition"), row.get("seq"), row.get("kind"));
+        let epoch: Option<i32> = row.get("leader_epoch");
         let numbers = ["first", "next", "batch"].map(|column| (column, row.get(column)));
+        let more = [("partition", partition.into()), ("leader_epoch", epoch.unwrap_or(0).into())];
+        let numbers = [&numbers[..], &more].concat();
         let entry = |kind| Entry {
             seq,
             kind,
             first: row.get("first"),
             next: row.get("next"),
             topic_id: row.get("topic_id"),
-            leader_epoch: row.get("leader_epoch"),
+            leader_epoch: epoch,
             instance: row.get("instance"),
             batch: row.get("batch"),
         };

@@ -146,14 +146,15 @@ impl Consumer {
     fn look_back(&self, known: &[ffi::Position]) -> Result<(), Error> {
         /// A partition of the assignment before ends first, which takes some milliseconds.
         const WAIT: Duration = Duration::from_secs(10);
+        let late = |cause| Error::Assign { topic: self.topic.clone(), cause, passes: true };
         let until = Instant::now() + WAIT;
         let mut left = known.to_vec();
         while !left.is_empty() {
-            let undone = ffi::seek(&self.client, &self.topic_c, &left, WAIT).map_err(|cause| self.refused(cause))?;
+            let undone = ffi::seek(&self.client, &self.topic_c, &left, WAIT).map_err(late)?;
             left.retain(|(partition, ..)| undone.contains(partition));
             match undone.first() {
                 Some(partition) if until <= Instant::now() => {
-                    return Err(self.refused(format!("partition {partition} does not begin")));
+                    return Err(late(format!("partition {partition} does not begin")));
                 }
                 Some(_) => self.settle(),
                 None => {}
@@ -207,7 +208,7 @@ impl Consumer {
     }
 
     fn refused(&self, cause: String) -> Error {
-        Error::Assign { topic: self.topic.clone(), cause }
+        Error::Assign { topic: self.topic.clone(), cause, passes: false }
     }
 }
 

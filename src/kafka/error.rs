@@ -55,7 +55,7 @@ pub enum Error {
 
     /// The assignment could not be set; nothing is assigned now.
     #[error("assigning partitions of topic \"{topic}\": {cause}")]
-    Assign { topic: String, cause: String },
+    Assign { topic: String, cause: String, passes: bool },
 }
 
 impl Error {
@@ -66,6 +66,7 @@ impl Error {
             Self::Unreachable { .. }
                 | Self::Offsets { .. }
                 | Self::Group { passes: true, .. }
+                | Self::Assign { passes: true, .. }
                 | Self::Unread { passes: true, .. }
         )
     }

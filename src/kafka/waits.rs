@@ -53,10 +53,15 @@ fn native() -> Native {
         unsafe {
             let find = |handle, name: &CStr| dlsym(handle, name.as_ptr());
             let clock = find(ANY, c"pthread_cond_clockwait");
-            match clock.is_null() {
-                false => Native::Clock(transmute::<*mut c_void, ClockWait>(clock)),
-                true => Native::Timed(transmute::<*mut c_void, TimedWait>(find(NEXT, c"cnd_timedwait"))),
+            if !clock.is_null() {
+                return Native::Clock(transmute::<*mut c_void, ClockWait>(clock));
             }
+            let timed = find(NEXT, c"cnd_timedwait");
+            assert!(
+                !timed.is_null(),
+                "this program is linked to a C library of its own, which has no waits to take from"
+            );
+            Native::Timed(transmute::<*mut c_void, TimedWait>(timed))
         }
     })
 }
