@@ -138,7 +138,7 @@ on_each_database! {
         flow.topic.delete();
         let _anew = flow.topic.kafka.topic_named(&flow.topic.name, 1, &[]);
         sees(&flow, &flow.job().text(), &[], &expect![[r#"
-            gpkafka: topic orders was deleted and made anew since it was last loaded (its id was pJVlNLq2TLCGjZUxxt4o8g, now it is VGmj5r/6S0ef57IIi1kX/g); nothing of the new one was loaded; start once with --force-reset-earliest (or -latest) to accept it
+            gpkafka: topic orders was deleted and made anew since it was last loaded (its id was pJVlNLq2TLCGjZUxxt4o8g, now it is VGmj5r/6S0ef57IIi1kX/g); nothing of the new one was loaded; if BROKERS names another cluster now, set it right; else start once with --force-reset-earliest (or -latest) to accept it
         "#]]);
     }
 

@@ -60,7 +60,8 @@ pub enum Error {
     /// It bears the same name and is another topic.
     #[error(
         "topic {topic} was deleted and made anew since it was last loaded (its id was {stored}, now it is {found}); \
-         nothing of the new one was loaded; start once with --force-reset-earliest (or -latest) to accept it"
+         nothing of the new one was loaded; if BROKERS names another cluster now, set it right; else start once with \
+         --force-reset-earliest (or -latest) to accept it"
     )]
     Recreated { topic: String, stored: String, found: String },
     /// Somebody else has the partitions.
