@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gpkafka::greenplum::JobId;
 use gpkafka::table::{Ident, TableName};
@@ -77,12 +77,11 @@ impl<'d> Scene<'d> {
         self.write(&self.topic.kafka.producer(), range);
     }
 
-    /// Writes records for so long, steadily, and says how many there are in each partition.
-    pub fn flow(&self, duration: Duration) -> i64 {
+    /// Writes records steadily for as long as that holds, and says how many there are in each partition.
+    pub fn flow_while(&self, goes_on: impl Fn() -> bool) -> i64 {
         let producer = self.topic.kafka.producer();
-        let begun = Instant::now();
         let mut next = 0;
-        while begun.elapsed() < duration {
+        while goes_on() {
             self.write(&producer, next..next + FLOW_RECORDS);
             next += FLOW_RECORDS;
             std::thread::park_timeout(FLOW_PAUSE);

@@ -158,7 +158,10 @@ fn fight(db: &Database, loaders: usize) {
                 }
             });
         }
-        let records = scene.flow(Duration::from_secs(full(60).unsigned_abs()));
+        let (begun, duration) = (Instant::now(), Duration::from_secs(full(60).unsigned_abs()));
+        // on a busy machine it takes them longer to meet
+        let have_met = || !ends.lock().unwrap().is_empty() || begun.elapsed() > SOON * 2;
+        let records = scene.flow_while(|| begun.elapsed() < duration || !have_met());
         is_over.store(true, Ordering::SeqCst);
         records
     });
