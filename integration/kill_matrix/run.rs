@@ -22,9 +22,6 @@ const WIRES: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 /// Of the bytes that a segment gets of a batch, where two have about the same.
 const HALF: u64 = 3072;
 
-/// A segment to which more than this was sent has rows of its own: its connection cannot be had again.
-const HEAD: u64 = 1024;
-
 /// When TCP gives up on a connection in the matrix: later than a loader does by itself while it runs.
 const TCP: Duration = Duration::from_secs(6);
 
@@ -169,12 +166,8 @@ impl Meeting<'_> {
             Fault::DatabaseHole => broken(self.database.black_hole(TCP)),
             // a client of Kafka connects again, which is nobody's business
             Fault::KafkaReset => broken(kafka.reset(|peer| owns(loader.pid(), peer))).map(|_| false),
-            Fault::SegmentReset => {
-                let carried = self.segments.reset_busiest()?;
-                // a segment that has its last row does not care, and one without a row asks again
-                let may_be_over = self.point.words == "all but one segment finished";
-                Some(self.point.each_batch && carried > HEAD && !may_be_over)
-            }
+            // one that has its last row does not care, and one without a row asks again: sure is only who has half
+            Fault::SegmentReset => self.segments.reset_busiest().map(|_| self.point.mark == Mark::HalfServed),
         }
     }
 
