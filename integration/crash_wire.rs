@@ -162,16 +162,14 @@ impl Wire {
         number
     }
 
-    /// Resets the connection over which the server has sent most, and says how many bytes; nothing where there is none.
-    pub fn reset_busiest(&self) -> Option<u64> {
+    /// Resets the connection over which the server has sent most; whether there was any.
+    pub fn reset_busiest(&self) -> bool {
         let mut links = self.links.lock().unwrap();
         forget_ended(&mut links);
         let carried = |link: &Arc<Link>| link.carried_down.load(Ordering::SeqCst);
-        let (busiest, _) = links.iter().enumerate().max_by_key(|(_, link)| carried(link))?;
-        let link = links.swap_remove(busiest);
-        let bytes = carried(&link);
-        link.reset();
-        Some(bytes)
+        let busiest = links.iter().enumerate().max_by_key(|(_, link)| carried(link)).map(|(at, _)| at);
+        let link = busiest.map(|at| links.swap_remove(at));
+        link.map(Link::reset).is_some()
     }
 
     /// From now on nothing comes through the connections there are; says how many these are. The clients see their end

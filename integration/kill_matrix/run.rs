@@ -167,7 +167,7 @@ impl Meeting<'_> {
             // a client of Kafka connects again, which is nobody's business
             Fault::KafkaReset => broken(kafka.reset(|peer| owns(loader.pid(), peer))).map(|_| false),
             // one that has its last row does not care, and one without a row asks again: sure is only who has half
-            Fault::SegmentReset => self.segments.reset_busiest().map(|_| self.point.mark == Mark::HalfServed),
+            Fault::SegmentReset => self.segments.reset_busiest().then_some(self.point.mark == Mark::HalfServed),
         }
     }
 

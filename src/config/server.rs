@@ -1,5 +1,6 @@
-//! gpss.json, as far as a load needs it: where segments call back, and with which certificates. The rest of the original server's settings is known
-//! by name and said to have no effect. JSON is YAML too, so it is read by the same means, places and all.
+//! gpss.json, as far as a load needs it: where segments call back, and with which certificates. The rest of the original
+//! server's settings is known by name and said to have no effect. JSON is YAML too, so it is read by the same means, places
+//! and all.
 
 use std::net::IpAddr;
 use std::path::Path;
